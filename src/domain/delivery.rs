@@ -1,0 +1,258 @@
+//! One event owed to one endpoint, and where it stands.
+//!
+//! A delivery's *turn* grows by one at each settlement. Whoever holds a copy of the delivery (the
+//! broker, a router's memory, the ladder) holds it at some turn; when the journal is further on,
+//! the copy is old and is dropped. That fence makes every step of the way repeatable.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::event::Event;
+use super::id::{AttemptId, DeliveryId, EndpointId, EventId};
+use super::outcome::Outcome;
+use super::time::Timestamp;
+
+/// Which delivery: the event and the endpoint it is owed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryKey {
+    /// The event.
+    pub event: EventId,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+}
+
+impl DeliveryKey {
+    /// The delivery's id, derived from both.
+    pub fn id(&self) -> DeliveryId {
+        DeliveryId::derived(&[self.event.as_bytes(), self.endpoint.as_bytes()])
+    }
+}
+
+/// Grows at each settlement of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Turn(pub u32);
+
+impl Turn {
+    /// The turn of a delivery that was never settled.
+    pub const FIRST: Self = Self(0);
+
+    /// The turn after a settlement of this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A delivery on its way, with all that is needed to send it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// What is owed.
+    pub event: Arc<Event>,
+    /// To whom.
+    pub endpoint: EndpointId,
+    /// The turn that this copy is for.
+    pub turn: Turn,
+    /// Attempts that count, so far.
+    pub attempts: u32,
+}
+
+impl Delivery {
+    /// A delivery that was never attempted.
+    pub fn first(event: Arc<Event>, endpoint: EndpointId) -> Self {
+        Self { event, endpoint, turn: Turn::FIRST, attempts: 0 }
+    }
+
+    /// Which delivery this is a copy of.
+    pub fn key(&self) -> DeliveryKey {
+        DeliveryKey { event: self.event.id, endpoint: self.endpoint }
+    }
+
+    /// The copy for what comes after this turn was settled.
+    #[must_use]
+    pub fn after(mut self, attempts: u32) -> Self {
+        self.turn = self.turn.next();
+        self.attempts = attempts;
+        self
+    }
+}
+
+/// What the journal says of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The turn that comes next.
+    pub turn: Turn,
+    /// Attempts that count, so far.
+    pub attempts: u32,
+    /// Where it is.
+    pub state: DeliveryState,
+}
+
+/// Where a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Owed, and never settled: whoever holds the event attempts it.
+    Pending,
+    /// Settled at least once, and to go on at `due_at`.
+    Waiting {
+        /// When it may go on.
+        due_at: Timestamp,
+        /// Who has the copy that will go on.
+        held_by: Holder,
+    },
+    /// The receiver has it.
+    Delivered,
+    /// Given up; kept to be looked at and replayed.
+    Dead,
+    /// Taken back by a person.
+    Cancelled,
+}
+
+impl DeliveryState {
+    /// Whether nothing more will happen to it by itself.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Dead | Self::Cancelled)
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Waiting { .. } => "waiting",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Who holds the copy of a waiting delivery that will go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The router that settled it, on the strength of the unacknowledged message it came from.
+    Router,
+    /// The ladder: a confirmed message.
+    Ladder,
+    /// The journal itself: a router claims it from there when it is due.
+    Journal,
+}
+
+impl Holder {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::Ladder => "ladder",
+            Self::Journal => "journal",
+        }
+    }
+}
+
+/// What to do with a copy of a delivery that came back from the ladder or with a redelivered event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// It is this copy's turn.
+    Attempt,
+    /// Its turn is over, and what comes after it is in safe hands: drop it.
+    Drop,
+    /// Its turn is over, but nobody is known to hold what comes after: this copy takes its place.
+    TakeOver,
+}
+
+impl Standing {
+    /// Judges a copy that says it is for `turn`.
+    ///
+    /// The doubtful case is a turn that was recorded by a router which may have died before it
+    /// handed the delivery on. Then the old copy takes over; at worst there are two copies of the
+    /// new turn, and this same fence drops the second.
+    pub fn judge(&self, turn: Turn) -> Fence {
+        match self.state {
+            DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {
+                Fence::Drop
+            }
+            // A copy ahead of the journal means that the journal was restored from a backup: the
+            // copy knows better, and one request too many is better than one too few.
+            DeliveryState::Pending | DeliveryState::Waiting { .. } if turn >= self.turn => {
+                Fence::Attempt
+            }
+            DeliveryState::Pending
+            | DeliveryState::Waiting { held_by: Holder::Ladder | Holder::Journal, .. } => {
+                Fence::Drop
+            }
+            DeliveryState::Waiting { held_by: Holder::Router, .. } => Fence::TakeOver,
+        }
+    }
+}
+
+/// One HTTP request for a delivery, ended.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Its id.
+    pub id: AttemptId,
+    /// Which attempt of the delivery it was, from 1; one that does not count has the number of the
+    /// attempt that it would have been.
+    pub number: u32,
+    /// When the request began.
+    pub started_at: Timestamp,
+    /// From beginning to end, in milliseconds.
+    pub duration_ms: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The URL it went to.
+    pub url: Arc<str>,
+    /// The first bytes of the answer's body, at most [`RESPONSE_KEPT_MAX`].
+    pub response: Bytes,
+    /// What went wrong, in words; empty when nothing did.
+    pub detail: String,
+}
+
+/// How much of an answer is kept: enough for any error message, bounded whatever comes.
+pub const RESPONSE_KEPT_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_is_called_the_same_each_time() {
+        let key = DeliveryKey {
+            event: EventId::derived(&[b"event"]),
+            endpoint: EndpointId::derived(&[b"endpoint"]),
+        };
+        assert_eq!(key.id(), key.id());
+        assert!(key.id().to_string().starts_with("dlv_"));
+    }
+
+    #[test]
+    fn the_fence_row_by_row() {
+        let waiting = |held_by| DeliveryState::Waiting { due_at: Timestamp::default(), held_by };
+        let table = [
+            // (journal's turn, journal's state, copy's turn, what to do)
+            (0, DeliveryState::Pending, 0, Fence::Attempt),
+            (2, waiting(Holder::Router), 2, Fence::Attempt),
+            (2, waiting(Holder::Ladder), 2, Fence::Attempt),
+            (2, waiting(Holder::Journal), 2, Fence::Attempt),
+            (2, waiting(Holder::Ladder), 1, Fence::Drop),
+            (2, waiting(Holder::Journal), 1, Fence::Drop),
+            (2, waiting(Holder::Router), 1, Fence::TakeOver),
+            (2, waiting(Holder::Ladder), 3, Fence::Attempt),
+            (2, DeliveryState::Delivered, 1, Fence::Drop),
+            (2, DeliveryState::Delivered, 2, Fence::Drop),
+            (2, DeliveryState::Dead, 2, Fence::Drop),
+            (2, DeliveryState::Cancelled, 2, Fence::Drop),
+        ];
+        for (journal, state, copy, expected) in table {
+            let standing = Standing { turn: Turn(journal), attempts: 1, state };
+            assert_eq!(standing.judge(Turn(copy)), expected, "{standing:?} {copy}");
+        }
+    }
+}

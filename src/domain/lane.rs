@@ -1,0 +1,396 @@
+//! What is kept in memory for one endpoint, and the one decision made there: start, hold, or not
+//! before T.
+//!
+//! A lane knows its endpoint's rate (a governor limiter on a clock that the caller feeds), how many
+//! of its requests are on the way, and a short bounded line of what waits to start. What cannot
+//! start soon is refused with a moment to come back at, so a sick endpoint holds at most
+//! `max_in_flight + LINE_MAX` deliveries in memory, and only for [`HOLD_MAX`].
+//!
+//! A [`Permit`] is made here and nowhere else, is moved to the sender, and has to come back through
+//! [`Lane::finished`]: sending without one does not compile.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use super::pace::Pace;
+use super::retry::Due;
+use super::settlement::Postponed;
+use super::time::Timestamp;
+
+/// Longest that a delivery waits in memory before it goes on the ladder.
+///
+/// Five seconds: long enough that short schedules (500 ms, 1 s) are kept to the tenth of a second,
+/// which the ladder's hops could not; short enough that what a crash repeats is little.
+pub const HOLD_MAX: Duration = Duration::from_secs(5);
+
+/// Most deliveries that stand in one lane's line.
+///
+/// 128: a lane at 20 requests a second fills it in [`HOLD_MAX`]; faster lanes refuse a little more
+/// than they must, and a hanging endpoint takes no more than an eighth of the default window.
+pub const LINE_MAX: usize = 128;
+
+/// Leave to send one request to the lane's endpoint. Given back through [`Lane::finished`].
+#[derive(Debug)]
+#[must_use = "a permit that is not given back blocks its lane"]
+pub struct Permit {
+    _made_by_a_lane: (),
+}
+
+/// The line is full: come back later.
+#[derive(Debug)]
+pub struct Refused<J> {
+    /// What was offered.
+    pub job: J,
+    /// When to come back.
+    pub due: Due,
+    /// Why.
+    pub why: Postponed,
+}
+
+/// One endpoint's lane; `J` is what stands in line.
+#[derive(Debug)]
+pub struct Lane<J> {
+    rate: Option<NonZeroU32>,
+    limiter: Option<Limiter>,
+    max_in_flight: NonZeroU16,
+    in_flight: u16,
+    /// Ready to start, in the order they came, with the moment when each stops waiting.
+    line: VecDeque<(Timestamp, J)>,
+    /// Not to start before a moment: short waits between attempts.
+    timed: BTreeMap<(Timestamp, u64), J>,
+    timed_count: u64,
+    /// The limiter's word on the next start.
+    not_before: Timestamp,
+    pace: Pace,
+    /// Moving average of how long a request takes, in milliseconds.
+    mean_ms: u64,
+}
+
+impl<J> Lane<J> {
+    /// An idle lane.
+    pub fn new(rate: Option<NonZeroU32>, max_in_flight: NonZeroU16) -> Self {
+        Self {
+            rate,
+            limiter: rate.map(Limiter::new),
+            max_in_flight,
+            in_flight: 0,
+            line: VecDeque::new(),
+            timed: BTreeMap::new(),
+            timed_count: 0,
+            not_before: Timestamp::default(),
+            pace: Pace::default(),
+            mean_ms: 100, // a guess until the first request has ended
+        }
+    }
+
+    /// Takes over an edited endpoint's numbers, from the next start on.
+    pub fn adjust(&mut self, rate: Option<NonZeroU32>, max_in_flight: NonZeroU16) {
+        if self.rate != rate {
+            self.rate = rate;
+            self.limiter = rate.map(Limiter::new);
+            self.not_before = Timestamp::default();
+        }
+        self.max_in_flight = max_in_flight;
+    }
+
+    /// Puts a delivery in line, if it can start soon.
+    ///
+    /// # Errors
+    /// [`Refused`], with the slot to come back at.
+    pub fn offer(&mut self, job: J, now: Timestamp) -> Result<(), Refused<J>> {
+        if self.line.len() < self.line_max() {
+            self.line.push_back((now + HOLD_MAX, job));
+            Ok(())
+        } else {
+            Err(self.refuse(job, now))
+        }
+    }
+
+    /// Keeps a delivery that may start at `due`, at most [`HOLD_MAX`] from now.
+    pub fn hold_until(&mut self, due: Timestamp, job: J) {
+        self.timed_count += 1;
+        self.timed.insert((due, self.timed_count), job);
+    }
+
+    /// The next delivery that may start now, with its permit.
+    pub fn next(&mut self, now: Timestamp) -> Option<(Permit, J)> {
+        self.bring_in_the_due(now);
+        if self.line.is_empty() || self.in_flight >= self.max_in_flight.get() {
+            return None;
+        }
+        if let Some(limiter) = &self.limiter
+            && let Err(moment) = limiter.check(now)
+        {
+            self.not_before = moment;
+            return None;
+        }
+        let (_, job) = self.line.pop_front()?;
+        self.in_flight += 1;
+        Some((Permit { _made_by_a_lane: () }, job))
+    }
+
+    /// Takes a permit back when its request has ended, after `took`.
+    pub fn finished(&mut self, permit: Permit, took: Duration) {
+        let Permit { _made_by_a_lane: () } = permit;
+        self.in_flight = self.in_flight.checked_sub(1).expect("each permit comes back once");
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
+        self.mean_ms = (self.mean_ms * 7 + took_ms) / 8;
+    }
+
+    /// Takes out of the line what has waited as long as it may, or anything once it is `stopping`.
+    pub fn expelled(&mut self, now: Timestamp) -> Option<Refused<J>> {
+        let (until, _) = self.line.front()?;
+        if *until > now {
+            return None;
+        }
+        let (_, job) = self.line.pop_front()?;
+        Some(self.refuse(job, now))
+    }
+
+    /// Empties the lane of all that has not started: for a shutdown, or an endpoint that is gone.
+    pub fn clear(&mut self) -> Vec<J> {
+        let timed = std::mem::take(&mut self.timed);
+        self.line.drain(..).map(|(_, job)| job).chain(timed.into_values()).collect()
+    }
+
+    /// When to look again, if nothing ends before; `None` when only an ending can change anything.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let starts = (!self.line.is_empty() && self.in_flight < self.max_in_flight.get())
+            .then_some(self.not_before);
+        let leaves = self.line.front().map(|(until, _)| *until);
+        let held = self.timed.first_key_value().map(|((due, _), _)| *due);
+        [starts, leaves, held].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is in line, held or on the way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.line.is_empty() && self.timed.is_empty()
+    }
+
+    /// Requests on the way.
+    pub const fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    /// Deliveries in line or held.
+    pub fn waiting(&self) -> usize {
+        self.line.len() + self.timed.len()
+    }
+
+    /// How many may stand in line: what can start within [`HOLD_MAX`], at most [`LINE_MAX`].
+    fn line_max(&self) -> usize {
+        let by_rate = self.rate.map_or(LINE_MAX, |rate| {
+            usize::try_from(u64::from(rate.get()) * HOLD_MAX.as_secs()).unwrap_or(LINE_MAX)
+        });
+        by_rate.min(LINE_MAX)
+    }
+
+    fn refuse(&mut self, job: J, now: Timestamp) -> Refused<J> {
+        let by_count = Duration::from_millis(self.mean_ms) / u32::from(self.max_in_flight.get());
+        let by_rate = self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get());
+        let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
+        let interval = by_count.max(by_rate);
+        let slot = self.pace.book(now + interval.saturating_mul(ahead), interval);
+        let why = if by_rate > by_count { Postponed::RateLimited } else { Postponed::Busy };
+        Refused { job, due: Due::exactly(slot), why }
+    }
+
+    fn bring_in_the_due(&mut self, now: Timestamp) {
+        let mut due = Vec::new();
+        while let Some(entry) = self.timed.first_entry()
+            && entry.key().0 <= now
+        {
+            due.push((Reverse(entry.key().1), entry.remove()));
+        }
+        // To the front: they have waited already, and their schedules are counted in tenths.
+        for (_, job) in due.into_iter().rev() {
+            self.line.push_front((now + HOLD_MAX, job));
+        }
+    }
+}
+
+/// A governor limiter on a clock that stands still until it is fed.
+#[derive(Debug)]
+struct Limiter {
+    clock: FedClock,
+    limiter: RateLimiter<NotKeyed, InMemoryState, FedClock, NoOpMiddleware<Nanos>>,
+}
+
+impl Limiter {
+    /// At most `rate` in any second, and a tenth of it (at least one) at once after a pause.
+    fn new(rate: NonZeroU32) -> Self {
+        let clock = FedClock::default();
+        let burst = NonZeroU32::new(rate.get().div_ceil(10)).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(rate).allow_burst(burst);
+        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+    }
+
+    fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
+        self.clock.feed(now);
+        self.limiter.check().map_err(|not_until| {
+            let wait = not_until.wait_time_from(self.clock.now());
+            // Rounded up to the grain of time here, or we would look again a moment too early.
+            now + wait.max(Duration::from_millis(1)) + Duration::from_micros(999)
+        })
+    }
+}
+
+/// Nanoseconds since the epoch, as last fed.
+#[derive(Debug, Clone, Default)]
+struct FedClock(Arc<AtomicU64>);
+
+impl FedClock {
+    fn feed(&self, now: Timestamp) {
+        let nanos = u64::try_from(now.as_millis()).unwrap_or(0).saturating_mul(1_000_000);
+        self.0.fetch_max(nanos, Ordering::Relaxed); // a clock set back must not stop the lane
+    }
+}
+
+impl Clock for FedClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    fn lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
+        Lane::new(rate.and_then(NonZeroU32::new), NonZeroU16::new(max_in_flight).expect("not 0"))
+    }
+
+    fn at(ms: u64) -> Timestamp {
+        START + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn an_unlimited_lane_starts_at_once_and_in_order() {
+        let mut lane = lane(None, 8);
+        for job in 1..=3 {
+            lane.offer(job, START).expect("room");
+        }
+        let started: Vec<_> = std::iter::from_fn(|| lane.next(START)).map(|(_, j)| j).collect();
+        assert_eq!(started, [1, 2, 3]);
+    }
+
+    #[test]
+    fn no_more_run_at_once_than_the_cap() {
+        let mut lane = lane(None, 1);
+        lane.offer(1, START).expect("room");
+        lane.offer(2, START).expect("room");
+
+        let (permit, first) = lane.next(START).expect("starts");
+        assert_eq!((first, lane.next(START).is_none()), (1, true));
+
+        lane.finished(permit, Duration::from_millis(5));
+        assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
+    }
+
+    #[test]
+    fn a_held_delivery_starts_when_it_is_due_and_before_the_line() {
+        let mut lane = lane(None, 1);
+        let (permit, _) = {
+            lane.offer(0, START).expect("room");
+            lane.next(START).expect("starts")
+        };
+        lane.hold_until(at(500), 7);
+        lane.offer(8, at(400)).expect("room");
+        lane.finished(permit, Duration::from_millis(5));
+
+        let (permit, job) = lane.next(at(499)).expect("the one in line");
+        assert_eq!(job, 8);
+        lane.finished(permit, Duration::from_millis(1));
+        assert!(lane.next(at(499)).is_none());
+        assert_eq!(lane.wake_at(), Some(at(500)));
+        assert_eq!(lane.next(at(500)).map(|(_, job)| job), Some(7));
+    }
+
+    #[test]
+    fn a_full_line_refuses_with_slots_at_the_rate() {
+        let mut lane = lane(Some(20), 8);
+        for job in 0..100 {
+            lane.offer(job, START).expect("five seconds of work fit");
+        }
+        let slots: Vec<_> = (100..103)
+            .map(|job| lane.offer(job, START).expect_err("full").due.at.since(START).as_millis())
+            .collect();
+        assert_eq!(slots, [5_000, 5_050, 5_100]);
+    }
+
+    #[test]
+    fn what_has_waited_long_enough_is_sent_away() {
+        let mut lane = lane(None, 1);
+        for job in 0..3 {
+            lane.offer(job, START).expect("room");
+        }
+        let _permit = lane.next(START).expect("starts, and hangs");
+
+        assert!(lane.expelled(at(4_999)).is_none());
+        assert_eq!(lane.wake_at(), Some(at(5_000)));
+        assert_eq!(lane.expelled(at(5_000)).map(|refused| refused.job), Some(1));
+        assert_eq!(lane.expelled(at(5_000)).map(|refused| refused.job), Some(2));
+        assert!(lane.expelled(at(5_000)).is_none());
+    }
+
+    #[test]
+    fn a_raised_limit_holds_from_the_next_start() {
+        let mut lane = lane(Some(1), 8);
+        lane.offer(1, START).expect("room");
+        lane.offer(2, START).expect("room");
+        lane.next(START).map(|_| ()).expect("the first");
+        assert!(lane.next(START).is_none());
+
+        lane.adjust(None, NonZeroU16::new(8).expect("not 0"));
+
+        assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
+    }
+
+    proptest! {
+        /// Whatever the arrivals, no second sees more than the rate and its burst.
+        #[test]
+        fn never_more_than_the_rate(
+            rate in 1_u32..50,
+            gaps in proptest::collection::vec(0_u64..200, 1..300),
+        ) {
+            let mut lane = lane(Some(rate), 1_000);
+            let mut started = Vec::new();
+            let mut now = START;
+            for gap in gaps {
+                let _ = lane.offer(0, now);
+                let end = now + Duration::from_millis(gap);
+                while now <= end {
+                    while lane.next(now).map(|_| ()).is_some() {
+                        started.push(now);
+                    }
+                    now = now + Duration::from_millis(1);
+                }
+                now = end;
+            }
+            let most = rate + rate.div_ceil(10);
+            for (position, first) in started.iter().enumerate() {
+                let window = started[position..]
+                    .iter()
+                    .take_while(|start| start.since(*first) < Duration::from_secs(1))
+                    .count();
+                prop_assert!(window <= most as usize, "{window} within a second, {most} allowed");
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The rules of the house: what an event is, who wants it, and what an attempt means.
+//!
+//! Everything here is a function of its arguments: no clock, no I/O, no tokio, no logging, and
+//! nothing imported from the rest of the crate. `now` and chance come in as parameters, so that a
+//! day of traffic is a fast test and every decision can be repeated from its inputs.
+
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod filter;
+pub mod id;
+pub mod lane;
+pub mod outcome;
+pub mod pace;
+pub mod retry;
+pub mod settlement;
+pub mod signature;
+pub mod time;

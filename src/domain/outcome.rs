@@ -1,0 +1,211 @@
+//! What can happen on the wire, and what each of it means: one table.
+//!
+//! A failed request is not an error of ours, it is an [`Outcome`]: data about the other side, kept
+//! in the journal and judged here and nowhere else. The question that the table answers is *whose
+//! doing was it*: theirs costs an attempt, ours never does.
+
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+/// How one HTTP request ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A head came back. The status decides, whatever then happened to the body.
+    Answered {
+        /// The status code.
+        status: u16,
+        /// When the receiver asked us to come back, if it did.
+        retry_after: Option<RetryAfter>,
+    },
+    /// No head within the deadline.
+    TimedOut,
+    /// The name did not resolve.
+    DnsFailed,
+    /// No connection could be made.
+    ConnectFailed,
+    /// A connection was made, but TLS was refused by one side.
+    TlsFailed,
+    /// The connection ended before a head came.
+    ConnectionLost,
+    /// What came back was not HTTP.
+    ProtocolError,
+    /// Policy forbids the address; nothing was sent.
+    TargetNotAllowed,
+    /// We stopped before the answer: shutdown.
+    Interrupted,
+    /// We could not make the request at all, and that is our fault.
+    Internal,
+}
+
+/// What `Retry-After` may say (RFC 9110 §10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// So long from now.
+    In(Duration),
+    /// Not before this moment.
+    At(Timestamp),
+}
+
+/// What an outcome means for the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// The receiver has it.
+    Delivered,
+    /// Theirs: costs an attempt, and trying again may help.
+    Failed,
+    /// The receiver is gone for good (410): trying again is unwelcome.
+    Gone,
+    /// Ours: costs nothing, tried again.
+    NotTheirDoing,
+}
+
+impl Outcome {
+    /// The table.
+    pub const fn meaning(&self) -> Meaning {
+        match self {
+            Self::Answered { status: 200..=299, .. } => Meaning::Delivered,
+            Self::Answered { status: 410, .. } => Meaning::Gone,
+            // Redirects are not followed: the URL has to be mended, and until then it fails.
+            Self::Answered { .. }
+            | Self::TimedOut
+            | Self::DnsFailed
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::ConnectionLost
+            | Self::ProtocolError
+            // The address is the endpoint's doing, also when it changes under us.
+            | Self::TargetNotAllowed => Meaning::Failed,
+            Self::Interrupted | Self::Internal => Meaning::NotTheirDoing,
+        }
+    }
+
+    /// The status code; 0 when no answer came.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Answered { status, .. } => *status,
+            Self::TimedOut
+            | Self::DnsFailed
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::ConnectionLost
+            | Self::ProtocolError
+            | Self::TargetNotAllowed
+            | Self::Interrupted
+            | Self::Internal => 0,
+        }
+    }
+
+    /// When the receiver asked us to come back. A success that says so is not asking us.
+    pub const fn retry_after(&self) -> Option<RetryAfter> {
+        match self {
+            Self::Answered { status: 200..=299, .. } => None,
+            Self::Answered { retry_after, .. } => *retry_after,
+            Self::TimedOut
+            | Self::DnsFailed
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::ConnectionLost
+            | Self::ProtocolError
+            | Self::TargetNotAllowed
+            | Self::Interrupted
+            | Self::Internal => None,
+        }
+    }
+
+    /// One word for each kind: a metric label, a log field and a journal column.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Answered { status: 200..=299, .. } => "success",
+            Self::Answered { status: 300..=399, .. } => "redirect",
+            Self::Answered { status: 410, .. } => "gone",
+            Self::Answered { status: 429, .. } => "too_many_requests",
+            Self::Answered { status: 400..=499, .. } => "client_error",
+            Self::Answered { status: 500..=599, .. } => "server_error",
+            Self::Answered { .. } => "odd_status",
+            Self::TimedOut => "timeout",
+            Self::DnsFailed => "dns",
+            Self::ConnectFailed => "connect",
+            Self::TlsFailed => "tls",
+            Self::ConnectionLost => "connection_lost",
+            Self::ProtocolError => "protocol",
+            Self::TargetNotAllowed => "target_not_allowed",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Every word that [`Outcome::class`] can say: the closed set of the metric label.
+pub const CLASSES: [&str; 16] = [
+    "success",
+    "redirect",
+    "gone",
+    "too_many_requests",
+    "client_error",
+    "server_error",
+    "odd_status",
+    "timeout",
+    "dns",
+    "connect",
+    "tls",
+    "connection_lost",
+    "protocol",
+    "target_not_allowed",
+    "interrupted",
+    "internal",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16) -> Outcome {
+        Outcome::Answered { status, retry_after: None }
+    }
+
+    #[test]
+    fn each_outcome_row_by_row() {
+        use Meaning::{Delivered, Failed, Gone, NotTheirDoing};
+        let table = [
+            (answered(200), Delivered, "success", 200),
+            (answered(204), Delivered, "success", 204),
+            (answered(299), Delivered, "success", 299),
+            (answered(199), Failed, "odd_status", 199),
+            (answered(301), Failed, "redirect", 301),
+            (answered(304), Failed, "redirect", 304),
+            (answered(400), Failed, "client_error", 400),
+            (answered(401), Failed, "client_error", 401),
+            (answered(404), Failed, "client_error", 404),
+            (answered(408), Failed, "client_error", 408),
+            (answered(410), Gone, "gone", 410),
+            (answered(429), Failed, "too_many_requests", 429),
+            (answered(500), Failed, "server_error", 500),
+            (answered(503), Failed, "server_error", 503),
+            (answered(599), Failed, "server_error", 599),
+            (answered(600), Failed, "odd_status", 600),
+            (Outcome::TimedOut, Failed, "timeout", 0),
+            (Outcome::DnsFailed, Failed, "dns", 0),
+            (Outcome::ConnectFailed, Failed, "connect", 0),
+            (Outcome::TlsFailed, Failed, "tls", 0),
+            (Outcome::ConnectionLost, Failed, "connection_lost", 0),
+            (Outcome::ProtocolError, Failed, "protocol", 0),
+            (Outcome::TargetNotAllowed, Failed, "target_not_allowed", 0),
+            (Outcome::Interrupted, NotTheirDoing, "interrupted", 0),
+            (Outcome::Internal, NotTheirDoing, "internal", 0),
+        ];
+        for (outcome, meaning, class, status) in table {
+            assert_eq!(outcome.meaning(), meaning, "{outcome:?}");
+            assert_eq!(outcome.class(), class, "{outcome:?}");
+            assert_eq!(outcome.status(), status, "{outcome:?}");
+            assert!(CLASSES.contains(&class), "{class} is in the closed set");
+        }
+    }
+
+    #[test]
+    fn a_success_does_not_ask_us_to_come_back() {
+        let wait = Some(RetryAfter::In(Duration::from_secs(7)));
+        assert_eq!(Outcome::Answered { status: 200, retry_after: wait }.retry_after(), None);
+        assert_eq!(Outcome::Answered { status: 503, retry_after: wait }.retry_after(), wait);
+    }
+}

@@ -1,0 +1,204 @@
+//! What a finished or refused attempt means for its delivery: the decision, and nothing else.
+//!
+//! Carrying it out (recording it, putting it on the ladder, acknowledging) is `pipeline::settle`.
+
+use std::fmt;
+
+use super::endpoint::Policy;
+use super::outcome::{Meaning, Outcome};
+use super::retry::{Chance, Due};
+use super::time::Timestamp;
+
+/// What becomes of a delivery at the end of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The receiver has it.
+    Delivered,
+    /// It failed and is tried again.
+    Retry(Due),
+    /// It was not attempted, or its attempt does not count; it goes on later.
+    Postpone(Due, Postponed),
+    /// Given up.
+    DeadLetter(DeathReason),
+    /// Taken back: the endpoint is gone.
+    Cancelled,
+}
+
+impl Settlement {
+    /// When it goes on, if it does.
+    pub const fn due(&self) -> Option<Due> {
+        match self {
+            Self::Retry(due) | Self::Postpone(due, _) => Some(*due),
+            Self::Delivered | Self::DeadLetter(_) | Self::Cancelled => None,
+        }
+    }
+}
+
+/// Why a delivery was put off without an attempt that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Postponed {
+    /// Its endpoint's rate is used up.
+    RateLimited,
+    /// Its endpoint has as many requests on the way as it may.
+    Busy,
+    /// Its endpoint is paused: it waits until a person resumes it.
+    Paused,
+    /// Its producer wants it later.
+    NotYet,
+    /// We stopped, or could not make the request.
+    OurDoing,
+}
+
+impl Postponed {
+    /// The word for it: a metric label and a log field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Busy => "busy",
+            Self::Paused => "paused",
+            Self::NotYet => "not_yet",
+            Self::OurDoing => "our_doing",
+        }
+    }
+}
+
+/// Why a delivery was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeathReason {
+    /// All its attempts failed.
+    AttemptsExhausted,
+    /// The receiver said 410.
+    Gone,
+    /// It was of no use any more.
+    Expired,
+}
+
+impl DeathReason {
+    /// The word for it: a column, a filter and a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::Gone => "gone",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::AttemptsExhausted, Self::Gone, Self::Expired];
+}
+
+impl fmt::Display for DeathReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How long a delivery waits after something that was our doing.
+///
+/// Ten seconds: long enough for a restart, short enough that nobody asks.
+const OUR_DOING_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Decides what the end of an attempt means.
+///
+/// `attempts` counts those that count, this one included if it does. A delivery that would be tried
+/// again only after it has expired is given up at once.
+pub fn decide(
+    outcome: &Outcome,
+    attempts: u32,
+    policy: &Policy,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+    chance: Chance,
+) -> Settlement {
+    match outcome.meaning() {
+        Meaning::Delivered => Settlement::Delivered,
+        Meaning::Gone => Settlement::DeadLetter(DeathReason::Gone),
+        Meaning::NotTheirDoing => {
+            Settlement::Postpone(Due::exactly(now + OUR_DOING_WAIT), Postponed::OurDoing)
+        }
+        Meaning::Failed => match policy.retry.next(attempts, outcome.retry_after(), now, chance) {
+            None => Settlement::DeadLetter(DeathReason::AttemptsExhausted),
+            Some(due) if expires_at.is_some_and(|end| due.at >= end) => {
+                Settlement::DeadLetter(DeathReason::Expired)
+            }
+            Some(due) => Settlement::Retry(due),
+        },
+    }
+}
+
+/// Attempts that count after one more ended with `outcome`.
+pub fn counted(attempts: u32, outcome: &Outcome) -> u32 {
+    match outcome.meaning() {
+        Meaning::Delivered | Meaning::Failed | Meaning::Gone => attempts.saturating_add(1),
+        Meaning::NotTheirDoing => attempts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::outcome::RetryAfter;
+    use crate::domain::retry::RetryPolicy;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    fn three_attempts() -> Policy {
+        let retry = RetryPolicy::Schedule { delays_ms: vec![500, 1_000], jitter: 0.0 };
+        Policy { retry, ..Policy::default() }
+    }
+
+    fn settle(outcome: &Outcome, attempts: u32) -> Settlement {
+        decide(outcome, attempts, &three_attempts(), None, NOW, Chance::MIDDLE)
+    }
+
+    fn answered(status: u16) -> Outcome {
+        Outcome::Answered { status, retry_after: None }
+    }
+
+    #[test]
+    fn a_success_is_delivered_whichever_attempt_it_is() {
+        assert_eq!(settle(&answered(200), 1), Settlement::Delivered);
+        assert_eq!(settle(&answered(204), 3), Settlement::Delivered);
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_until_the_schedule_ends() {
+        let after = |ms| Settlement::Retry(Due::exactly(NOW + Duration::from_millis(ms)));
+        assert_eq!(settle(&answered(500), 1), after(500));
+        assert_eq!(settle(&Outcome::TimedOut, 2), after(1_000));
+        assert_eq!(
+            settle(&answered(404), 3),
+            Settlement::DeadLetter(DeathReason::AttemptsExhausted)
+        );
+    }
+
+    #[test]
+    fn a_receiver_that_is_gone_is_not_tried_again() {
+        assert_eq!(settle(&answered(410), 1), Settlement::DeadLetter(DeathReason::Gone));
+    }
+
+    #[test]
+    fn an_interrupted_attempt_is_postponed_and_does_not_count() {
+        assert!(matches!(
+            settle(&Outcome::Interrupted, 2),
+            Settlement::Postpone(_, Postponed::OurDoing)
+        ));
+        assert_eq!(counted(2, &Outcome::Interrupted), 2);
+        assert_eq!(counted(2, &Outcome::TimedOut), 3);
+    }
+
+    #[test]
+    fn what_would_come_too_late_is_given_up_at_once() {
+        let busy = Outcome::Answered {
+            status: 503,
+            retry_after: Some(RetryAfter::In(Duration::from_secs(7))),
+        };
+        let soon = Some(NOW + Duration::from_secs(5));
+        assert_eq!(
+            decide(&busy, 1, &three_attempts(), soon, NOW, Chance::MIDDLE),
+            Settlement::DeadLetter(DeathReason::Expired)
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! The real sender, on reqwest.

@@ -1,0 +1,49 @@
+//! The only way out: one signed request to an endpoint, to an address that policy allows.
+//!
+//! The port is [`Sender`]; `http` is the real one (reqwest), `guard` decides which addresses may be
+//! called. Nothing else in the program opens a connection to a tenant's URL.
+
+pub mod guard;
+pub mod http;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+use crate::domain::outcome::Outcome;
+
+/// A request, ready to go: its body as published, its headers signed.
+#[derive(Debug)]
+pub struct Request {
+    /// Where to.
+    pub url: Url,
+    /// Headers in the order to be sent; ours come last and replace any of the same name.
+    pub headers: Vec<(String, String)>,
+    /// The payload.
+    pub body: Bytes,
+    /// One deadline over everything: name, connection, TLS, request, answer and its body.
+    pub timeout: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Reply {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The first bytes of the answer's body, at most
+    /// [`RESPONSE_KEPT_MAX`](crate::domain::delivery::RESPONSE_KEPT_MAX).
+    pub body: Bytes,
+    /// What went wrong, in words fit for the tenant; empty when nothing did.
+    pub detail: String,
+}
+
+/// Sends one request. There is no error: whatever happens is an [`Outcome`].
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// Sends, once: no redirects, no retries of its own.
+    ///
+    /// Ends within the request's timeout. When dropped before, the request may have arrived.
+    async fn send(&self, request: Request) -> Reply;
+}

@@ -1,0 +1,124 @@
+//! Port: events that were accepted and are not finished yet.
+//!
+//! An arrival stays the inbox's own until its [`Receipt`] is given back: whoever drops a receipt,
+//! by mistake, by a crash, sees the event again. That default is the pessimistic one on purpose.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::StorageError;
+use crate::domain::delivery::Delivery;
+use crate::domain::event::{NewEvent, Rejection};
+use crate::domain::time::Timestamp;
+
+/// Where arrivals come from.
+#[async_trait]
+pub trait Inbox: Send {
+    /// The next arrival: an event, or a delivery whose wait is over.
+    ///
+    /// Waits for as long as there is none, over lost connections too. `None` once the inbox was
+    /// told to stop and nothing is left to hand over. Cancel safe.
+    async fn next(&mut self) -> Option<Arrival>;
+
+    /// Another arrival, if one is here already: so that a batch is what has come, without waiting.
+    fn ready(&mut self) -> Option<Arrival>;
+}
+
+/// What a producer has to say about an event it publishes.
+#[derive(Debug, Clone, Default)]
+pub struct Publication {
+    /// The application's id or uid.
+    pub application: String,
+    /// The event type.
+    pub event_type: String,
+    /// The producer's own id for the event: publishing it twice is one event.
+    pub event_id: Option<String>,
+    /// What the event is about.
+    pub subject: Option<String>,
+    /// When it happened.
+    pub occurred_at: Option<Timestamp>,
+    /// Not to be delivered before this.
+    pub deliver_at: Option<Timestamp>,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+/// Where events are published.
+#[async_trait]
+pub trait Publish: Send + Sync {
+    /// Publishes events. When this returns `Ok`, each is durable and will arrive.
+    ///
+    /// # Errors
+    /// `Unavailable`: some may be published, none is known to be. Repeating the call is safe for
+    /// events with an id of their own.
+    async fn publish(&self, batch: &[Publication]) -> Result<(), StorageError>;
+}
+
+/// Something arrived.
+#[derive(Debug)]
+pub struct Arrival {
+    /// What it is.
+    pub content: Content,
+    /// Whether it was handed out before: by us before a crash, or to another router.
+    pub redelivered: bool,
+    /// To be given back when it is finished.
+    pub receipt: Receipt,
+    /// The original, for quarantine.
+    pub original: Box<dyn Original>,
+}
+
+/// What can arrive.
+#[derive(Debug)]
+pub enum Content {
+    /// A published event.
+    Event(Box<NewEvent>),
+    /// A delivery that has waited until `due_at`, or for a part of that time.
+    Due {
+        /// The delivery, as it was postponed.
+        delivery: Box<Delivery>,
+        /// When it may go on.
+        due_at: Timestamp,
+    },
+    /// Something that is not what it should be.
+    Unreadable(Rejection),
+}
+
+/// The message as it came, for when it cannot be what it claims to be.
+#[async_trait]
+pub trait Original: Send + std::fmt::Debug {
+    /// Keeps the message in quarantine with the reason. When this returns `Ok`, it is durable there
+    /// and its receipt may be given back.
+    ///
+    /// # Errors
+    /// `Unavailable`: not known to be kept; the receipt must not be given back.
+    async fn quarantine(&self, why: &Rejection) -> Result<(), StorageError>;
+}
+
+/// The right to say, once, that an arrival is finished.
+#[derive(Debug)]
+#[must_use = "a receipt that is dropped brings its arrival back"]
+pub struct Receipt {
+    number: u64,
+    desk: Arc<dyn Desk>,
+}
+
+/// Where receipts are given back.
+pub trait Desk: Send + Sync + std::fmt::Debug {
+    /// Arrival `number` is finished. Does not wait; a number of a lost connection means nothing.
+    fn finished(&self, number: u64);
+}
+
+impl Receipt {
+    /// A receipt for arrival `number` of this desk.
+    pub fn new(number: u64, desk: Arc<dyn Desk>) -> Self {
+        Self { number, desk }
+    }
+
+    /// Says that the arrival is finished. It will not come again, unless the broker is lost before
+    /// it has heard: then it comes again and is recognised.
+    pub fn give_back(self) {
+        self.desk.finished(self.number);
+    }
+}

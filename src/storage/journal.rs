@@ -1,0 +1,322 @@
+//! Port: the record of every event, delivery and attempt.
+//!
+//! The journal decides what has happened. Its promises to the pipeline are few: what was accepted
+//! or recorded survives a power cut once the call has returned, each turn of a delivery is settled
+//! once, and an event seen before is recognised when it is accepted again.
+//!
+//! The second half ([`Ledger`]) is what people ask of it: dead letters, attempts, replay.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::StorageError;
+use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Standing, Turn};
+use crate::domain::event::Event;
+use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
+use crate::domain::retry::Due;
+use crate::domain::settlement::{DeathReason, Settlement};
+use crate::domain::time::Timestamp;
+
+/// An event with the deliveries it owes.
+#[derive(Debug, Clone)]
+pub struct Owed {
+    /// The event.
+    pub event: Arc<Event>,
+    /// The endpoints that want it.
+    pub endpoints: Vec<EndpointId>,
+}
+
+/// What accepting an event came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It is new: its deliveries are pending, at their first turn.
+    New,
+    /// It was accepted before. Nothing was written; these are the deliveries it owed then, as they
+    /// stand now.
+    Known(Vec<(EndpointId, Standing)>),
+}
+
+/// A settlement to be recorded.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The delivery.
+    pub key: DeliveryKey,
+    /// The turn that is over.
+    pub turn: Turn,
+    /// Attempts that count, now.
+    pub attempts: u32,
+    /// The request, if one was made.
+    pub attempt: Option<Attempt>,
+    /// What it means.
+    pub settlement: Settlement,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// What recording a settlement came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is on record, and its turn is over.
+    Now,
+    /// Its turn was over already: another copy settled it, and carries it on.
+    Stale,
+}
+
+/// The whole accounting: `owed = delivered + dead + cancelled + pending + waiting`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Books {
+    /// Deliveries ever owed.
+    pub owed: u64,
+    /// Never settled yet.
+    pub pending: u64,
+    /// Settled, and to go on.
+    pub waiting: u64,
+    /// Delivered.
+    pub delivered: u64,
+    /// Given up, and neither replayed nor discarded since.
+    pub dead: u64,
+    /// Taken back.
+    pub cancelled: u64,
+}
+
+impl Books {
+    /// What is neither finished nor waiting: 0, or something was lost (or counted twice).
+    pub fn unaccounted(&self) -> i64 {
+        let accounted = self.pending + self.waiting + self.delivered + self.dead + self.cancelled;
+        i64::try_from(self.owed).unwrap_or(i64::MAX) - i64::try_from(accounted).unwrap_or(i64::MAX)
+    }
+}
+
+/// The pipeline's half.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Accepts events with the deliveries they owe, one answer each and in their order.
+    ///
+    /// When this returns `Ok`, a power cut loses none of them. The same event twice in one batch is
+    /// new once and known once.
+    ///
+    /// # Errors
+    /// `Unavailable`: written or not, we cannot know; repeating the same call is safe.
+    async fn accept(&self, batch: Vec<Owed>) -> Result<Vec<Acceptance>, StorageError>;
+
+    /// How deliveries stand, in their order; `None` for one that was never owed.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn standings(
+        &self,
+        keys: Vec<DeliveryKey>,
+    ) -> Result<Vec<Option<Standing>>, StorageError>;
+
+    /// Records settlements, one answer each and in their order: the turn moves on, the attempt is
+    /// kept, a dead letter is laid down, the books are balanced, all in one transaction.
+    ///
+    /// What goes on is recorded as held by the router, until [`handed_on`](Self::handed_on) says
+    /// otherwise; what is paused is held by the journal itself. A success is a fact: it is recorded
+    /// also when its turn is over, unless the delivery is final.
+    ///
+    /// # Errors
+    /// `Unavailable`: recorded or not, we cannot know; repeating the same call answers `Stale` for
+    /// what was, which the caller must not take for somebody else's.
+    async fn record(&self, batch: Vec<Settled>) -> Result<Vec<Recorded>, StorageError>;
+
+    /// Notes that deliveries which go on at these turns are safely on the ladder.
+    ///
+    /// Lazy: when it returns they are noted, but a crash before costs only a repeated copy.
+    ///
+    /// # Errors
+    /// `Unavailable`; may be dropped.
+    async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError>;
+
+    /// Claims deliveries that the journal itself holds and that are due, oldest due first; and
+    /// those that a router held and left lying since before `abandoned_before`.
+    ///
+    /// Each is claimed for one caller: its turn grows, and until `lease_until` nobody else can claim
+    /// it. A claimer that dies loses nothing: the lease ends and it is claimed again.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn claim(
+        &self,
+        now: Timestamp,
+        abandoned_before: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StorageError>;
+
+    /// The books, as kept with each transaction.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn books(&self) -> Result<Books, StorageError>;
+}
+
+/// Which dead letters. All given conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct DeadLetterFilter {
+    /// Only these deliveries, when any are named.
+    pub ids: Vec<DeliveryId>,
+    /// Of this application.
+    pub application: Option<ApplicationId>,
+    /// For this endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// Of a type that this pattern matches.
+    pub event_type: Option<crate::domain::filter::Pattern>,
+    /// Given up for this reason.
+    pub reason: Option<DeathReason>,
+    /// With this last status.
+    pub status: Option<u16>,
+    /// Given up at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Given up before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// A delivery that was given up.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The delivery's id.
+    pub id: DeliveryId,
+    /// Which delivery.
+    pub key: DeliveryKey,
+    /// Its application.
+    pub application: ApplicationId,
+    /// The event's type.
+    pub event_type: String,
+    /// What the event is about.
+    pub subject: Option<String>,
+    /// Why it was given up.
+    pub reason: DeathReason,
+    /// Attempts that counted.
+    pub attempts: u32,
+    /// The last status code; 0 when there was no answer.
+    pub last_status: u16,
+    /// The last outcome, in one word.
+    pub last_outcome: String,
+    /// The last failure, in words.
+    pub last_detail: String,
+    /// When it was given up.
+    pub died_at: Timestamp,
+}
+
+/// An attempt as it was recorded.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    /// Its id.
+    pub id: crate::domain::id::AttemptId,
+    /// Which attempt of the delivery.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u32,
+    /// The outcome in one word.
+    pub outcome: String,
+    /// The status code; 0 when there was no answer.
+    pub status: u16,
+    /// The URL it went to.
+    pub url: String,
+    /// The kept part of the answer.
+    pub response: Vec<u8>,
+    /// What went wrong, in words.
+    pub detail: String,
+}
+
+/// What a replay would do, or did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayCount {
+    /// Dead letters that match and can be replayed, by endpoint.
+    pub by_endpoint: Vec<(EndpointId, u64)>,
+    /// Those whose endpoint is gone or disabled: left where they are.
+    pub without_endpoint: u64,
+    /// Payload bytes that would be sent.
+    pub bytes: u64,
+    /// When the oldest and the newest were given up.
+    pub span: Option<(Timestamp, Timestamp)>,
+}
+
+impl ReplayCount {
+    /// Dead letters that match and can be replayed.
+    pub fn total(&self) -> u64 {
+        self.by_endpoint.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// The people's half.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Dead letters that match, newest first; `after` continues behind the last one seen.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StorageError>;
+
+    /// How many dead letters match.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StorageError>;
+
+    /// One event, with its payload.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn event(&self, id: EventId) -> Result<Option<Event>, StorageError>;
+
+    /// Every attempt of a delivery, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn attempts(&self, key: DeliveryKey) -> Result<Vec<AttemptRecord>, StorageError>;
+
+    /// What replaying the dead letters that match would do.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn count_replay(&self, filter: &DeadLetterFilter) -> Result<ReplayCount, StorageError>;
+
+    /// Brings dead letters that match back to waiting, held by the journal, due `now`, with their
+    /// attempts beginning anew and the next turn; how many. In small steps: each is atomic, and a
+    /// crash between two leaves the rest dead, for the same call again.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn replay(&self, filter: &DeadLetterFilter, now: Timestamp) -> Result<u64, StorageError>;
+
+    /// Offers what waits for an endpoint again at once: held by the journal, due `now`, at the next
+    /// turn, so that copies on the ladder die when they come back; how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError>;
+
+    /// Takes back all that an endpoint is owed and has not got; how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn cancel(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError>;
+}
+
+/// When a delivery that is settled goes on, if it does and not by the journal's own doing.
+///
+/// Kept here because it is part of the contract of [`Journal::record`]: what this names is what the
+/// caller has to hand on.
+pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
+    use crate::domain::settlement::Postponed;
+    match settlement {
+        Settlement::Retry(due) => Some(*due),
+        Settlement::Postpone(due, why) => match why {
+            Postponed::Paused => None,
+            Postponed::RateLimited | Postponed::Busy | Postponed::NotYet | Postponed::OurDoing => {
+                Some(*due)
+            }
+        },
+        Settlement::Delivered | Settlement::DeadLetter(_) | Settlement::Cancelled => None,
+    }
+}

@@ -1,0 +1,35 @@
+//! What outlives a crash: the ports, and beside each the back ends that keep its promises.
+//!
+//! - [`catalogue`]: who there is and who wants what.
+//! - [`journal`]: the record of every event, delivery and attempt.
+//! - [`inbox`]: events that are not finished yet.
+//! - [`ladder`]: deliveries that must wait.
+//! - [`outlet`]: what settlements tell the world.
+//!
+//! A port imports `domain` and nothing else of ours; a back end (`sqlite`, `rabbitmq`, `memory`)
+//! knows its port. Everyone else holds a port, and only `runtime::assemble` says which back end
+//! stands behind it.
+
+pub mod catalogue;
+pub mod inbox;
+pub mod journal;
+pub mod ladder;
+pub mod outlet;
+
+pub mod rabbitmq;
+pub mod sqlite;
+
+/// Why a store did not do what it was asked, said as what the caller should do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// It cannot be reached, or did not answer in time. Done or not, we cannot know; the same call
+    /// may be repeated.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What was asked contradicts what is there: repeating it will not help.
+    #[error("{0}")]
+    Conflict(String),
+    /// What is there cannot be right. A person has to look.
+    #[error("{0}")]
+    Corrupt(String),
+}
