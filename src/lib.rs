@@ -7,4 +7,7 @@
 
 pub mod domain;
 pub mod egress;
+pub mod failpoint;
+pub mod pipeline;
 pub mod storage;
+pub mod telemetry;

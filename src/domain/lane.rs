@@ -3,8 +3,9 @@
 //!
 //! A lane knows its endpoint's rate (a governor limiter on a clock that the caller feeds), how many
 //! of its requests are on the way, and a short bounded line of what waits to start. What cannot
-//! start soon is refused with a moment to come back at, so a sick endpoint holds at most
-//! `max_in_flight + LINE_MAX` deliveries in memory, and only for [`HOLD_MAX`].
+//! start soon is refused with a moment to come back at. How many may stand in line follows from how
+//! fast the endpoint has been serving them: a fast one may have [`LINE_MAX`], one that hangs soon has
+//! room for hardly any, and nobody stands longer than [`HOLD_MAX`].
 //!
 //! A [`Permit`] is made here and nowhere else, is moved to the sender, and has to come back through
 //! [`Lane::finished`]: sending without one does not compile.
@@ -35,9 +36,23 @@ pub const HOLD_MAX: Duration = Duration::from_secs(5);
 
 /// Most deliveries that stand in one lane's line.
 ///
-/// 128: a lane at 20 requests a second fills it in [`HOLD_MAX`]; faster lanes refuse a little more
-/// than they must, and a hanging endpoint takes no more than an eighth of the default window.
-pub const LINE_MAX: usize = 128;
+/// As many events as the default consumer window holds, so that an endpoint that serves them as fast
+/// as they come never has one refused.
+pub const LINE_MAX: usize = 1_024;
+
+/// Most deliveries that one lane keeps between two attempts.
+///
+/// 64: short schedules are for the odd hiccup. An endpoint that fails everything must not fill the
+/// window with its waits; what is beyond goes on the ladder.
+pub const HELD_MAX: usize = 64;
+
+/// How long a request is taken to last before any has ended.
+///
+/// One second, on the long side: a new endpoint's line is short until it has shown what it can do.
+const MEAN_MS_GUESS: u64 = 1_000;
+
+/// Shortest time that a refused delivery is sent away for: less is not worth the hop.
+const AWAY_MIN: Duration = Duration::from_secs(1);
 
 /// Leave to send one request to the lane's endpoint. Given back through [`Lane::finished`].
 #[derive(Debug)]
@@ -74,6 +89,8 @@ pub struct Lane<J> {
     pace: Pace,
     /// Moving average of how long a request takes, in milliseconds.
     mean_ms: u64,
+    /// When a request last started from an empty lane, or ended.
+    progress_at: Timestamp,
 }
 
 impl<J> Lane<J> {
@@ -89,7 +106,8 @@ impl<J> Lane<J> {
             timed_count: 0,
             not_before: Timestamp::default(),
             pace: Pace::default(),
-            mean_ms: 100, // a guess until the first request has ended
+            mean_ms: MEAN_MS_GUESS,
+            progress_at: Timestamp::default(),
         }
     }
 
@@ -108,7 +126,7 @@ impl<J> Lane<J> {
     /// # Errors
     /// [`Refused`], with the slot to come back at.
     pub fn offer(&mut self, job: J, now: Timestamp) -> Result<(), Refused<J>> {
-        if self.line.len() < self.line_max() {
+        if self.line.len() < self.line_max(now) {
             self.line.push_back((now + HOLD_MAX, job));
             Ok(())
         } else {
@@ -117,9 +135,16 @@ impl<J> Lane<J> {
     }
 
     /// Keeps a delivery that may start at `due`, at most [`HOLD_MAX`] from now.
-    pub fn hold_until(&mut self, due: Timestamp, job: J) {
+    ///
+    /// # Errors
+    /// The delivery, when [`HELD_MAX`] are kept already.
+    pub fn hold_until(&mut self, due: Timestamp, job: J) -> Result<(), J> {
+        if self.timed.len() >= HELD_MAX {
+            return Err(job);
+        }
         self.timed_count += 1;
         self.timed.insert((due, self.timed_count), job);
+        Ok(())
     }
 
     /// The next delivery that may start now, with its permit.
@@ -135,19 +160,24 @@ impl<J> Lane<J> {
             return None;
         }
         let (_, job) = self.line.pop_front()?;
+        if self.in_flight == 0 {
+            self.progress_at = now;
+        }
         self.in_flight += 1;
         Some((Permit { _made_by_a_lane: () }, job))
     }
 
-    /// Takes a permit back when its request has ended, after `took`.
-    pub fn finished(&mut self, permit: Permit, took: Duration) {
+    /// Takes a permit back when its request has ended at `now`, after `took`.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit comes back once: it is moved")]
+    pub fn finished(&mut self, permit: Permit, took: Duration, now: Timestamp) {
         let Permit { _made_by_a_lane: () } = permit;
         self.in_flight = self.in_flight.checked_sub(1).expect("each permit comes back once");
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.mean_ms = (self.mean_ms * 7 + took_ms) / 8;
+        self.progress_at = now;
     }
 
-    /// Takes out of the line what has waited as long as it may, or anything once it is `stopping`.
+    /// Takes out of the line what has waited as long as it may.
     pub fn expelled(&mut self, now: Timestamp) -> Option<Refused<J>> {
         let (until, _) = self.line.front()?;
         if *until > now {
@@ -188,19 +218,31 @@ impl<J> Lane<J> {
     }
 
     /// How many may stand in line: what can start within [`HOLD_MAX`], at most [`LINE_MAX`].
-    fn line_max(&self) -> usize {
-        let by_rate = self.rate.map_or(LINE_MAX, |rate| {
-            usize::try_from(u64::from(rate.get()) * HOLD_MAX.as_secs()).unwrap_or(LINE_MAX)
-        });
-        by_rate.min(LINE_MAX)
+    fn line_max(&self, now: Timestamp) -> usize {
+        let interval = self.interval_by_count(now).max(self.interval_by_rate());
+        let fitting = HOLD_MAX.as_micros() / interval.as_micros().max(1);
+        usize::try_from(fitting).unwrap_or(LINE_MAX).min(LINE_MAX)
+    }
+
+    /// How far apart starts are by what the endpoint has been doing. A lane that is full and has not
+    /// moved for longer than its average request is judged by that silence instead.
+    fn interval_by_count(&self, now: Timestamp) -> Duration {
+        let full = self.in_flight >= self.max_in_flight.get();
+        let silence = if full { now.since(self.progress_at) } else { Duration::ZERO };
+        Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.max_in_flight.get())
+    }
+
+    /// How far apart starts are by the rate.
+    fn interval_by_rate(&self) -> Duration {
+        self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get())
     }
 
     fn refuse(&mut self, job: J, now: Timestamp) -> Refused<J> {
-        let by_count = Duration::from_millis(self.mean_ms) / u32::from(self.max_in_flight.get());
-        let by_rate = self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get());
-        let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
+        let (by_count, by_rate) = (self.interval_by_count(now), self.interval_by_rate());
         let interval = by_count.max(by_rate);
-        let slot = self.pace.book(now + interval.saturating_mul(ahead), interval);
+        let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
+        let earliest = now + interval.saturating_mul(ahead).max(AWAY_MIN);
+        let slot = self.pace.book(earliest, interval);
         let why = if by_rate > by_count { Postponed::RateLimited } else { Postponed::Busy };
         Refused { job, due: Due::exactly(slot), why }
     }
@@ -299,7 +341,7 @@ mod tests {
         let (permit, first) = lane.next(START).expect("starts");
         assert_eq!((first, lane.next(START).is_none()), (1, true));
 
-        lane.finished(permit, Duration::from_millis(5));
+        lane.finished(permit, Duration::from_millis(5), START);
         assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
     }
 
@@ -310,13 +352,13 @@ mod tests {
             lane.offer(0, START).expect("room");
             lane.next(START).expect("starts")
         };
-        lane.hold_until(at(500), 7);
+        lane.hold_until(at(500), 7).expect("room");
         lane.offer(8, at(400)).expect("room");
-        lane.finished(permit, Duration::from_millis(5));
+        lane.finished(permit, Duration::from_millis(5), START);
 
         let (permit, job) = lane.next(at(499)).expect("the one in line");
         assert_eq!(job, 8);
-        lane.finished(permit, Duration::from_millis(1));
+        lane.finished(permit, Duration::from_millis(1), at(499));
         assert!(lane.next(at(499)).is_none());
         assert_eq!(lane.wake_at(), Some(at(500)));
         assert_eq!(lane.next(at(500)).map(|(_, job)| job), Some(7));
@@ -332,6 +374,45 @@ mod tests {
             .map(|job| lane.offer(job, START).expect_err("full").due.at.since(START).as_millis())
             .collect();
         assert_eq!(slots, [5_000, 5_050, 5_100]);
+    }
+
+    #[test]
+    fn an_endpoint_that_hangs_soon_has_hardly_any_room_left() {
+        let mut lane = lane(None, 4);
+        for job in 0..4 {
+            lane.offer(job, START).expect("room");
+        }
+        let _hanging: Vec<_> = std::iter::from_fn(|| lane.next(START)).collect();
+        let mut room = |ms| {
+            let mut count = 0;
+            while count <= LINE_MAX && lane.offer(0, at(ms)).is_ok() {
+                count += 1;
+            }
+            let _ = lane.clear();
+            count
+        };
+        assert_eq!([room(0), room(1_000), room(2_000), room(10_000)], [20, 20, 10, 2]);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_fast_has_room_for_a_whole_window() {
+        let mut lane = lane(None, 32);
+        for _ in 0..64 {
+            lane.offer(0, START).expect("room");
+            let (permit, _) = lane.next(START).expect("starts");
+            lane.finished(permit, Duration::from_millis(2), START);
+        }
+        assert!((0..LINE_MAX).all(|_| lane.offer(0, START).is_ok()));
+        assert!(lane.offer(0, START).is_err());
+    }
+
+    #[test]
+    fn only_so_many_are_kept_between_attempts() {
+        let mut lane = lane(None, 4);
+        for job in 0..64 {
+            lane.hold_until(at(500), job).expect("room");
+        }
+        assert_eq!(lane.hold_until(at(500), 64), Err(64));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::time::Timestamp;
 ///
 /// 24 hours, the ladder's highest rung: some servers answer with dates years ahead, and RFC 9110
 /// §10.2.3 sets no limit.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// How often and when a delivery is tried again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

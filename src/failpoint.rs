@@ -1,0 +1,55 @@
+//! Named steps at which a test may kill the process, to see that nothing is lost there.
+//!
+//! `failpoint!("settle.recorded")` is nothing at all unless the crate is built with the feature
+//! `failpoints`; then the process kills itself with SIGKILL when `POSTHASTE_KILL_AT` says
+//! `settle.recorded=3` and the step is reached for the third time. No unwinding, no flushing: what
+//! a power cut leaves behind, apart from the operating system's cache.
+
+/// Marks a step of the way. See the module's page.
+#[macro_export]
+macro_rules! failpoint {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::reached($name);
+    };
+}
+
+/// Every name in the order of an event's way: the list that the kill test goes through.
+pub const ALL: [&str; 10] = [
+    "ingest.arrived",
+    "ingest.accepted",
+    "send.signed",
+    "send.answered",
+    "settle.decided",
+    "settle.recorded",
+    "release.postponed",
+    "release.told",
+    "release.given_back",
+    "reclaim.claimed",
+];
+
+/// Counts the step and kills the process when its time has come.
+#[cfg(feature = "failpoints")]
+pub fn reached(name: &str) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static KILL_AT: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
+        let setting = std::env::var("POSTHASTE_KILL_AT").ok()?;
+        let (name, count) = setting.split_once('=')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    });
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+
+    if let Some((wanted, count)) = &*KILL_AT
+        && wanted == name
+        && SEEN.fetch_add(1, Ordering::Relaxed) + 1 == *count
+    {
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::KILL)
+            .expect("a process may kill itself");
+        loop {
+            std::thread::park(); // until the signal arrives
+        }
+    }
+}

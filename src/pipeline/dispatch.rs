@@ -1,0 +1,374 @@
+//! Gives deliveries leave to be sent: a lane per endpoint, one task that owns them all.
+//!
+//! A delivery is offered to its endpoint's lane. The lane starts it, holds it for a moment, or says
+//! when to come back; in that last case it is postponed and costs the window nothing more. The
+//! number of requests on the way over all lanes is bounded too; lanes that could start but for that
+//! bound take turns.
+//!
+//! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
+//! is dropped here comes again.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio_util::task::TaskTracker;
+
+use super::route::Routes;
+use super::send::Courier;
+use super::settle::Settler;
+use super::{Job, World};
+use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::id::EndpointId;
+use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::retry::Due;
+use crate::domain::settlement::{DeathReason, Postponed, Settlement};
+use crate::domain::time::Timestamp;
+use crate::telemetry::metrics::Metrics;
+
+/// Messages taken from the queue before time is looked at again.
+const BATCH_MAX: usize = 256;
+
+/// Longest sleep of the dispatcher: it has nothing to do, but idle lanes are cleared away.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
+/// place in the window, and there are at most two about each.
+#[derive(Debug, Clone)]
+pub struct Dispatcher(UnboundedSender<Message>);
+
+#[derive(Debug)]
+enum Message {
+    Offer(Job),
+    HoldUntil(Timestamp, Job),
+    Finished { endpoint: EndpointId, permit: Permit, took: Duration },
+    CatalogueChanged,
+    Stop,
+}
+
+impl Dispatcher {
+    /// A dispatcher's address, and its letter box.
+    pub fn address() -> (Self, Letters) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), Letters(receiver))
+    }
+
+    /// Offers a delivery that may be sent now.
+    pub fn offer(&self, job: Job) {
+        self.post(Message::Offer(job));
+    }
+
+    /// Offers a delivery that may be sent soon, within [`crate::domain::lane::HOLD_MAX`].
+    pub fn hold_until(&self, due_at: Timestamp, job: Job) {
+        self.post(Message::HoldUntil(due_at, job));
+    }
+
+    /// Gives a permit back: its request has ended.
+    pub fn finished(&self, endpoint: EndpointId, permit: Permit, took: Duration) {
+        self.post(Message::Finished { endpoint, permit, took });
+    }
+
+    /// Says that endpoints may have changed.
+    pub fn catalogue_changed(&self) {
+        self.post(Message::CatalogueChanged);
+    }
+
+    /// Starts nothing more, hands on what is held, and ends when nothing is on the way.
+    pub fn stop(&self) {
+        self.post(Message::Stop);
+    }
+
+    fn post(&self, message: Message) {
+        // Nobody is there only after a stop; what the message carried then comes again.
+        let _ = self.0.send(message);
+    }
+}
+
+/// The dispatcher's letter box.
+#[derive(Debug)]
+pub struct Letters(UnboundedReceiver<Message>);
+
+/// The stage.
+pub struct Dispatch {
+    /// Where endpoints are looked up.
+    pub routes: Routes,
+    /// What is told to whoever sends: where permits go back to.
+    pub dispatcher: Dispatcher,
+    /// Who makes requests.
+    pub courier: Arc<Courier>,
+    /// Who hears of what was not sent.
+    pub settler: Settler,
+    /// Clock and chance.
+    pub world: World,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Requests that may be on the way at the same time, to all endpoints together.
+    pub max_in_flight: usize,
+    /// Where sending tasks are kept track of.
+    pub sending: TaskTracker,
+}
+
+/// The dispatcher at work.
+struct Lanes {
+    stage: Dispatch,
+    by_endpoint: HashMap<EndpointId, Lane<Job>>,
+    /// When to look at a lane again.
+    alarms: BTreeSet<(Timestamp, EndpointId)>,
+    alarm_of: HashMap<EndpointId, Timestamp>,
+    /// Lanes that could start if there were room, in turn.
+    starved: VecDeque<EndpointId>,
+    in_flight: usize,
+    stopping: bool,
+}
+
+impl Dispatch {
+    /// Serves the letter box until it was told to stop and nothing is on the way.
+    pub async fn run(self, letters: Letters) {
+        let mut lanes = Lanes {
+            stage: self,
+            by_endpoint: HashMap::new(),
+            alarms: BTreeSet::new(),
+            alarm_of: HashMap::new(),
+            starved: VecDeque::new(),
+            in_flight: 0,
+            stopping: false,
+        };
+        lanes.run(letters.0).await;
+    }
+}
+
+impl Lanes {
+    async fn run(&mut self, mut letters: UnboundedReceiver<Message>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while !(self.stopping && self.in_flight == 0) {
+            let sleep = self.alarms.first().map_or(IDLE, |(at, _)| {
+                at.since(self.stage.world.now()).clamp(Duration::from_millis(1), IDLE)
+            });
+            // A time-out is not an error here: it is the next alarm.
+            let read = letters.recv_many(&mut batch, BATCH_MAX);
+            match tokio::time::timeout(sleep, read).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(_) => self.clear_away_idle_lanes(sleep),
+            }
+            let now = self.stage.world.now();
+            for message in batch.drain(..) {
+                self.hear(message, now);
+            }
+            self.ring(now);
+            self.share_room(now);
+            self.stage.metrics.in_flight(self.in_flight);
+        }
+    }
+
+    fn hear(&mut self, message: Message, now: Timestamp) {
+        match message {
+            Message::Offer(job) => self.offer(job, now),
+            Message::HoldUntil(due_at, job) => self.hold(due_at, job, now),
+            Message::Finished { endpoint, permit, took } => {
+                self.in_flight -= 1;
+                let lane = self.by_endpoint.get_mut(&endpoint);
+                lane.expect("a lane with a request on the way is kept").finished(permit, took, now);
+                self.move_on(endpoint, now);
+            }
+            Message::CatalogueChanged => self.adjust(now),
+            Message::Stop => self.stop(),
+        }
+    }
+
+    fn offer(&mut self, job: Job, now: Timestamp) {
+        let id = job.delivery.endpoint;
+        if self.stopping {
+            return; // its share is dropped: it comes again
+        }
+        let Some(lane) = self.lane(id) else {
+            self.stage.settler.refused(job, Settlement::Cancelled);
+            return;
+        };
+        match lane.offer(job, now) {
+            Ok(()) => self.move_on(id, now),
+            Err(refused) => self.postpone(refused),
+        }
+    }
+
+    fn hold(&mut self, due_at: Timestamp, job: Job, now: Timestamp) {
+        let id = job.delivery.endpoint;
+        if self.stopping {
+            self.stage.settler.hand_on(job, due_at);
+            return;
+        }
+        let Some(lane) = self.lane(id) else {
+            self.stage.settler.refused(job, Settlement::Cancelled);
+            return;
+        };
+        match lane.hold_until(due_at, job) {
+            Ok(()) => self.move_on(id, now),
+            Err(job) => self.stage.settler.hand_on(job, due_at),
+        }
+    }
+
+    /// The endpoint's lane, made when it is first needed; `None` when the endpoint is gone.
+    fn lane(&mut self, id: EndpointId) -> Option<&mut Lane<Job>> {
+        use std::collections::hash_map::Entry;
+        match self.by_endpoint.entry(id) {
+            Entry::Occupied(lane) => Some(lane.into_mut()),
+            Entry::Vacant(place) => {
+                let table = self.stage.routes.table();
+                let endpoint = table.endpoint(id)?;
+                let lane = Lane::new(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                Some(place.insert(lane))
+            }
+        }
+    }
+
+    /// Starts what a lane may start, sends away what has waited too long, and sets its alarm.
+    fn move_on(&mut self, id: EndpointId, now: Timestamp) {
+        loop {
+            let Some(lane) = self.by_endpoint.get_mut(&id) else { return };
+            if let Some(refused) = lane.expelled(now) {
+                self.postpone(refused);
+                continue;
+            }
+            if self.in_flight >= self.stage.max_in_flight {
+                if lane.waiting() > 0 && !self.starved.contains(&id) {
+                    self.starved.push_back(id);
+                }
+                break;
+            }
+            let Some((permit, job)) = lane.next(now) else { break };
+            self.start(permit, job, now);
+        }
+        self.set_alarm(id);
+    }
+
+    fn start(&mut self, permit: Permit, job: Job, now: Timestamp) {
+        let id = job.delivery.endpoint;
+        let table = self.stage.routes.table();
+        // Looked up at the last moment: an edit holds from the next attempt on.
+        let instead = match table.endpoint(id) {
+            None => Some(Settlement::Cancelled),
+            Some(endpoint) => unsendable(endpoint, &job, now),
+        };
+        if let Some(settlement) = instead {
+            self.stage.settler.refused(job, settlement);
+            let lane = self.by_endpoint.get_mut(&id).expect("the permit came from it");
+            lane.finished(permit, Duration::ZERO, now);
+            return;
+        }
+        let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
+        self.in_flight += 1;
+        self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
+        let (courier, dispatcher) =
+            (Arc::clone(&self.stage.courier), self.stage.dispatcher.clone());
+        self.stage.sending.spawn(async move {
+            let begun = tokio::time::Instant::now();
+            courier.deliver(job, endpoint).await;
+            dispatcher.finished(id, permit, begun.elapsed());
+        });
+    }
+
+    fn postpone(&mut self, Refused { job, due, why }: Refused<Job>) {
+        self.stage.settler.refused(job, Settlement::Postpone(due, why));
+    }
+
+    /// Looks at every lane whose alarm has come.
+    fn ring(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.alarms.first().copied()
+            && at <= now
+        {
+            self.alarms.pop_first();
+            self.alarm_of.remove(&id);
+            self.move_on(id, now);
+        }
+    }
+
+    /// Gives lanes that were short of room their turn.
+    fn share_room(&mut self, now: Timestamp) {
+        while self.in_flight < self.stage.max_in_flight
+            && let Some(id) = self.starved.pop_front()
+        {
+            // One each, then to the end of the queue: nobody takes all that became free.
+            if let Some(lane) = self.by_endpoint.get_mut(&id)
+                && let Some((permit, job)) = lane.next(now)
+            {
+                self.start(permit, job, now);
+                if self.by_endpoint.get(&id).is_some_and(|lane| lane.waiting() > 0) {
+                    self.starved.push_back(id);
+                }
+            }
+            self.set_alarm(id);
+        }
+    }
+
+    fn set_alarm(&mut self, id: EndpointId) {
+        let wanted = self.by_endpoint.get(&id).and_then(Lane::wake_at);
+        if self.alarm_of.get(&id).copied() == wanted {
+            return;
+        }
+        if let Some(old) = self.alarm_of.remove(&id) {
+            self.alarms.remove(&(old, id));
+        }
+        if let Some(at) = wanted {
+            self.alarms.insert((at, id));
+            self.alarm_of.insert(id, at);
+        }
+    }
+
+    /// Takes over edited endpoints; what waits for one that is gone is taken back.
+    fn adjust(&mut self, now: Timestamp) {
+        let table = self.stage.routes.table();
+        let ids: Vec<EndpointId> = self.by_endpoint.keys().copied().collect();
+        for id in ids {
+            let lane = self.by_endpoint.get_mut(&id).expect("its key was just read");
+            match table.endpoint(id) {
+                Some(endpoint) => {
+                    lane.adjust(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                }
+                None => {
+                    for job in lane.clear() {
+                        self.stage.settler.refused(job, Settlement::Cancelled);
+                    }
+                }
+            }
+            self.move_on(id, now);
+        }
+    }
+
+    /// What has not started goes back where it came from; what is held goes on the ladder.
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.alarms.clear();
+        for lane in self.by_endpoint.values_mut() {
+            for job in lane.clear() {
+                let due_at = job.ready_at;
+                if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
+                    drop(job); // never settled: its event comes again, to another router or to us
+                } else {
+                    self.stage.settler.hand_on(job, due_at);
+                }
+            }
+        }
+    }
+
+    fn clear_away_idle_lanes(&mut self, slept: Duration) {
+        // Only after a long quiet: an idle lane is small, but its limiter remembers the last second.
+        if slept >= IDLE {
+            self.by_endpoint.retain(|_, lane| !lane.is_idle());
+        }
+    }
+}
+
+/// What becomes of a delivery that may not be sent although its lane would let it.
+fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
+    if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
+        return Some(Settlement::DeadLetter(DeathReason::Expired));
+    }
+    match endpoint.state {
+        EndpointState::Active => None,
+        EndpointState::Paused | EndpointState::Disabled => {
+            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Takes arrivals in: accepts events into the journal, checks the turn of what comes back, and
+//! quarantines what is neither.
+//!
+//! Arrivals are taken in batches of whatever has come, so that one commit covers many: under load
+//! the batch grows while the last one is being written. Each event is on record, with the
+//! deliveries it owes, before the first of its requests is made; what was routed then is what is
+//! owed, whatever the catalogue says when the event comes again.
+//!
+//! **What if we die right here?** Before the commit: the event comes again and is new. Behind it:
+//! the event comes again, is known, and its deliveries go on from where the journal says they stand.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::dispatch::Dispatcher;
+use super::route::Routes;
+use super::settle::Settler;
+use super::window::{Hold, Window};
+use super::{Job, World, until_taken};
+use crate::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Fence, Standing};
+use crate::domain::event::{Event, Identity, NewEvent, Rejection};
+use crate::domain::id::{EndpointId, EventId};
+use crate::domain::time::Timestamp;
+use crate::failpoint;
+use crate::storage::inbox::{Arrival, Content, Inbox, Original, Receipt};
+use crate::storage::journal::{Acceptance, Journal, Owed};
+use crate::telemetry::metrics::Metrics;
+
+/// Most arrivals in one batch.
+///
+/// 256: a commit is already shared so widely that more would only lengthen the wait for it.
+const BATCH_MAX: usize = 256;
+
+/// The stage.
+pub struct Ingest {
+    /// Where arrivals come from.
+    pub inbox: Box<dyn Inbox>,
+    /// Where they are recorded.
+    pub journal: Arc<dyn Journal>,
+    /// Who wants them.
+    pub routes: Routes,
+    /// Where they take their places.
+    pub window: Arc<Window>,
+    /// Where they go next.
+    pub dispatcher: Dispatcher,
+    /// Where those go that came back too early.
+    pub settler: Settler,
+    /// Clock and chance.
+    pub world: World,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// An event of a known application, with what it came with.
+struct Accepted {
+    event: Arc<Event>,
+    nameless: bool,
+    redelivered: bool,
+    receipt: Receipt,
+}
+
+/// A delivery that came back from the ladder.
+struct Returned {
+    delivery: Delivery,
+    due_at: Timestamp,
+    receipt: Receipt,
+}
+
+impl Ingest {
+    /// Takes arrivals in until the inbox ends or `stop` is called.
+    ///
+    /// Returns the inbox: receipts are still to be given back to it.
+    pub async fn run(mut self, stop: CancellationToken) -> Box<dyn Inbox> {
+        // Stopping comes first: what has arrived and was not taken in comes again.
+        while let Some(Some(first)) = stop.run_until_cancelled(self.inbox.next()).await {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX
+                && let Some(arrival) = self.inbox.ready()
+            {
+                batch.push(arrival);
+            }
+            if stop.run_until_cancelled(self.take_in(batch)).await.is_none() {
+                break;
+            }
+        }
+        self.inbox
+    }
+
+    async fn take_in(&self, batch: Vec<Arrival>) {
+        let now = self.world.now();
+        let table = self.routes.table();
+        let mut events = Vec::with_capacity(batch.len());
+        let mut returned = Vec::new();
+        for Arrival { content, redelivered, receipt, original } in batch {
+            failpoint!("ingest.arrived");
+            self.metrics.broker_received(redelivered);
+            match content {
+                Content::Event(new) => {
+                    let Some(application) = table.application(&new.application) else {
+                        let why = Rejection::UnknownApplication(new.application.to_string());
+                        self.quarantine(original.as_ref(), receipt, &why).await;
+                        continue;
+                    };
+                    let nameless = matches!(new.identity, Identity::Fingerprint(_));
+                    let event = Arc::new(NewEvent::of(*new, application, now));
+                    events.push(Accepted { event, nameless, redelivered, receipt });
+                }
+                Content::Due { delivery, due_at } => {
+                    returned.push(Returned { delivery: *delivery, due_at, receipt });
+                }
+                Content::Unreadable(why) => {
+                    self.quarantine(original.as_ref(), receipt, &why).await;
+                }
+            }
+        }
+        if !events.is_empty() {
+            self.accept(events).await;
+        }
+        if !returned.is_empty() {
+            self.check(returned).await;
+        }
+    }
+
+    async fn accept(&self, mut events: Vec<Accepted>) {
+        let table = self.routes.table();
+        // Twice at most: the second round is for nameless events that only look like known ones.
+        loop {
+            let owed: Vec<Owed> = events
+                .iter()
+                .map(|accepted| Owed {
+                    event: Arc::clone(&accepted.event),
+                    endpoints: table
+                        .wanting(accepted.event.application, &accepted.event.event_type),
+                })
+                .collect();
+            let answers =
+                until_taken("accepting events", || self.journal.accept(owed.clone()), &|away| {
+                    self.metrics.journal_away(away);
+                })
+                .await;
+            failpoint!("ingest.accepted");
+            let mut again = Vec::new();
+            for ((accepted, owed), answer) in events.into_iter().zip(owed).zip(answers) {
+                match answer {
+                    Acceptance::New => self.offer_new(accepted, owed.endpoints).await,
+                    Acceptance::Known(_) if accepted.nameless && !accepted.redelivered => {
+                        again.push(self.renamed(accepted));
+                    }
+                    Acceptance::Known(standings) => self.rejoin(accepted, standings).await,
+                }
+            }
+            if again.is_empty() {
+                return;
+            }
+            events = again;
+        }
+    }
+
+    async fn offer_new(&self, accepted: Accepted, endpoints: Vec<EndpointId>) {
+        let Accepted { event, receipt, .. } = accepted;
+        self.metrics.event_accepted(endpoints.len());
+        let hold = Hold::of(receipt);
+        for endpoint in endpoints {
+            let delivery = Delivery::first(Arc::clone(&event), endpoint);
+            self.offer(delivery, event.deliver_at, &hold).await;
+        }
+        hold.complete();
+    }
+
+    /// Goes on with an event that was accepted before, by us before a crash or by another router.
+    async fn rejoin(&self, accepted: Accepted, standings: Vec<(EndpointId, Standing)>) {
+        let Accepted { event, receipt, redelivered, .. } = accepted;
+        self.metrics.event_known(redelivered);
+        debug!(event_id = %event.id, redelivered, "event seen before, going on where it stands");
+        let hold = Hold::of(receipt);
+        for (endpoint, standing) in standings {
+            let mut delivery = Delivery::first(Arc::clone(&event), endpoint);
+            if self.window.holds(delivery.key()) {
+                continue; // another copy is on its way here, and holds a receipt of its own
+            }
+            delivery.turn = standing.turn;
+            delivery.attempts = standing.attempts;
+            match standing.state {
+                DeliveryState::Pending => self.offer(delivery, event.deliver_at, &hold).await,
+                DeliveryState::Waiting { due_at, .. } => {
+                    // Asked about the turn before: is what comes after it in safe hands?
+                    let before = crate::domain::delivery::Turn(standing.turn.0.saturating_sub(1));
+                    if standing.judge(before) == Fence::TakeOver {
+                        self.offer(delivery, Some(due_at), &hold).await;
+                    }
+                }
+                DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {}
+            }
+        }
+        hold.complete();
+    }
+
+    /// Checks the turn of what came back from the ladder, all in one question to the journal.
+    async fn check(&self, returned: Vec<Returned>) {
+        let keys: Vec<DeliveryKey> = returned.iter().map(|back| back.delivery.key()).collect();
+        let standings =
+            until_taken("checking turns", || self.journal.standings(keys.clone()), &|away| {
+                self.metrics.journal_away(away);
+            })
+            .await;
+        for (back, standing) in returned.into_iter().zip(standings) {
+            let Returned { mut delivery, mut due_at, receipt } = back;
+            let hold = Hold::of(receipt);
+            let fence = match standing {
+                Some(_) if self.window.holds(delivery.key()) => Fence::Drop,
+                Some(standing) => standing.judge(delivery.turn),
+                // Retention has removed it, which it does only to what is finished.
+                None => Fence::Drop,
+            };
+            match (fence, standing) {
+                (Fence::Attempt, _) => self.offer(delivery, Some(due_at), &hold).await,
+                (Fence::TakeOver, Some(standing)) => {
+                    delivery.turn = standing.turn;
+                    delivery.attempts = standing.attempts;
+                    if let DeliveryState::Waiting { due_at: moved, .. } = standing.state {
+                        due_at = moved;
+                    }
+                    self.offer(delivery, Some(due_at), &hold).await;
+                }
+                (Fence::Drop | Fence::TakeOver, _) => self.metrics.copy_dropped(),
+            }
+            hold.complete();
+        }
+    }
+
+    async fn offer(&self, delivery: Delivery, due_at: Option<Timestamp>, hold: &Hold) {
+        let share = self.window.enter(delivery.key(), hold).await;
+        let now = self.world.now();
+        let ready_at = due_at.unwrap_or(now);
+        let job = Job { delivery, share, ready_at };
+        if ready_at <= now {
+            self.dispatcher.offer(job);
+        } else if ready_at.since(now) <= crate::domain::lane::HOLD_MAX {
+            self.dispatcher.hold_until(ready_at, job);
+        } else if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
+            self.settler.not_yet(job, ready_at);
+        } else {
+            // A long wait in two hops, or one that we took over: to the ladder, at its turn.
+            self.settler.hand_on(job, ready_at);
+        }
+    }
+
+    async fn quarantine(&self, original: &dyn Original, receipt: Receipt, why: &Rejection) {
+        match original.quarantine(why).await {
+            Ok(()) => {
+                self.metrics.event_quarantined(why.reason());
+                warn!(reason = why.reason(), error = %why, "message quarantined: {why}");
+                receipt.give_back();
+            }
+            // Its receipt is dropped: the message comes again, and is quarantined then.
+            Err(error) => warn!(%error, "a message could not be quarantined and stays where it is"),
+        }
+    }
+
+    fn renamed(&self, accepted: Accepted) -> Accepted {
+        let mut event = accepted.event.as_ref().clone();
+        event.id = EventId::minted(self.world.now(), self.world.chance_bytes());
+        Accepted { event: Arc::new(event), nameless: false, ..accepted }
+    }
+}

@@ -1,0 +1,81 @@
+//! Brings back what the journal itself holds: replayed dead letters, what was recalled, and what a
+//! router left lying.
+//!
+//! Replay and recall are edits of the journal and need no router. Here a router claims what they
+//! left due, a page at a time and only as fast as the window takes it in. A claim is a lease: who
+//! claims and dies loses nothing, the lease ends and somebody claims again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::dispatch::Dispatcher;
+use super::window::{Hold, Window};
+use super::{Job, World, until_taken};
+use crate::failpoint;
+use crate::storage::journal::Journal;
+use crate::telemetry::metrics::Metrics;
+
+/// How often the journal is asked when it last had nothing.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// Deliveries in one claim: few enough that a lease covers them, many enough to keep lanes busy.
+const PAGE: usize = 200;
+
+/// How long a claim holds, and how long a delivery must be overdue before we believe that the
+/// router which held it is gone.
+///
+/// Two minutes: more than the longest wait in a lane (5 s) and the longest request (60 s) together,
+/// so that what is merely slow is not offered twice.
+const LEASE: Duration = Duration::from_mins(2);
+
+/// The stage.
+pub struct Reclaim {
+    /// What is asked.
+    pub journal: Arc<dyn Journal>,
+    /// Where claimed deliveries take their places.
+    pub window: Arc<Window>,
+    /// Where they go.
+    pub dispatcher: Dispatcher,
+    /// Clock and chance.
+    pub world: World,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Reclaim {
+    /// Claims until stopped.
+    pub async fn run(self, stop: CancellationToken) {
+        while let Some(found) = stop.run_until_cancelled(self.claim()).await {
+            if found < PAGE
+                && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn claim(&self) -> usize {
+        let claimed = until_taken(
+            "claiming what is due",
+            || {
+                let now = self.world.now();
+                self.journal.claim(now, now - LEASE, now + LEASE, PAGE)
+            },
+            &|away| self.metrics.journal_away(away),
+        )
+        .await;
+        let found = claimed.len();
+        for delivery in claimed {
+            failpoint!("reclaim.claimed");
+            if self.window.holds(delivery.key()) {
+                continue; // on its way here already; the lease ends by itself
+            }
+            let hold = Hold::without_receipt();
+            let share = self.window.enter(delivery.key(), &hold).await;
+            self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
+        }
+        found
+    }
+}

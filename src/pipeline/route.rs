@@ -1,0 +1,251 @@
+//! Which endpoints want an event: an index of the catalogue, in memory.
+//!
+//! The index is rebuilt whole when the catalogue's version has moved on and then swapped in; whoever
+//! is reading goes on with the one it has. Its cost per event does not grow with the number of
+//! endpoints, only with the number that match and with the prefixes of one application.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::event::{ApplicationName, EventType};
+use crate::domain::filter::Pattern;
+use crate::domain::id::{ApplicationId, EndpointId};
+use crate::storage::StorageError;
+use crate::storage::catalogue::{Catalogue, Snapshot};
+
+/// How often the catalogue is asked for its version.
+///
+/// A quarter of a second: an edit holds everywhere within one, and the question reads one row.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// The index that everybody reads.
+#[derive(Debug, Clone)]
+pub struct Routes(Arc<ArcSwap<Table>>);
+
+impl Routes {
+    /// Reads the catalogue for the first time.
+    ///
+    /// # Errors
+    /// As [`Catalogue::snapshot`].
+    pub async fn load(catalogue: &dyn Catalogue) -> Result<Self, StorageError> {
+        let table = Table::of(catalogue.snapshot().await?);
+        Ok(Self(Arc::new(ArcSwap::from_pointee(table))))
+    }
+
+    /// The index as it is now.
+    pub fn table(&self) -> Arc<Table> {
+        self.0.load_full()
+    }
+
+    /// Keeps the index current until stopped; `changed` is called behind each change.
+    ///
+    /// While the catalogue is away the last index stays in use: better old than none.
+    pub async fn follow(
+        self,
+        catalogue: Arc<dyn Catalogue>,
+        stop: CancellationToken,
+        changed: impl Fn() + Send,
+    ) {
+        let mut away = false;
+        while stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
+            match self.refresh(catalogue.as_ref()).await {
+                Ok(moved_on) => {
+                    away = false;
+                    if moved_on {
+                        changed();
+                    }
+                }
+                Err(error) if !away => {
+                    away = true;
+                    warn!(%error, "catalogue is away, routing by its last version");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
+        if catalogue.version().await? == self.0.load().version {
+            return Ok(false);
+        }
+        let table = Table::of(catalogue.snapshot().await?);
+        info!(version = table.version, endpoints = table.endpoints.len(), "catalogue changed");
+        self.0.store(Arc::new(table));
+        Ok(true)
+    }
+}
+
+/// The catalogue, laid out for routing.
+#[derive(Debug, Default)]
+pub struct Table {
+    version: u64,
+    by_uid: HashMap<Box<str>, ApplicationId>,
+    applications: HashMap<ApplicationId, Wants>,
+    endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+}
+
+/// Who wants what within one application.
+#[derive(Debug, Default)]
+struct Wants {
+    everything: Vec<EndpointId>,
+    exact: HashMap<EventType, Vec<EndpointId>>,
+    prefixes: Vec<(Box<str>, EndpointId)>,
+}
+
+impl Table {
+    /// Lays a snapshot out.
+    pub fn of(snapshot: Snapshot) -> Self {
+        let mut table = Self { version: snapshot.version, ..Self::default() };
+        for application in snapshot.applications {
+            if let Some(uid) = application.uid {
+                table.by_uid.insert(uid.into(), application.id);
+            }
+            table.applications.insert(application.id, Wants::default());
+        }
+        for endpoint in snapshot.endpoints {
+            if let Some(wants) = table.applications.get_mut(&endpoint.application) {
+                wants.add(&endpoint);
+                table.endpoints.insert(endpoint.id, endpoint);
+            }
+        }
+        table
+    }
+
+    /// The application of that name, if there is one.
+    pub fn application(&self, name: &ApplicationName) -> Option<ApplicationId> {
+        match name {
+            ApplicationName::Id(id) => self.applications.contains_key(id).then_some(*id),
+            ApplicationName::Uid(uid) => self.by_uid.get(uid).copied(),
+        }
+    }
+
+    /// The endpoints that want such an event, each once.
+    pub fn wanting(&self, application: ApplicationId, event_type: &EventType) -> Vec<EndpointId> {
+        let Some(wants) = self.applications.get(&application) else { return Vec::new() };
+        let mut found = wants.everything.clone();
+        found.extend(wants.exact.get(event_type).into_iter().flatten());
+        for (prefix, endpoint) in &wants.prefixes {
+            // An endpoint may match twice over; few do, so looking is cheaper than a set.
+            if event_type.as_str().starts_with(prefix.as_ref()) && !found.contains(endpoint) {
+                found.push(*endpoint);
+            }
+        }
+        found
+    }
+
+    /// An endpoint, if it is still there.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&id)
+    }
+
+    /// All endpoints.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values()
+    }
+}
+
+impl Wants {
+    fn add(&mut self, endpoint: &Endpoint) {
+        if endpoint.state == EndpointState::Disabled {
+            return; // owed nothing new
+        }
+        let patterns = endpoint.filter.patterns();
+        if patterns.is_empty() || patterns.contains(&Pattern::All) {
+            self.everything.push(endpoint.id);
+            return;
+        }
+        for pattern in patterns {
+            match pattern {
+                Pattern::All => {}
+                Pattern::Prefix(prefix) => self.prefixes.push((prefix.clone(), endpoint.id)),
+                Pattern::Exact(event_type) => {
+                    let exact = self.exact.entry(event_type.clone()).or_default();
+                    if !exact.contains(&endpoint.id) {
+                        exact.push(endpoint.id);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::endpoint::{Application, Policy};
+    use crate::domain::filter::Filter;
+    use crate::domain::time::Timestamp;
+
+    fn endpoint(application: ApplicationId, name: &str, patterns: &[&str]) -> Arc<Endpoint> {
+        let patterns = patterns.iter().map(|p| p.parse().expect("a pattern")).collect();
+        Arc::new(Endpoint {
+            id: EndpointId::derived(&[name.as_bytes()]),
+            application,
+            uid: Some(name.into()),
+            description: String::new(),
+            url: "https://example.com/".parse().expect("a URL"),
+            filter: Filter::of(patterns),
+            state: EndpointState::Active,
+            throttle_rate: None,
+            policy: Policy::default(),
+            headers: Vec::new(),
+            keys: Vec::new(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        })
+    }
+
+    fn application(uid: &str) -> Application {
+        Application {
+            id: ApplicationId::derived(&[uid.as_bytes()]),
+            uid: Some(uid.into()),
+            name: uid.into(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        }
+    }
+
+    fn matching(table: &Table, application: &str, event_type: &str) -> Vec<String> {
+        let id = table.application(&application.into()).expect("known");
+        let mut names: Vec<_> = table
+            .wanting(id, &event_type.parse().expect("a type"))
+            .into_iter()
+            .filter_map(|id| table.endpoint(id)?.uid.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn each_endpoint_gets_what_its_filter_says_once_and_only_of_its_own_application() {
+        let (acme, other) = (application("acme"), application("other"));
+        let disabled = Arc::new(Endpoint {
+            state: EndpointState::Disabled,
+            ..endpoint(acme.id, "disabled", &[]).as_ref().clone()
+        });
+        let table = Table::of(Snapshot {
+            version: 1,
+            endpoints: vec![
+                endpoint(acme.id, "all", &[]),
+                endpoint(acme.id, "jobs", &["job.*", "job.completed"]),
+                endpoint(acme.id, "done", &["job.completed", "job.completed"]),
+                endpoint(acme.id, "documents", &["document.ready"]),
+                endpoint(other.id, "stranger", &[]),
+                disabled,
+            ],
+            applications: vec![acme, other],
+        });
+
+        assert_eq!(matching(&table, "acme", "job.completed"), ["all", "done", "jobs"]);
+        assert_eq!(matching(&table, "acme", "job.failed"), ["all", "jobs"]);
+        assert_eq!(matching(&table, "acme", "document.ready"), ["all", "documents"]);
+        assert_eq!(matching(&table, "other", "job.completed"), ["stranger"]);
+        assert_eq!(table.application(&"nobody".into()), None);
+    }
+}

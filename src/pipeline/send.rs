@@ -1,0 +1,93 @@
+//! Makes one request for a delivery that has leave, and passes on how it ended.
+//!
+//! Signed here and not earlier, because receivers refuse a timestamp that is older than five
+//! minutes and a delivery may wait longer than that for its leave. The id is the event's and stays
+//! the same over all retries and replays; the timestamp is that of this attempt.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::settle::Settler;
+use super::{Job, World};
+use crate::domain::delivery::Attempt;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::id::AttemptId;
+use crate::domain::outcome::Outcome;
+use crate::domain::signature;
+use crate::domain::time::Timestamp;
+use crate::egress::{Reply, Request, Sender};
+use crate::failpoint;
+
+/// Makes requests.
+pub struct Courier {
+    /// The way out.
+    pub sender: Arc<dyn Sender>,
+    /// Who hears how it ended.
+    pub settler: Settler,
+    /// Clock and chance.
+    pub world: World,
+    /// Cancelled when the time to finish is over: requests on the way are given up as interrupted.
+    pub out_of_time: CancellationToken,
+}
+
+impl Courier {
+    /// Makes the request, and tells the settler how it ended.
+    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) {
+        let started_at = self.world.now();
+        let request = sign(&job, &endpoint, started_at);
+        failpoint!("send.signed");
+        let reply = self
+            .out_of_time
+            .run_until_cancelled(self.sender.send(request))
+            .await
+            .unwrap_or_else(interrupted);
+        failpoint!("send.answered");
+        let took = self.world.now().since(started_at);
+        let attempt = Attempt {
+            id: AttemptId::minted(started_at, self.world.chance_bytes()),
+            number: job.delivery.attempts.saturating_add(1),
+            started_at,
+            duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            outcome: reply.outcome,
+            url: endpoint.url.as_str().into(),
+            response: reply.body,
+            detail: reply.detail,
+        };
+        self.settler.attempted(job, endpoint, attempt);
+    }
+}
+
+fn interrupted() -> Reply {
+    Reply {
+        outcome: Outcome::Interrupted,
+        body: bytes::Bytes::new(),
+        detail: "we stopped before the answer came".into(),
+    }
+}
+
+/// The request for a delivery at `now`. Ours come behind the endpoint's own headers and replace
+/// any of the same name, so that none of those can pass for a signature.
+fn sign(job: &Job, endpoint: &Endpoint, now: Timestamp) -> Request {
+    let event = &job.delivery.event;
+    let id = event.id.to_string();
+    let timestamp = now.as_seconds();
+    let signature = signature::sign(endpoint.live_keys(now), &id, timestamp, &event.payload);
+    let content_type = event.content_type.as_deref().unwrap_or("application/json");
+
+    let mut headers = Vec::with_capacity(endpoint.headers.len() + 5);
+    headers.extend(endpoint.headers.iter().cloned());
+    headers.push(("content-type".into(), content_type.into()));
+    if let Some(traceparent) = &event.traceparent {
+        headers.push(("traceparent".into(), traceparent.as_ref().into()));
+    }
+    headers.push(("webhook-id".into(), id));
+    headers.push(("webhook-timestamp".into(), timestamp.to_string()));
+    headers.push(("webhook-signature".into(), signature));
+    Request {
+        url: endpoint.url.clone(),
+        headers,
+        body: event.payload.clone(),
+        timeout: endpoint.policy.timeout(),
+    }
+}

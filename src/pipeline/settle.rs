@@ -1,0 +1,373 @@
+//! Carries out what the end of an attempt means: *decide, record, hand on, give back*, in that
+//! order and in batches.
+//!
+//! Two tasks, so that a slow ladder does not stop successes from being recorded. [`Record`] decides
+//! and writes each batch to the journal in one transaction; what was delivered is released there
+//! and then. [`Release`] takes what goes on: puts it on the ladder, tells of dead letters, notes in
+//! the journal that it is in safe hands, and then releases it.
+//!
+//! **What if we die right here?** Before the record: nothing has happened, the delivery is tried
+//! again from the message it came from. Behind the record and before the ladder has confirmed: that
+//! message is still unacknowledged and comes again; its turn is over, the journal says that a router
+//! held what comes after, so the copy takes over. Behind the confirm: the old copy comes again and
+//! is dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tracing::{debug, info};
+
+use super::dispatch::Dispatcher;
+use super::window::Share;
+use super::{Job, World, until_taken};
+use crate::domain::delivery::{Attempt, Delivery};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::lane::HOLD_MAX;
+use crate::domain::retry::{Chance, Due};
+use crate::domain::settlement::{Postponed, Settlement, counted, decide};
+use crate::domain::time::Timestamp;
+use crate::failpoint;
+use crate::storage::journal::{Journal, Recorded, Settled, to_hand_on};
+use crate::storage::ladder::{Ladder, Waiting};
+use crate::storage::outlet::{Notice, Outlet, Verdict};
+use crate::telemetry::metrics::Metrics;
+
+/// Most settlements in one record, and most releases in one publish: the publisher's own bound.
+const BATCH_MAX: usize = 512;
+
+/// Hears how deliveries ended. Its queue needs no bound: each message is a delivery with a place in
+/// the window.
+#[derive(Debug, Clone)]
+pub struct Settler {
+    endings: UnboundedSender<Ending>,
+    releases: UnboundedSender<Released>,
+}
+
+/// The other ends of a settler.
+#[derive(Debug)]
+pub struct Endings {
+    endings: UnboundedReceiver<Ending>,
+    releases: UnboundedReceiver<Released>,
+}
+
+#[derive(Debug)]
+enum Ending {
+    Attempted { job: Job, endpoint: Arc<Endpoint>, attempt: Box<Attempt> },
+    Refused { job: Job, settlement: Settlement },
+}
+
+/// Something to be handed on before its share is released.
+#[derive(Debug)]
+struct Released {
+    waiting: Option<Waiting>,
+    notice: Option<Notice>,
+    share: Share,
+}
+
+impl Settler {
+    /// A settler's address, and its letter box.
+    pub fn address() -> (Self, Endings) {
+        let (endings, endings_in) = mpsc::unbounded_channel();
+        let (releases, releases_in) = mpsc::unbounded_channel();
+        (Self { endings, releases }, Endings { endings: endings_in, releases: releases_in })
+    }
+
+    /// An attempt has ended.
+    pub fn attempted(&self, job: Job, endpoint: Arc<Endpoint>, attempt: Attempt) {
+        self.post(Ending::Attempted { job, endpoint, attempt: Box::new(attempt) });
+    }
+
+    /// A delivery was not attempted; this is what becomes of it instead.
+    pub fn refused(&self, job: Job, settlement: Settlement) {
+        self.post(Ending::Refused { job, settlement });
+    }
+
+    /// A delivery that its producer wants later.
+    pub fn not_yet(&self, job: Job, due_at: Timestamp) {
+        let settlement = Settlement::Postpone(Due::exactly(due_at), Postponed::NotYet);
+        self.refused(job, settlement);
+    }
+
+    /// A delivery that goes on the ladder at the turn it has: a wait in two hops.
+    pub fn hand_on(&self, job: Job, due_at: Timestamp) {
+        let Job { delivery, share, .. } = job;
+        let waiting = Some(Waiting { delivery, due: Due::exactly(due_at) });
+        let _ = self.releases.send(Released { waiting, notice: None, share });
+    }
+
+    fn post(&self, ending: Ending) {
+        // Nobody is there only after the time to finish is over; what is dropped then comes again.
+        let _ = self.endings.send(ending);
+    }
+}
+
+impl Endings {
+    /// Splits the letter box between its two tasks.
+    pub fn split(
+        self,
+        record: impl FnOnce(RecordQueue) -> Record,
+        release: impl FnOnce(ReleaseQueue) -> Release,
+    ) -> (Record, Release) {
+        (record(RecordQueue(self.endings)), release(ReleaseQueue(self.releases)))
+    }
+}
+
+/// What [`Record`] reads from.
+#[derive(Debug)]
+pub struct RecordQueue(UnboundedReceiver<Ending>);
+
+/// What [`Release`] reads from.
+#[derive(Debug)]
+pub struct ReleaseQueue(UnboundedReceiver<Released>);
+
+/// The first task: decides and records.
+pub struct Record {
+    /// What it reads.
+    pub queue: RecordQueue,
+    /// Where it records.
+    pub journal: Arc<dyn Journal>,
+    /// Who is told of which verdicts.
+    pub outlet: Arc<dyn Outlet>,
+    /// Where short waits are kept.
+    pub dispatcher: Dispatcher,
+    /// Where what goes on is passed on to.
+    pub settler: Settler,
+    /// Clock and chance.
+    pub world: World,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A decided settlement with what it settles.
+struct Decided {
+    job: Job,
+    settled: Settled,
+}
+
+impl Record {
+    /// Records until `stop` is called and nothing is left in the queue.
+    ///
+    /// The caller stops it only when nobody sends any more: it holds a settler itself.
+    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            tokio::select! {
+                biased; // what is there is recorded before a stop is heard
+                count = self.queue.0.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
+                () = stop.cancelled() => return,
+            }
+            let decided = batch.drain(..).map(|ending| self.decide(ending)).collect();
+            self.record(decided).await;
+        }
+    }
+
+    fn decide(&self, ending: Ending) -> Decided {
+        let at = self.world.now();
+        let (job, attempts, attempt, settlement) = match ending {
+            Ending::Attempted { job, endpoint, attempt } => {
+                let attempts = counted(job.delivery.attempts, &attempt.outcome);
+                let settlement = decide(
+                    &attempt.outcome,
+                    attempts,
+                    &endpoint.policy,
+                    job.delivery.event.expires_at,
+                    at,
+                    Chance::from_bits(self.world.chance()),
+                );
+                log_attempt(&job.delivery, &attempt, &settlement);
+                self.metrics.attempt_ended(&job.delivery, &attempt, at);
+                (job, attempts, Some(*attempt), settlement)
+            }
+            Ending::Refused { job, settlement } => {
+                let attempts = job.delivery.attempts;
+                (job, attempts, None, settlement)
+            }
+        };
+        failpoint!("settle.decided");
+        let settled = Settled {
+            key: job.delivery.key(),
+            turn: job.delivery.turn,
+            attempts,
+            attempt,
+            settlement,
+            at,
+        };
+        Decided { job, settled }
+    }
+
+    async fn record(&self, decided: Vec<Decided>) {
+        let batch: Vec<Settled> = decided.iter().map(|one| one.settled.clone()).collect();
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let answers = until_taken(
+            "recording settlements",
+            || {
+                tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.journal.record(batch.clone())
+            },
+            &|away| self.metrics.journal_away(away),
+        )
+        .await;
+        failpoint!("settle.recorded");
+        // When the first try failed we cannot know whether it was written: then a turn that is over
+        // may be over by our own doing, and is carried on. At worst there are two copies.
+        let repeated = tries.into_inner() > 1;
+        for (one, answer) in decided.into_iter().zip(answers) {
+            if answer == Recorded::Stale && !repeated {
+                self.metrics.copy_dropped();
+                debug!(delivery_id = %one.settled.key.id(), "turn was settled by another copy");
+                one.job.share.release();
+            } else {
+                self.carry_on(one);
+            }
+        }
+    }
+
+    fn carry_on(&self, Decided { job, settled }: Decided) {
+        self.metrics.settled(&settled.settlement);
+        let notice = self.notice(&job.delivery, &settled);
+        let Job { delivery, share, .. } = job;
+        let Some(due) = to_hand_on(&settled.settlement) else {
+            match notice {
+                None => share.release(),
+                notice => self.pass_on(Released { waiting: None, notice, share }),
+            }
+            return;
+        };
+        let next = delivery.after(settled.attempts);
+        let soon = due.at.since(self.world.now()) <= HOLD_MAX;
+        if soon && notice.is_none() && matches!(settled.settlement, Settlement::Retry(_)) {
+            self.dispatcher.hold_until(due.at, Job { delivery: next, share, ready_at: due.at });
+        } else {
+            self.pass_on(Released {
+                waiting: Some(Waiting { delivery: next, due }),
+                notice,
+                share,
+            });
+        }
+    }
+
+    fn pass_on(&self, released: Released) {
+        let _ = self.settler.releases.send(released);
+    }
+
+    fn notice(&self, delivery: &Delivery, settled: &Settled) -> Option<Notice> {
+        let verdict = match settled.settlement {
+            Settlement::Delivered => Verdict::Succeeded,
+            Settlement::Retry(_) => Verdict::Failed,
+            Settlement::DeadLetter(why) => Verdict::Dead(why),
+            Settlement::Cancelled => Verdict::Cancelled,
+            Settlement::Postpone(..) => return None,
+        };
+        self.outlet.wants(verdict).then(|| Notice {
+            event: Arc::clone(&delivery.event),
+            endpoint: delivery.endpoint,
+            verdict,
+            attempts: settled.attempts,
+            last_status: settled.attempt.as_ref().map_or(0, |attempt| attempt.outcome.status()),
+            at: settled.at,
+        })
+    }
+}
+
+/// The second task: hands on, then releases.
+pub struct Release {
+    /// What it reads.
+    pub queue: ReleaseQueue,
+    /// Where what waits goes.
+    pub ladder: Arc<dyn Ladder>,
+    /// Who is told.
+    pub outlet: Arc<dyn Outlet>,
+    /// Where it is noted.
+    pub journal: Arc<dyn Journal>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Release {
+    /// Hands on until `stop` is called and nothing is left in the queue.
+    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            tokio::select! {
+                biased; // what is there is handed on before a stop is heard
+                count = self.queue.0.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
+                () = stop.cancelled() => return,
+            }
+            self.release(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    async fn release(&self, batch: Vec<Released>) {
+        let mut waiting = Vec::new();
+        let mut notices = Vec::new();
+        let mut shares = Vec::with_capacity(batch.len());
+        for released in batch {
+            waiting.extend(released.waiting);
+            notices.extend(released.notice);
+            shares.push(released.share);
+        }
+        if !waiting.is_empty() {
+            let away = |away| self.metrics.ladder_away(away);
+            until_taken("postponing deliveries", || self.ladder.postpone(&waiting), &away).await;
+            failpoint!("release.postponed");
+        }
+        if !notices.is_empty() {
+            let away = |away| self.metrics.ladder_away(away);
+            until_taken("telling of outcomes", || self.outlet.tell(&notices), &away).await;
+            failpoint!("release.told");
+        }
+        for share in shares {
+            share.release();
+        }
+        failpoint!("release.given_back");
+        self.note(&waiting).await;
+    }
+
+    /// Notes what is on the ladder now. Once, whatever comes: when the note is lost, an old copy
+    /// that comes back makes a second of the new turn, and the fence drops one of them.
+    async fn note(&self, waiting: &[Waiting]) {
+        let handed: Vec<_> =
+            waiting.iter().map(|one| (one.delivery.key(), one.delivery.turn)).collect();
+        if !handed.is_empty()
+            && let Err(error) = self.journal.handed_on(handed).await
+        {
+            debug!(%error, "what is on the ladder could not be noted");
+        }
+    }
+}
+
+/// The canonical line: one for each attempt, with all that a search needs.
+fn log_attempt(delivery: &Delivery, attempt: &Attempt, settlement: &Settlement) {
+    let outcome = attempt.outcome.class();
+    let status = attempt.outcome.status();
+    let (next, wait) = match settlement {
+        Settlement::Delivered => ("delivered", None),
+        Settlement::Retry(due) => ("retry", Some(due.at)),
+        Settlement::Postpone(due, _) => ("postpone", Some(due.at)),
+        Settlement::DeadLetter(_) => ("dead_letter", None),
+        Settlement::Cancelled => ("cancelled", None),
+    };
+    let wait_ms = wait.map_or(Duration::ZERO, |at| at.since(attempt.started_at)).as_millis();
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                event_id = %delivery.event.id,
+                endpoint_id = %delivery.endpoint,
+                attempt_id = %attempt.id,
+                event_type = %delivery.event.event_type,
+                attempt = attempt.number,
+                outcome,
+                status,
+                duration_ms = attempt.duration_ms,
+                next,
+                wait_ms,
+                detail = %attempt.detail,
+                "attempt ended: {outcome}"
+            )
+        };
+    }
+    // The healthy path is not logged line by line unless asked: at a thousand a second nobody reads.
+    if matches!(settlement, Settlement::Delivered) { line!(debug) } else { line!(info) }
+}

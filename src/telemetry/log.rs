@@ -1,0 +1,27 @@
+//! The log: lines for people, or JSON for programs, on standard error.
+
+use tracing_subscriber::EnvFilter;
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
+}
+
+/// Starts logging; `filter` is in the form of `RUST_LOG` (`info`, `posthaste=debug`).
+///
+/// # Errors
+/// A sentence, when the filter cannot be read. A second call changes nothing.
+pub fn start(format: Format, filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("log.filter: {error}"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start (two servers in one test) finds the first one's log in place, which is right.
+    let _ = match format {
+        Format::Text => lines.with_target(false).try_init(),
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}

@@ -1,0 +1,532 @@
+//! Every metric of the pipeline: its name, its labels and the question it answers.
+//!
+//! Label sets are closed and known when the program starts, and each series exists from then on, so
+//! that `increase()` sees the first event and the number of series does not grow with traffic. No
+//! label carries anything that a tenant can make up.
+//!
+//! Gauges of shared state (`ledger_*`, `dead_letters`) say the same on every replica: read them with
+//! `max()`. Counters are each replica's own: sum them.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::domain::delivery::{Attempt, Delivery};
+use crate::domain::outcome::{CLASSES, Meaning, Outcome};
+use crate::domain::settlement::{DeathReason, Postponed, Settlement};
+use crate::domain::time::Timestamp;
+use crate::storage::journal::Books;
+
+/// Seconds, for attempts: the default time-outs (15 and 30) are bounds.
+const ATTEMPT_SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0];
+/// Seconds, for waits: the objectives (0.25, 1, 5 and 60) are bounds.
+const WAIT_SECONDS: [f64; 16] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+];
+/// Seconds, from accepted to delivered: up to a day of retries.
+const END_TO_END_SECONDS: [f64; 17] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+    21600.0, 86400.0,
+];
+/// Deliveries of one event.
+const FANOUT: [f64; 10] = [0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
+
+/// Words for why a message is quarantined: see `Rejection::reason`.
+const QUARANTINE_REASONS: [&str; 9] = [
+    "event_type_missing",
+    "event_type_too_long",
+    "event_type_malformed",
+    "application_missing",
+    "application_unknown",
+    "payload_not_utf8",
+    "payload_not_json",
+    "payload_too_large",
+    "bad_field",
+];
+
+/// The broker's side, as its back end counts it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BrokerNumbers {
+    /// Whether the publishing connection is up.
+    pub publish_connected: bool,
+    /// Whether the consuming connection is up.
+    pub consume_connected: bool,
+    /// Whether the broker has blocked the publishing connection.
+    pub publish_blocked: bool,
+    /// Times the publishing connection was made again.
+    pub publish_reconnects: u64,
+    /// Times the consuming connection was made again.
+    pub consume_reconnects: u64,
+    /// Publishes that the broker confirmed.
+    pub confirmed: u64,
+    /// Publishes that it refused.
+    pub nacked: u64,
+    /// Publishes that came back because no queue wanted them.
+    pub returned: u64,
+    /// Publishes that were not confirmed in time or whose connection was lost.
+    pub unconfirmed: u64,
+}
+
+/// The metrics of one router.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    events_accepted: IntCounter,
+    events_known: IntCounterVec,
+    events_routed: IntCounter,
+    events_filtered: IntCounter,
+    events_quarantined: IntCounterVec,
+    fanout: Histogram,
+    attempts: IntCounterVec,
+    attempt_duration: HistogramVec,
+    queue_wait: HistogramVec,
+    end_to_end: HistogramVec,
+    finished: IntCounterVec,
+    retries: IntCounter,
+    postponed: IntCounterVec,
+    copies_dropped: IntCounter,
+    in_flight: IntGauge,
+    in_flight_limit: IntGauge,
+    window: IntGauge,
+    ledger: IntGaugeVec,
+    unaccounted: IntGauge,
+    dead_letters: IntGauge,
+    broker_received: IntCounterVec,
+    broker_connections: IntGaugeVec,
+    broker_blocked: IntGaugeVec,
+    broker_reconnects: IntCounterVec,
+    broker_publishes: IntCounterVec,
+    journal_up: IntGauge,
+    ready: IntGaugeVec,
+    draining: IntGauge,
+    journal_troubles: AtomicI64,
+    ladder_troubles: AtomicI64,
+    stopped: AtomicBool,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    #[expect(clippy::too_many_lines, reason = "a table, one metric after the other")]
+    pub fn new(version: &str) -> Self {
+        let registry = Registry::new_custom(Some("posthaste".into()), None)
+            .expect("the prefix is a valid name");
+        let book = Book(&registry);
+        let build = book.gauges("build_info", "Which version runs here?", &["version"]);
+        build.with_label_values(&[version]).set(1);
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("registered once");
+        let metrics = Self {
+            events_accepted: book
+                .counter("events_accepted_total", "Events that were recorded for the first time."),
+            events_known: book.counters(
+                "events_known_total",
+                "Events that were recorded before: redelivered by the broker, or published twice.",
+                &["cause"],
+            ),
+            events_routed: book
+                .counter("events_routed_total", "Events that at least one endpoint wanted."),
+            events_filtered: book
+                .counter("events_filtered_total", "Events that no endpoint wanted."),
+            events_quarantined: book.counters(
+                "events_quarantined_total",
+                "Messages that are not events, by what is wrong with them.",
+                &["reason"],
+            ),
+            fanout: book.histogram(
+                "event_fanout_deliveries",
+                "Deliveries that one event owes.",
+                &FANOUT,
+            ),
+            attempts: book.counters(
+                "delivery_attempts_total",
+                "Requests by how they ended: are failures ours or theirs, and of which kind?",
+                &["outcome", "attempt"],
+            ),
+            attempt_duration: book.histograms(
+                "delivery_attempt_duration_seconds",
+                "From the beginning of a request to its end: how slow are receivers?",
+                &["outcome_class"],
+                &ATTEMPT_SECONDS,
+            ),
+            queue_wait: book.histograms(
+                "delivery_queue_wait_seconds",
+                "From when a delivery could be sent to when its request began: are we late?",
+                &["attempt"],
+                &WAIT_SECONDS,
+            ),
+            end_to_end: book.histograms(
+                "delivery_end_to_end_seconds",
+                "From when an event was received to its delivery.",
+                &["attempts"],
+                &END_TO_END_SECONDS,
+            ),
+            finished: book.counters(
+                "deliveries_finished_total",
+                "Deliveries that came to an end, and which.",
+                &["result", "reason"],
+            ),
+            retries: book.counter(
+                "delivery_retries_scheduled_total",
+                "Failed attempts that will be followed by another.",
+            ),
+            postponed: book.counters(
+                "deliveries_postponed_total",
+                "Deliveries put off without an attempt: are we holding back on purpose?",
+                &["reason"],
+            ),
+            copies_dropped: book.counter(
+                "delivery_copies_dropped_total",
+                "Copies of deliveries whose turn was over: what repeated messages came to.",
+            ),
+            in_flight: book.gauge("delivery_in_flight", "Requests on the way."),
+            in_flight_limit: book
+                .gauge("delivery_concurrency_limit", "Requests that may be on the way at once."),
+            window: book.gauge("deliveries_in_memory", "Deliveries in this router's memory."),
+            ledger: book.gauges(
+                "ledger_deliveries",
+                "The books: owed = pending + waiting + delivered + dead + cancelled.",
+                &["state"],
+            ),
+            unaccounted: book.gauge(
+                "ledger_unaccounted_deliveries",
+                "Owed, but in no state: anything but 0 is a loss.",
+            ),
+            dead_letters: book.gauge("dead_letters", "Dead letters that somebody has to look at."),
+            broker_received: book.counters(
+                "broker_messages_received_total",
+                "Messages consumed: is there a redelivery storm?",
+                &["redelivered"],
+            ),
+            broker_connections: book.gauges("broker_connections", "Connected?", &["role"]),
+            broker_blocked: book.gauges(
+                "broker_connection_blocked",
+                "Is the broker in a memory or disk alarm?",
+                &["role"],
+            ),
+            broker_reconnects: book.counters(
+                "broker_reconnects_total",
+                "Connections that had to be made again.",
+                &["role"],
+            ),
+            broker_publishes: book.counters(
+                "broker_publishes_total",
+                "Publishes by the broker's answer; one returned means a missing queue.",
+                &["result"],
+            ),
+            journal_up: book.gauge("journal_up", "Does the journal take what we bring?"),
+            ready: book.gauges("ready", "Why is this replica not ready?", &["component"]),
+            draining: book.gauge("draining", "Is it stopping?"),
+            journal_troubles: AtomicI64::new(0),
+            ladder_troubles: AtomicI64::new(0),
+            stopped: AtomicBool::new(false),
+            registry: registry.clone(),
+        };
+        metrics.zero();
+        metrics
+    }
+
+    /// Makes every series of the closed label sets, at zero.
+    fn zero(&self) {
+        for cause in ["redelivered", "published_twice"] {
+            self.events_known.with_label_values(&[cause]);
+        }
+        for reason in QUARANTINE_REASONS {
+            self.events_quarantined.with_label_values(&[reason]);
+        }
+        for outcome in CLASSES {
+            for attempt in ["first", "retry"] {
+                self.attempts.with_label_values(&[outcome, attempt]);
+            }
+        }
+        for class in ["success", "remote_error", "timeout", "local_error"] {
+            self.attempt_duration.with_label_values(&[class]);
+        }
+        for attempt in ["first", "retry"] {
+            self.queue_wait.with_label_values(&[attempt]);
+        }
+        for attempts in ["1", "2+"] {
+            self.end_to_end.with_label_values(&[attempts]);
+        }
+        self.finished.with_label_values(&["delivered", "none"]);
+        self.finished.with_label_values(&["cancelled", "endpoint_deleted"]);
+        for reason in DeathReason::ALL {
+            self.finished.with_label_values(&["dead", reason.as_str()]);
+        }
+        for why in [
+            Postponed::RateLimited,
+            Postponed::Busy,
+            Postponed::Paused,
+            Postponed::NotYet,
+            Postponed::OurDoing,
+        ] {
+            self.postponed.with_label_values(&[why.as_str()]);
+        }
+        for redelivered in ["false", "true"] {
+            self.broker_received.with_label_values(&[redelivered]);
+        }
+        self.journal_up.set(1);
+        self.broker(&BrokerNumbers::default());
+        self.books(&Books::default());
+    }
+
+    /// An event was recorded for the first time, and owes so many deliveries.
+    pub fn event_accepted(&self, fanout: usize) {
+        self.events_accepted.inc();
+        let matched = if fanout == 0 { &self.events_filtered } else { &self.events_routed };
+        matched.inc();
+        #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
+        self.fanout.observe(fanout as f64);
+    }
+
+    /// An event came that was recorded before.
+    pub fn event_known(&self, redelivered: bool) {
+        let cause = if redelivered { "redelivered" } else { "published_twice" };
+        self.events_known.with_label_values(&[cause]).inc();
+    }
+
+    /// A message was quarantined.
+    pub fn event_quarantined(&self, reason: &str) {
+        self.events_quarantined.with_label_values(&[reason]).inc();
+    }
+
+    /// A message was consumed.
+    pub fn broker_received(&self, redelivered: bool) {
+        let redelivered = if redelivered { "true" } else { "false" };
+        self.broker_received.with_label_values(&[redelivered]).inc();
+    }
+
+    /// A request begins, after the delivery could have been sent for so long.
+    pub fn attempt_starts(&self, delivery: &Delivery, waited: Duration) {
+        self.queue_wait.with_label_values(&[ordinal(delivery)]).observe(waited.as_secs_f64());
+    }
+
+    /// A request has ended.
+    pub fn attempt_ended(&self, delivery: &Delivery, attempt: &Attempt, now: Timestamp) {
+        let (outcome, class) = (attempt.outcome.class(), outcome_class(&attempt.outcome));
+        self.attempts.with_label_values(&[outcome, ordinal(delivery)]).inc();
+        let seconds = f64::from(attempt.duration_ms) / 1_000.0;
+        self.attempt_duration.with_label_values(&[class]).observe(seconds);
+        if attempt.outcome.meaning() == Meaning::Delivered {
+            let attempts = if delivery.attempts == 0 { "1" } else { "2+" };
+            let age = now.since(delivery.event.received_at).as_secs_f64();
+            self.end_to_end.with_label_values(&[attempts]).observe(age);
+        }
+    }
+
+    /// A settlement is on record.
+    pub fn settled(&self, settlement: &Settlement) {
+        let finished = |result, reason| self.finished.with_label_values(&[result, reason]).inc();
+        match settlement {
+            Settlement::Delivered => finished("delivered", "none"),
+            Settlement::DeadLetter(why) => finished("dead", why.as_str()),
+            Settlement::Cancelled => finished("cancelled", "endpoint_deleted"),
+            Settlement::Retry(_) => self.retries.inc(),
+            Settlement::Postpone(_, why) => {
+                self.postponed.with_label_values(&[why.as_str()]).inc();
+            }
+        }
+    }
+
+    /// A copy of a delivery was dropped: its turn was over.
+    pub fn copy_dropped(&self) {
+        self.copies_dropped.inc();
+    }
+
+    /// Requests on the way.
+    pub fn in_flight(&self, count: usize) {
+        self.in_flight.set(whole(count));
+    }
+
+    /// Requests that may be on the way at once.
+    pub fn in_flight_limit(&self, count: usize) {
+        self.in_flight_limit.set(whole(count));
+    }
+
+    /// Deliveries in memory.
+    pub fn in_memory(&self, count: usize) {
+        self.window.set(whole(count));
+    }
+
+    /// The books, as last read.
+    pub fn books(&self, books: &Books) {
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for (state, number) in [
+            ("owed", books.owed),
+            ("pending", books.pending),
+            ("waiting", books.waiting),
+            ("delivered", books.delivered),
+            ("dead", books.dead),
+            ("cancelled", books.cancelled),
+        ] {
+            self.ledger.with_label_values(&[state]).set(count(number));
+        }
+        self.unaccounted.set(books.unaccounted());
+        self.dead_letters.set(count(books.dead));
+    }
+
+    /// The broker's side, as last counted.
+    pub fn broker(&self, numbers: &BrokerNumbers) {
+        for (role, connected, blocked, reconnects) in [
+            (
+                "publish",
+                numbers.publish_connected,
+                numbers.publish_blocked,
+                numbers.publish_reconnects,
+            ),
+            ("consume", numbers.consume_connected, false, numbers.consume_reconnects),
+        ] {
+            self.broker_connections.with_label_values(&[role]).set(i64::from(connected));
+            self.broker_blocked.with_label_values(&[role]).set(i64::from(blocked));
+            raise(&self.broker_reconnects.with_label_values(&[role]), reconnects);
+        }
+        for (result, count) in [
+            ("confirmed", numbers.confirmed),
+            ("nacked", numbers.nacked),
+            ("returned", numbers.returned),
+            ("unconfirmed", numbers.unconfirmed),
+        ] {
+            raise(&self.broker_publishes.with_label_values(&[result]), count);
+        }
+        let up = |component: &str, up: bool| {
+            self.ready.with_label_values(&[component]).set(i64::from(up));
+        };
+        up("broker_publish", numbers.publish_connected);
+        up("broker_consume", numbers.consume_connected);
+        up("journal", self.journal_is_up());
+        up("ladder", self.ladder_troubles.load(Ordering::Relaxed) == 0);
+    }
+
+    /// The journal does not take what a caller brings, or takes it again.
+    pub fn journal_away(&self, away: bool) {
+        self.journal_troubles.fetch_add(if away { 1 } else { -1 }, Ordering::Relaxed);
+        self.journal_up.set(i64::from(self.journal_is_up()));
+    }
+
+    /// The ladder does not take what a caller brings, or takes it again.
+    pub fn ladder_away(&self, away: bool) {
+        self.ladder_troubles.fetch_add(if away { 1 } else { -1 }, Ordering::Relaxed);
+    }
+
+    /// Whether nobody is waiting for the journal.
+    pub fn journal_is_up(&self) -> bool {
+        self.journal_troubles.load(Ordering::Relaxed) == 0
+    }
+
+    /// The router stops.
+    pub fn drains(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.draining.set(1);
+    }
+
+    /// Whether the router stops.
+    pub fn is_draining(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// All metrics in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory does not fail");
+        String::from_utf8(text).expect("the text format is UTF-8")
+    }
+}
+
+fn ordinal(delivery: &Delivery) -> &'static str {
+    if delivery.attempts == 0 { "first" } else { "retry" }
+}
+
+fn outcome_class(outcome: &Outcome) -> &'static str {
+    match outcome.meaning() {
+        Meaning::Delivered => "success",
+        Meaning::Failed if *outcome == Outcome::TimedOut => "timeout",
+        Meaning::Failed | Meaning::Gone => "remote_error",
+        Meaning::NotTheirDoing => "local_error",
+    }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Brings a counter up to what is counted elsewhere.
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+/// Makes metrics and enters them in the registry.
+struct Book<'a>(&'a Registry);
+
+impl Book<'_> {
+    fn enter<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let metric = made.expect("names and labels are valid");
+        self.0.register(Box::new(metric.clone())).expect("each name is used once");
+        metric
+    }
+
+    fn counter(&self, name: &str, question: &str) -> IntCounter {
+        self.enter(IntCounter::new(name, question))
+    }
+
+    fn counters(&self, name: &str, question: &str, labels: &[&str]) -> IntCounterVec {
+        self.enter(IntCounterVec::new(Opts::new(name, question), labels))
+    }
+
+    fn gauge(&self, name: &str, question: &str) -> IntGauge {
+        self.enter(IntGauge::new(name, question))
+    }
+
+    fn gauges(&self, name: &str, question: &str, labels: &[&str]) -> IntGaugeVec {
+        self.enter(IntGaugeVec::new(Opts::new(name, question), labels))
+    }
+
+    fn histogram(&self, name: &str, question: &str, buckets: &[f64]) -> Histogram {
+        let opts = HistogramOpts::new(name, question).buckets(buckets.to_vec());
+        self.enter(Histogram::with_opts(opts))
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        question: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> HistogramVec {
+        let opts = HistogramOpts::new(name, question).buckets(buckets.to_vec());
+        self.enter(HistogramVec::new(opts, labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start_and_they_are_few() {
+        let text = Metrics::new("0.0.0").text();
+
+        assert!(
+            text.contains(
+                "posthaste_delivery_attempts_total{attempt=\"retry\",outcome=\"gone\"} 0"
+            )
+        );
+        assert!(text.contains("posthaste_ledger_unaccounted_deliveries 0"));
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series < 1_500, "{series} series");
+    }
+
+    #[test]
+    fn what_is_owed_and_in_no_state_is_shown() {
+        let metrics = Metrics::new("0.0.0");
+        metrics.books(&Books { owed: 5, delivered: 3, waiting: 1, ..Books::default() });
+        assert!(metrics.text().contains("posthaste_ledger_unaccounted_deliveries 1"));
+    }
+}
