@@ -5,6 +5,10 @@
 //! know ports; `cli` knows `control`; only `runtime` names back ends. `tests/architecture.rs` reads
 //! the `use` lines and holds this.
 
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod domain;
 pub mod egress;
+pub mod runtime;
 pub mod storage;
