@@ -1,0 +1,206 @@
+//! What the operator decides: defaults ← file ← environment ← flags.
+//!
+//! Every setting has one row in [`settings::SETTINGS`]: its key, default, what is accepted and a
+//! sentence about it. A start with several mistakes reports all of them, each with its place and
+//! what would be accepted: nobody should have to restart a server once per typing error.
+//!
+//! Not here: reading the process's environment and arguments (`cli` hands them in as
+//! [`Sources`]), and opening what the settings name (`runtime`).
+
+mod layers;
+mod read;
+pub mod settings;
+pub mod values;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use self::values::{BrokerUrl, KeyPlace, KeySource, LogFormat};
+
+/// Everything that can be decided from outside, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything lies that is kept on this machine.
+    pub data_dir: PathBuf,
+    /// Whether this is a developer's machine. What follows from it (loopback and `http` are
+    /// allowed) is worked into `egress` already.
+    pub dev: bool,
+    /// The broker.
+    pub rabbitmq: RabbitMq,
+    /// How secrets are sealed.
+    pub encryption: Encryption,
+    /// Which addresses may be called, and how we introduce ourselves.
+    pub egress: Egress,
+    /// What bounds memory.
+    pub limits: Limits,
+    /// Metrics and probes.
+    pub admin: Admin,
+    /// What is said while running.
+    pub log: Log,
+    /// How a stop goes.
+    pub shutdown: Shutdown,
+}
+
+impl Config {
+    /// The SQLite file with catalogue and journal.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("posthaste.db")
+    }
+
+    /// The key file that is made on first start when `encryption.keys` is empty.
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir.join("secret.key")
+    }
+}
+
+/// The broker.
+#[derive(Debug, Clone)]
+pub struct RabbitMq {
+    /// Nodes of one cluster, tried in turn; at least one.
+    pub urls: Vec<BrokerUrl>,
+    /// What every exchange and queue is called by.
+    pub prefix: String,
+    /// Events that may be unacknowledged at the same time.
+    pub prefetch: u16,
+    /// Whether outcomes are published back for producers.
+    pub results: bool,
+}
+
+/// How secrets are sealed.
+#[derive(Debug, Clone)]
+pub struct Encryption {
+    /// Keys to open with; the first seals. Empty: [`Config::key_file`].
+    pub keys: Vec<KeySource>,
+}
+
+/// Which addresses may be called, and how we introduce ourselves.
+#[derive(Debug, Clone)]
+pub struct Egress {
+    /// Whether endpoints may have `http` URLs.
+    pub allow_http: bool,
+    /// Addresses that may be called although the built-in rules forbid them.
+    pub allow_cidrs: Vec<IpNet>,
+    /// Addresses that may never be called.
+    pub deny_cidrs: Vec<IpNet>,
+    /// The `user-agent` of every request.
+    pub user_agent: String,
+}
+
+/// What bounds memory.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest payload that is accepted.
+    pub max_payload_bytes: usize,
+    /// Requests on the way at the same time, over all endpoints.
+    pub max_in_flight: usize,
+    /// Deliveries kept in memory at the same time.
+    pub max_deliveries_in_memory: usize,
+}
+
+/// Metrics and probes.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where they are served.
+    pub listen: std::net::SocketAddr,
+}
+
+/// What is said while running.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// How a stop goes.
+#[derive(Debug, Clone)]
+pub struct Shutdown {
+    /// How long requests on the way may take to end.
+    pub grace: Duration,
+}
+
+/// Where settings come from, besides the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A TOML file. It has to be there.
+    pub file: Option<PathBuf>,
+    /// The process's environment; only `POSTHASTE_…` is looked at.
+    pub environment: Vec<(String, String)>,
+    /// What flags say.
+    pub flags: Vec<FlagValue>,
+}
+
+/// What one flag says about one setting.
+#[derive(Debug, Clone)]
+pub struct FlagValue {
+    /// The flag as it is typed: `--data-dir`.
+    pub flag: &'static str,
+    /// The setting's key.
+    pub key: String,
+    /// The value as text.
+    pub value: String,
+}
+
+/// One setting as it holds, with where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Effective {
+    /// The setting's key.
+    pub key: &'static str,
+    /// The value as text, without secrets.
+    pub value: String,
+    /// `default`, `file:<path>`, `environment:<variable>`, `flag:<flag>` or `dev`.
+    pub origin: String,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The setting's key; the file's path when the file itself is wrong.
+    pub key: String,
+    /// Where the value came from.
+    pub origin: String,
+    /// What is wrong, and what is accepted.
+    pub what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.key, self.origin, self.what)
+    }
+}
+
+/// Everything that is wrong; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        write!(f, "the configuration has {count} {noun}")?;
+        for mistake in &self.0 {
+            write!(f, "\n  {mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Reads and checks all settings.
+///
+/// # Errors
+/// Every mistake in every source, unknown settings too.
+pub fn load(sources: &Sources) -> Result<(Config, Vec<Effective>), Mistakes> {
+    let mut mistakes = Vec::new();
+    let layers = layers::stack(sources, &mut mistakes);
+    let loaded = read::config(&layers, &mut mistakes);
+    if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! From layers to a [`Config`]: each setting read once, in the order of the list.
+//!
+//! A value that cannot be read is noted and its default takes its place, so that the rest is
+//! checked too; the caller throws the result away when anything was noted.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::time::Duration;
+
+use figment::Figment;
+
+use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
+use super::{
+    Admin, Config, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake, RabbitMq,
+    Shutdown, layers, settings,
+};
+
+/// What `dev` adds to `egress.allow_cidrs`.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, Vec<Effective>) {
+    let mut read = Reader { layers, mistakes, effective: Vec::new() };
+    let mut config = Config {
+        data_dir: read.one("data_dir", some_text).into(),
+        dev: read.one("dev", boolean),
+        rabbitmq: RabbitMq {
+            urls: read.list("rabbitmq.urls", |text| text.parse()),
+            prefix: read.one("rabbitmq.prefix", prefix),
+            prefetch: read.one("rabbitmq.prefetch", |text| number(text, &(1..=2_000))),
+            results: read.one("rabbitmq.results", boolean),
+        },
+        encryption: Encryption { keys: read.list("encryption.keys", |text| text.parse()) },
+        egress: Egress {
+            allow_http: read.one("egress.allow_http", boolean),
+            allow_cidrs: read.list("egress.allow_cidrs", cidr),
+            deny_cidrs: read.list("egress.deny_cidrs", cidr),
+            user_agent: read.one("egress.user_agent", user_agent),
+        },
+        limits: Limits {
+            max_payload_bytes: read
+                .one("limits.max_payload_bytes", |text| number(text, &(1_024..=16_777_216))),
+            max_in_flight: read.one("limits.max_in_flight", |text| number(text, &(1..=65_536))),
+            max_deliveries_in_memory: read
+                .one("limits.max_deliveries_in_memory", |text| number(text, &(100..=1_000_000))),
+        },
+        admin: Admin {
+            listen: read.one("admin.listen", |text| {
+                text.parse::<std::net::SocketAddr>()
+                    .map_err(|_| format!("`{text}` is not an address with a port"))
+            }),
+        },
+        log: Log {
+            format: read.one("log.format", |text| text.parse()),
+            filter: read.one("log.filter", log_filter),
+        },
+        shutdown: Shutdown {
+            grace: Duration::from_millis(
+                read.one("shutdown.grace_ms", |text| number(text, &(0..=600_000))),
+            ),
+        },
+    };
+    if config.rabbitmq.urls.is_empty() {
+        read.wrong("rabbitmq.urls", "it is empty");
+    }
+    if has_twins(&config.encryption.keys) {
+        read.wrong("encryption.keys", "two keys have the same id");
+    }
+    if config.dev {
+        read.open_loopback(&mut config.egress);
+    }
+    let effective = read.effective;
+    (config, effective)
+}
+
+struct Reader<'a> {
+    layers: &'a Figment,
+    mistakes: &'a mut Vec<Mistake>,
+    effective: Vec<Effective>,
+}
+
+impl Reader<'_> {
+    fn one<T: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let (value, origin) = self.look_up(key);
+        let read = layers::scalar(&value)
+            .ok_or_else(|| "it is a list or a table".to_owned())
+            .and_then(|text| parse(&text));
+        let read = read.unwrap_or_else(|what| {
+            self.wrong(key, &what);
+            parse(row(key).default).expect("each default is accepted")
+        });
+        self.effective.push(Effective { key, value: read.to_string(), origin });
+        read
+    }
+
+    fn list<T: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let (value, origin) = self.look_up(key);
+        let Some(texts) = layers::list(&value) else {
+            self.wrong(key, "it is neither a list nor a text");
+            return Vec::new();
+        };
+        let mut items = Vec::with_capacity(texts.len());
+        for text in texts {
+            match parse(&text) {
+                Ok(item) => items.push(item),
+                Err(what) => self.wrong(key, &what),
+            }
+        }
+        self.effective.push(Effective { key, value: joined(&items), origin });
+        items
+    }
+
+    fn look_up(&self, key: &str) -> (figment::value::Value, String) {
+        // A section that is a scalar hides its settings; that is reported as an unknown setting.
+        let value = self.layers.find_value(key).unwrap_or_else(|_| row(key).default.into());
+        let origin = layers::origin(self.layers, &value);
+        (value, origin)
+    }
+
+    fn wrong(&mut self, key: &'static str, what: &str) {
+        let (_, origin) = self.look_up(key);
+        let what = format!("{what}; accepted: {}", row(key).accepted);
+        let mistake = Mistake { key: key.into(), origin, what };
+        if !self.mistakes.iter().any(|known| known.key == key) {
+            self.mistakes.push(mistake);
+        }
+    }
+
+    fn open_loopback(&mut self, egress: &mut Egress) {
+        egress.allow_http = true;
+        for range in LOOPBACK {
+            let range = range.parse().expect("an address range");
+            if !egress.allow_cidrs.contains(&range) {
+                egress.allow_cidrs.push(range);
+            }
+        }
+        for row in &mut self.effective {
+            match row.key {
+                "egress.allow_http" => row.value = "true".into(),
+                "egress.allow_cidrs" => row.value = joined(&egress.allow_cidrs),
+                _ => continue,
+            }
+            row.origin = "dev".into();
+        }
+    }
+}
+
+fn row(key: &str) -> &'static settings::Setting {
+    settings::setting(key).expect("each key that is read has a row")
+}
+
+fn cidr(text: &str) -> Result<ipnet::IpNet, String> {
+    // A bare address is a range of one.
+    text.parse::<ipnet::IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
+        .map_err(|_| format!("`{text}` is not an address range"))
+}
+
+fn joined<T: Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn has_twins(keys: &[KeySource]) -> bool {
+    let mut seen = HashSet::new();
+    !keys.iter().all(|key| seen.insert(&key.id))
+}

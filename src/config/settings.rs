@@ -1,0 +1,142 @@
+//! The one list of settings: what reads them, checks them and documents them starts here.
+
+/// One row of the list.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The key: `section.name`, as in the file; `POSTHASTE_SECTION__NAME` in the environment.
+    pub key: &'static str,
+    /// The default as text; the items of a list have commas between them.
+    pub default: &'static str,
+    /// Which values are accepted.
+    pub accepted: &'static str,
+    /// What it decides, in one sentence.
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.key.replace('.', "__").to_uppercase())
+    }
+}
+
+/// What every variable of ours begins with.
+pub const PREFIX: &str = "POSTHASTE_";
+
+/// The row of that key.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// Every setting there is.
+pub const SETTINGS: [Setting; 18] = [
+    Setting {
+        key: "data_dir",
+        default: "./posthaste-data",
+        accepted: "a folder; it is made when it is missing",
+        doc: "Where the SQLite file with catalogue and journal lies, and the key file made on first start.",
+    },
+    Setting {
+        key: "dev",
+        default: "false",
+        accepted: "true or false",
+        doc: "For a developer's machine: endpoints may have http URLs and loopback addresses.",
+    },
+    Setting {
+        key: "rabbitmq.urls",
+        default: "amqp://guest:guest@127.0.0.1:5672/%2f",
+        accepted: "one or more amqp:// or amqps:// URLs, as a list or with commas between them",
+        doc: "Nodes of the RabbitMQ cluster, tried in turn.",
+    },
+    Setting {
+        key: "rabbitmq.prefix",
+        default: "posthaste",
+        accepted: "1 to 64 letters, digits, `-`, `_` and `.`, not beginning with `amq.`",
+        doc: "What the name of every exchange and queue begins with.",
+    },
+    Setting {
+        key: "rabbitmq.prefetch",
+        default: "1000",
+        accepted: "1 to 2000",
+        doc: "Events that one router may hold unacknowledged (quorum queues allow no more than 2000).",
+    },
+    Setting {
+        key: "rabbitmq.results",
+        default: "false",
+        accepted: "true or false",
+        doc: "Whether the outcome of each delivery is published to `<prefix>.results` for producers.",
+    },
+    Setting {
+        key: "encryption.keys",
+        default: "",
+        accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids are \
+                   1 to 32 letters, digits, `-` and `_`, each used once",
+        doc: "Keys that seal endpoints' secrets: all open, the first seals; none means the file secret.key in data_dir, made with mode 0600 on first start.",
+    },
+    Setting {
+        key: "egress.allow_http",
+        default: "false",
+        accepted: "true or false",
+        doc: "Whether endpoints may have http URLs; https is always accepted.",
+    },
+    Setting {
+        key: "egress.allow_cidrs",
+        default: "",
+        accepted: "address ranges as 10.1.0.0/16 or fd00::/8, as a list or with commas between them",
+        doc: "Ranges that endpoints may lie in although the built-in rules forbid them.",
+    },
+    Setting {
+        key: "egress.deny_cidrs",
+        default: "",
+        accepted: "address ranges as 10.1.0.0/16 or fd00::/8, as a list or with commas between them",
+        doc: "Ranges that are never called, also when egress.allow_cidrs has them.",
+    },
+    Setting {
+        key: "egress.user_agent",
+        default: concat!("posthaste/", env!("CARGO_PKG_VERSION")),
+        accepted: "1 to 256 printable ASCII characters",
+        doc: "The user-agent header of every request.",
+    },
+    Setting {
+        key: "limits.max_payload_bytes",
+        default: "1048576",
+        accepted: "1024 to 16777216",
+        doc: "Largest payload that is accepted; larger ones are quarantined.",
+    },
+    Setting {
+        key: "limits.max_in_flight",
+        default: "1024",
+        accepted: "1 to 65536",
+        doc: "Requests on the way at the same time, over all endpoints of one router.",
+    },
+    Setting {
+        key: "limits.max_deliveries_in_memory",
+        default: "20000",
+        accepted: "100 to 1000000",
+        doc: "Deliveries that one router keeps in memory; beyond it, it takes no more from the broker.",
+    },
+    Setting {
+        key: "admin.listen",
+        default: "127.0.0.1:9464",
+        accepted: "an address and a port, as 127.0.0.1:9464 or [::]:9464",
+        doc: "Where metrics and probes are served; keep it off public networks.",
+    },
+    Setting {
+        key: "log.format",
+        default: "text",
+        accepted: "text or json",
+        doc: "Log lines for people or for programs.",
+    },
+    Setting {
+        key: "log.filter",
+        default: "info",
+        accepted: "directives as `info` or `warn,posthaste::pipeline=debug`",
+        doc: "Which log lines are written.",
+    },
+    Setting {
+        key: "shutdown.grace_ms",
+        default: "30000",
+        accepted: "0 to 600000",
+        doc: "How long requests on the way may take to end after a stop was asked for.",
+    },
+];

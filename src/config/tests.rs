@@ -1,0 +1,171 @@
+//! What holds for configuration as a whole: layering, provenance, and all mistakes at once.
+
+use super::settings::SETTINGS;
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> Sources {
+    let environment = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Sources { environment, ..Sources::default() }
+}
+
+fn mistaken_keys(sources: &Sources) -> Vec<String> {
+    load(sources).expect_err("mistakes").0.into_iter().map(|mistake| mistake.key).collect()
+}
+
+fn file(text: &str) -> (tempfile::TempDir, Sources) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("posthaste.toml");
+    std::fs::write(&path, text).expect("a file");
+    (dir, Sources { file: Some(path), ..Sources::default() })
+}
+
+#[test]
+fn the_defaults_alone_are_a_configuration() {
+    let (config, effective) = load(&Sources::default()).expect("no mistakes");
+
+    assert_eq!(config.rabbitmq.prefetch, 1_000);
+    assert_eq!(config.shutdown.grace, Duration::from_secs(30));
+    assert!(config.encryption.keys.is_empty());
+    assert!(!config.egress.allow_http);
+    let shown: Vec<_> = effective.iter().map(|row| row.key).collect();
+    let listed: Vec<_> = SETTINGS.iter().map(|row| row.key).collect();
+    assert_eq!(shown, listed, "each setting is read once, in the order of the list");
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
+    let (_dir, mut sources) = file(
+        "data_dir = '/file'\n[rabbitmq]\nprefetch = 1\nprefix = 'file'\nurls = ['amqp://a', 'amqp://b']\n",
+    );
+    sources.environment = vec![
+        ("POSTHASTE_RABBITMQ__PREFIX".into(), "variable".into()),
+        ("POSTHASTE_DATA_DIR".into(), "/variable".into()),
+    ];
+    sources.flags =
+        vec![FlagValue { flag: "--data-dir", key: "data_dir".into(), value: "/flag".into() }];
+
+    let (config, effective) = load(&sources).expect("no mistakes");
+
+    assert_eq!(config.data_dir, PathBuf::from("/flag"));
+    assert_eq!(config.rabbitmq.prefix, "variable");
+    assert_eq!(config.rabbitmq.prefetch, 1);
+    assert_eq!(config.rabbitmq.urls.len(), 2);
+    let origin = |key| {
+        let row = effective.iter().find(|row| row.key == key).expect("a row");
+        row.origin.clone()
+    };
+    let path = sources.file.expect("a file");
+    assert_eq!(origin("data_dir"), "flag:--data-dir");
+    assert_eq!(origin("rabbitmq.prefix"), "environment:POSTHASTE_RABBITMQ__PREFIX");
+    assert_eq!(origin("rabbitmq.prefetch"), format!("file:{}", path.display()));
+    assert_eq!(origin("rabbitmq.results"), "default");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_each_with_its_place() {
+    let (_dir, mut sources) = file(
+        "[rabbitmq]\nprefech = 10\nprefetch = 5000\n[egress]\nallow_cidrs = ['10.0.0.0/99']\n",
+    );
+    sources.environment = vec![
+        ("POSTHASTE_ADMIN__LISTEN".into(), "nowhere".into()),
+        ("POSTHASTE_LOG__FORMAT".into(), "xml".into()),
+        ("POSTHASTE_NONSENSE".into(), "1".into()),
+    ];
+
+    let mistakes = load(&sources).expect_err("mistakes");
+
+    let mut keys: Vec<_> = mistakes.0.iter().map(|mistake| mistake.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "admin.listen",
+            "egress.allow_cidrs",
+            "log.format",
+            "nonsense",
+            "rabbitmq.prefech",
+            "rabbitmq.prefetch"
+        ]
+    );
+    let text = mistakes.to_string();
+    assert!(text.starts_with("the configuration has 6 mistakes\n"), "{text}");
+    assert!(text.contains("rabbitmq.prefetch (file:"), "{text}");
+    assert!(text.contains("5000 is out of range; accepted: 1 to 2000"), "{text}");
+    assert!(text.contains("admin.listen (environment:POSTHASTE_ADMIN__LISTEN)"), "{text}");
+    assert!(text.contains("this section has rabbitmq.urls, rabbitmq.prefix"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_missing_or_not_toml_is_a_mistake_beside_the_others() {
+    let (_dir, mut sources) = file("rabbitmq = [");
+    sources.environment = vec![("POSTHASTE_DEV".into(), "perhaps".into())];
+    assert_eq!(mistaken_keys(&sources).len(), 2);
+
+    sources.file = Some("/nowhere/posthaste.toml".into());
+    assert_eq!(mistaken_keys(&sources), ["/nowhere/posthaste.toml", "dev"]);
+}
+
+#[test]
+fn a_section_is_not_a_value_nor_a_value_a_section() {
+    let (_dir, sources) = file("rabbitmq = 1\n[log.filter]\nlevel = 'info'\n");
+    assert_eq!(mistaken_keys(&sources), ["rabbitmq", "log.filter"]);
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let sources =
+        variables(&[("POSTHASTE_RABBITMQ__URLS", "amqps://router:hunter2@mq.example/%2f")]);
+
+    let (config, effective) = load(&sources).expect("no mistakes");
+
+    let shown = format!("{config:?} {effective:?}");
+    assert!(shown.contains("amqps://router:***@mq.example/%2f"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert_eq!(config.rabbitmq.urls[0].expose(), "amqps://router:hunter2@mq.example/%2f");
+
+    for wrong in ["http://router:hunter2@mq.example", "router:hunter2@mq.example", "amqp://"] {
+        let mistakes = load(&variables(&[("POSTHASTE_RABBITMQ__URLS", wrong)]));
+        assert!(!mistakes.expect_err("mistakes").to_string().contains("hunter2"), "{wrong}");
+    }
+}
+
+#[test]
+fn keys_are_named_by_file_or_variable_and_their_variables_are_not_unknown_settings() {
+    let mut sources = variables(&[
+        ("POSTHASTE_ENCRYPTION__KEYS", "k2:env:POSTHASTE_KEY_2, k1:file:/etc/posthaste/k1"),
+        ("POSTHASTE_KEY_2", "c2VjcmV0"),
+    ]);
+
+    let (config, _) = load(&sources).expect("no mistakes");
+
+    assert_eq!(config.encryption.keys[0].place, KeyPlace::Environment("POSTHASTE_KEY_2".into()));
+    assert_eq!(config.encryption.keys[1].to_string(), "k1:file:/etc/posthaste/k1");
+
+    for wrong in ["k1", "k1:file:", "k1:vault:x", "k 1:env:X", "k1:env:X,k1:env:Y"] {
+        sources.environment = vec![("POSTHASTE_ENCRYPTION__KEYS".into(), wrong.into())];
+        assert_eq!(mistaken_keys(&sources), ["encryption.keys"], "{wrong}");
+    }
+}
+
+#[test]
+fn dev_opens_loopback_and_http_and_says_so() {
+    let (config, effective) = load(&variables(&[("POSTHASTE_DEV", "true")])).expect("no mistakes");
+
+    assert!(config.egress.allow_http);
+    assert_eq!(config.egress.allow_cidrs.len(), 2);
+    let row = effective.iter().find(|row| row.key == "egress.allow_cidrs").expect("a row");
+    assert_eq!((row.value.as_str(), row.origin.as_str()), ("127.0.0.0/8,::1/128", "dev"));
+}
+
+#[test]
+fn what_kubernetes_puts_into_the_environment_is_not_meant_for_us() {
+    let sources = variables(&[
+        ("POSTHASTE_PORT", "tcp://10.0.0.1:80"),
+        ("POSTHASTE_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("POSTHASTE_SERVICE_HOST", "10.0.0.1"),
+        ("POSTHASTE_SERVICE_PORT_HTTP", "80"),
+        ("POSTHASTE_CONFIG", "posthaste.toml"),
+        ("PATH", "/bin"),
+    ]);
+    assert!(load(&sources).is_ok());
+}

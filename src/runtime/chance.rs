@@ -1,0 +1,11 @@
+//! The one place that draws random bytes.
+
+/// Bytes from the operating system, fit for keys.
+///
+/// # Panics
+/// When the operating system has none: nothing that needs chance can go on without it.
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    bytes
+}

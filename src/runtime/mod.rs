@@ -1,0 +1,5 @@
+//! Where the parts are put together, and the only place that touches clock and chance.
+
+pub mod assemble;
+pub mod chance;
+pub mod clock;
