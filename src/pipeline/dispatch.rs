@@ -61,8 +61,15 @@ impl Dispatcher {
     }
 
     /// Offers a delivery that may be sent soon, within [`crate::domain::lane::HOLD_MAX`].
-    pub fn hold_until(&self, due_at: Timestamp, job: Job) {
-        self.post(Message::HoldUntil(due_at, job));
+    ///
+    /// # Errors
+    /// The delivery, when the dispatcher has stopped: then it belongs on the ladder.
+    pub fn hold_until(&self, due_at: Timestamp, job: Job) -> Result<(), Job> {
+        match self.0.send(Message::HoldUntil(due_at, job)) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendError(Message::HoldUntil(_, job))) => Err(job),
+            Err(_) => unreachable!("a message that could not be sent comes back as it was"),
+        }
     }
 
     /// Gives a permit back: its request has ended.

@@ -238,7 +238,8 @@ impl Ingest {
         if ready_at <= now {
             self.dispatcher.offer(job);
         } else if ready_at.since(now) <= crate::domain::lane::HOLD_MAX {
-            self.dispatcher.hold_until(ready_at, job);
+            // A dispatcher that has stopped drops it: we are stopping too, and it comes again.
+            let _ = self.dispatcher.hold_until(ready_at, job);
         } else if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
             self.settler.not_yet(job, ready_at);
         } else {

@@ -235,16 +235,15 @@ impl Record {
             }
             return;
         };
-        let next = delivery.after(settled.attempts);
+        let delivery = delivery.after(settled.attempts);
         let soon = due.at.since(self.world.now()) <= HOLD_MAX;
         if soon && notice.is_none() && matches!(settled.settlement, Settlement::Retry(_)) {
-            self.dispatcher.hold_until(due.at, Job { delivery: next, share, ready_at: due.at });
+            let job = Job { delivery, share, ready_at: due.at };
+            if let Err(job) = self.dispatcher.hold_until(due.at, job) {
+                self.settler.hand_on(job, due.at);
+            }
         } else {
-            self.pass_on(Released {
-                waiting: Some(Waiting { delivery: next, due }),
-                notice,
-                share,
-            });
+            self.pass_on(Released { waiting: Some(Waiting { delivery, due }), notice, share });
         }
     }
 

@@ -9,3 +9,8 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
+
+/// 64 random bits: for jitter and for ids.
+pub fn bits() -> u64 {
+    u64::from_ne_bytes(bytes())
+}

@@ -1,0 +1,102 @@
+//! Where the keys come from that secrets are sealed with.
+//!
+//! When none are configured, one is made on the first start and kept beside the database, readable
+//! by its owner only. Whoever copies the database without it has no secrets.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretBox;
+
+use super::chance;
+use crate::config::{Config, KeyPlace};
+use crate::storage::vault::Vault;
+
+/// The id of the key that is made on the first start.
+const FIRST_KEY: u32 = 1;
+
+/// Opens the vault with the configured keys, or with the one of the data folder.
+///
+/// # Errors
+/// When a key cannot be read, or is not 32 bytes in base64.
+pub fn vault(config: &Config) -> anyhow::Result<Vault> {
+    let mut keys = Vec::new();
+    if config.encryption.keys.is_empty() {
+        keys.push((FIRST_KEY, own_key(&config.key_file())?));
+    }
+    for source in &config.encryption.keys {
+        let text = match &source.place {
+            KeyPlace::File(path) => fs::read_to_string(path)
+                .with_context(|| format!("encryption key {}: {}", source.id, path.display()))?,
+            #[expect(clippy::disallowed_methods, reason = "the configuration names the variable")]
+            KeyPlace::Environment(name) => std::env::var(name)
+                .with_context(|| format!("encryption key {}: variable {name}", source.id))?,
+        };
+        let key = parse(&text).with_context(|| format!("encryption key {}", source.id))?;
+        keys.push((source.id, key));
+    }
+    Ok(Vault::new(keys))
+}
+
+fn own_key(path: &Path) -> anyhow::Result<SecretBox<[u8; 32]>> {
+    let place = || path.display().to_string();
+    if !path.exists() {
+        let text = STANDARD.encode(chance::bytes::<32>());
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let written = made.and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all() // before anything is sealed with it
+        });
+        match written {
+            Ok(()) => {}
+            // Another process was faster: its key is the key.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(place),
+        }
+    }
+    parse(&fs::read_to_string(path).with_context(place)?).with_context(place)
+}
+
+fn parse(text: &str) -> anyhow::Result<SecretBox<[u8; 32]>> {
+    // The text is never repeated in an error: it is a secret, if a wrong one.
+    let Ok(bytes) = STANDARD.decode(text.trim()) else {
+        bail!("is not base64: 32 bytes in base64 are wanted, as `openssl rand -base64 32` makes");
+    };
+    match <[u8; 32]>::try_from(bytes.as_slice()) {
+        Ok(key) => Ok(SecretBox::new(Box::new(key))),
+        Err(_) => bail!("has {} bytes: 32 in base64 are wanted", bytes.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_is_its_owners_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret.key");
+
+        let first = own_key(&path).expect("made");
+        let again = own_key(&path).expect("read");
+
+        assert_eq!(first.expose_secret(), again.expose_secret());
+        let mode = path.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_of_another_length_is_refused_and_not_repeated() {
+        let error = parse("c2hvcnQ=").expect_err("five bytes").to_string();
+        assert_eq!(error, "has 5 bytes: 32 in base64 are wanted");
+    }
+}

@@ -1,0 +1,184 @@
+//! A receiver of our own, on loopback: answers as each path's script says and keeps a book of what
+//! came.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    /// Milliseconds since the epoch when its head had come.
+    pub at_ms: u64,
+    /// The endpoint's name: the last word of the path.
+    pub to: String,
+    /// `webhook-id`.
+    pub id: String,
+    /// `webhook-timestamp`.
+    pub timestamp: String,
+    /// `webhook-signature`.
+    pub signature: String,
+    /// The body.
+    pub body: Bytes,
+    /// What it was answered; 0 while it is still open.
+    pub status: u16,
+    /// Requests to the same endpoint that were open when it came, itself included.
+    pub open: usize,
+}
+
+/// How an endpoint answers.
+#[derive(Debug, Clone)]
+pub enum Script {
+    /// This status, at once.
+    Answer(u16),
+    /// This status after a while.
+    Slowly(Duration, u16),
+    /// This status to the first requests about each event, then 200.
+    FailFirst(usize, u16),
+    /// 503 with this `Retry-After` to the first request about each event, then 200.
+    ComeBack(&'static str),
+    /// Never.
+    Hang,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    scripts: HashMap<String, Script>,
+    arrived: Vec<Arrived>,
+    open: HashMap<String, usize>,
+}
+
+/// The receiver. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    book: Arc<Mutex<Book>>,
+    address: SocketAddr,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Starts on a free port.
+    pub async fn start() -> Self {
+        let book = Arc::new(Mutex::new(Book::default()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let routes = Router::new().route("/{name}", post(receive)).with_state(Arc::clone(&book));
+        let server = tokio::spawn(async move {
+            axum::serve(listener, routes).await.expect("serves until it is dropped");
+        });
+        Self { book, address, server }
+    }
+
+    /// The URL of an endpoint, which from now on answers so.
+    pub fn endpoint(&self, name: &str, script: Script) -> String {
+        self.book.lock().expect("no panic").scripts.insert(name.into(), script);
+        format!("http://{}/{name}", self.address)
+    }
+
+    /// What has come to an endpoint, in the order of arrival.
+    pub fn arrived(&self, name: &str) -> Vec<Arrived> {
+        let book = self.book.lock().expect("no panic");
+        book.arrived.iter().filter(|one| one.to == name).cloned().collect()
+    }
+
+    /// How much has come to an endpoint.
+    pub fn count(&self, name: &str) -> usize {
+        self.arrived(name).len()
+    }
+
+    /// The ids that an endpoint has answered with a 2xx, sorted, each once.
+    pub fn accepted(&self, name: &str) -> Vec<String> {
+        let arrived = self.arrived(name).into_iter();
+        let mut ids: Vec<_> =
+            arrived.filter(|one| (200..300).contains(&one.status)).map(|one| one.id).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_millis()).expect("before the year 500,000,000")
+}
+
+async fn receive(
+    State(book): State<Arc<Mutex<Book>>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let header = |name: &str| {
+        headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let (script, place, earlier) = {
+        let mut book = book.lock().expect("no panic");
+        let id = header("webhook-id");
+        let earlier = book.arrived.iter().filter(|one| one.to == name && one.id == id).count();
+        let open = book.open.entry(name.clone()).or_default();
+        *open += 1;
+        let open = *open;
+        book.arrived.push(Arrived {
+            at_ms: now_ms(),
+            to: name.clone(),
+            id,
+            timestamp: header("webhook-timestamp"),
+            signature: header("webhook-signature"),
+            body,
+            status: 0,
+            open,
+        });
+        let script = book.scripts.get(&name).cloned().unwrap_or(Script::Answer(404));
+        (script, book.arrived.len() - 1, earlier)
+    };
+    // Counted down also when the client goes away and this future is dropped.
+    let _open = OpenOne { book: Arc::clone(&book), name };
+    let (status, retry_after) = match script {
+        Script::Answer(status) => (status, None),
+        Script::Slowly(wait, status) => {
+            tokio::time::sleep(wait).await; // the script's own slowness, not a wait for something
+            (status, None)
+        }
+        Script::FailFirst(count, status) => {
+            (if earlier < count { status } else { 200 }, None)
+        }
+        Script::ComeBack(_) if earlier > 0 => (200, None),
+        Script::ComeBack(when) => (503, Some(when)),
+        Script::Hang => std::future::pending().await,
+    };
+    book.lock().expect("no panic").arrived[place].status = status;
+    let mut answer = StatusCode::from_u16(status).expect("a status").into_response();
+    if let Some(when) = retry_after {
+        let name = HeaderName::from_static("retry-after");
+        answer.headers_mut().insert(name, HeaderValue::from_static(when));
+    }
+    answer
+}
+
+struct OpenOne {
+    book: Arc<Mutex<Book>>,
+    name: String,
+}
+
+impl Drop for OpenOne {
+    fn drop(&mut self) {
+        if let Ok(mut book) = self.book.lock() {
+            *book.open.entry(self.name.clone()).or_default() -= 1;
+        }
+    }
+}
