@@ -49,6 +49,11 @@ macro_rules! id {
                 Self(derive(parts))
             }
 
+            /// The id of these bytes, as [`as_bytes`](Self::as_bytes) gave them to a store.
+            pub const fn from_bytes(bytes: [u8; SIZE]) -> Self {
+                Self(bytes)
+            }
+
             /// The 20 bytes behind the text.
             pub const fn as_bytes(&self) -> &[u8; SIZE] {
                 &self.0

@@ -5,6 +5,7 @@
 //! - [`inbox`]: events that are not finished yet.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
+//! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
 //! A port imports `domain` and nothing else of ours; a back end (`sqlite`, `rabbitmq`, `memory`)
 //! knows its port. Everyone else holds a port, and only `runtime::assemble` says which back end
@@ -18,6 +19,7 @@ pub mod outlet;
 
 pub mod rabbitmq;
 pub mod sqlite;
+pub mod vault;
 
 /// Why a store did not do what it was asked, said as what the caller should do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

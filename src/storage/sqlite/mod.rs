@@ -1,1 +1,178 @@
-//! SQLite.
+//! SQLite: the journal and the catalogue in one file, with nothing to install.
+//!
+//! One thread writes, and commits in groups ([`writer`]); a few connections read beside it
+//! ([`readers`]). Write-ahead log with `synchronous = FULL`: what was answered survives a power cut.
+//! Several processes may have the file open (a router and the command line), on one machine.
+//!
+//! - [`journal`], with [`accept`], [`record`] and [`claim`]: the pipeline's half of the record.
+//! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
+//! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
+//! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
+//!
+//! Left to others: everything that waits on the broker, and how long history is kept.
+
+mod accept;
+mod books;
+mod catalogue;
+mod claim;
+mod dead_letters;
+mod endpoints;
+mod faults;
+mod journal;
+mod ledger;
+mod migrations;
+mod offer;
+mod readers;
+mod record;
+mod rows;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use self::readers::{READERS, Readers};
+use self::writer::Writer;
+use super::StorageError;
+use super::vault::Vault;
+
+/// Where the file is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its path; `-wal` and `-shm` lie beside it. It is made when it is not there, with its folder.
+    pub path: PathBuf,
+}
+
+/// How long a write waits for another process that is writing.
+///
+/// Five seconds: the command line writes in steps of milliseconds; what takes longer is stuck.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that the writer keeps in memory, in KiB: 64 MiB hold the upper levels and the recent leaves
+/// of every tree, so that a step of the hot path seldom reads the disk.
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// The same for each reader.
+const READER_CACHE_KIB: i64 = 8 * 1024;
+/// Pages in the log before they are folded into the file: 16 MiB. Four times SQLite's own number,
+/// because leaves of the events' ids are written again and again, and are folded in once.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// The log's file is cut to this size, in bytes, once it has been folded in.
+const LOG_MAX: i64 = 64 * 1024 * 1024;
+/// Statements that a connection keeps prepared: more than we have.
+const STATEMENTS: usize = 64;
+
+/// The journal and the catalogue in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: Arc<Readers>,
+    vault: Arc<Vault>,
+}
+
+impl Sqlite {
+    /// Opens the file, made and brought up to date where needed. A new one is readable by its owner
+    /// alone; the mode of one that is there is its owner's choice.
+    ///
+    /// # Errors
+    /// `Conflict` when the file is newer than this program or another program's; `Corrupt` when it
+    /// is not a database; `Unavailable` when it cannot be opened or written.
+    pub fn open(settings: &Settings, vault: Arc<Vault>) -> Result<Self, StorageError> {
+        let path = &settings.path;
+        let named = |error| match error {
+            StorageError::Unavailable(why) => {
+                StorageError::Unavailable(format!("{}: {why}", path.display()))
+            }
+            StorageError::Conflict(why) => {
+                StorageError::Conflict(format!("{}: {why}", path.display()))
+            }
+            StorageError::Corrupt(why) => {
+                StorageError::Corrupt(format!("{}: {why}", path.display()))
+            }
+        };
+        make(path).map_err(|error| named(StorageError::Unavailable(error.to_string())))?;
+        let writer = open_writer(path).map_err(named)?;
+        let readers = (0..READERS)
+            .map(|_| open_reader(path))
+            .collect::<Result<_, _>>()
+            .map_err(|error| named(error.into()))?;
+        Ok(Self { writer: Writer::start(writer)?, readers: Arc::new(Readers::of(readers)), vault })
+    }
+
+    /// Ends the writer: what is queued is written, and the log folded into the file. For every
+    /// clone; a write after it is `Unavailable`. Without it, the last clone to be dropped does the
+    /// same, with nobody waiting.
+    pub async fn close(self) {
+        self.writer.close().await;
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, StorageError> + Send + 'static,
+    {
+        self.writer.run(work).await
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
+    {
+        self.readers.run(work).await
+    }
+}
+
+/// Makes the file, if it is not there, before SQLite would with a mode of its own. SQLite gives the
+/// files beside it the mode of this one.
+fn make(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn open_writer(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StorageError::Unavailable(format!(
+            "journal mode is {mode}: a file system that can have a write-ahead log is wanted"
+        )));
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_MAX)?;
+    migrations::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    Ok(connection)
+}

@@ -1,0 +1,73 @@
+//! The books: one row, moved in the same transaction as every change of a delivery's state.
+
+use rusqlite::{Connection, params};
+
+use super::rows::State;
+use crate::storage::StorageError;
+use crate::storage::journal::Books;
+
+/// What a job does to the books, collected so that the row is written once.
+#[derive(Debug, Default)]
+pub(super) struct Movement {
+    owed: i64,
+    pending: i64,
+    waiting: i64,
+    delivered: i64,
+    dead: i64,
+    cancelled: i64,
+}
+
+impl Movement {
+    /// Another delivery is owed, and pending.
+    pub(super) fn owes(&mut self) {
+        self.owed += 1;
+        self.pending += 1;
+    }
+
+    /// A delivery has moved on.
+    pub(super) fn moves(&mut self, from: State, to: State) {
+        *self.account(from) -= 1;
+        *self.account(to) += 1;
+    }
+
+    fn account(&mut self, state: State) -> &mut i64 {
+        match state {
+            State::Pending => &mut self.pending,
+            State::Waiting => &mut self.waiting,
+            State::Delivered => &mut self.delivered,
+            State::Dead => &mut self.dead,
+            State::Cancelled => &mut self.cancelled,
+        }
+    }
+
+    /// Writes it down.
+    pub(super) fn post(self, connection: &Connection) -> Result<(), StorageError> {
+        let mut update = connection.prepare_cached(
+            "UPDATE books SET owed = owed + ?1, pending = pending + ?2, waiting = waiting + ?3, \
+                              delivered = delivered + ?4, dead = dead + ?5, \
+                              cancelled = cancelled + ?6",
+        )?;
+        update.execute(params![
+            self.owed,
+            self.pending,
+            self.waiting,
+            self.delivered,
+            self.dead,
+            self.cancelled
+        ])?;
+        Ok(())
+    }
+}
+
+/// The books as they are.
+pub(super) fn read(connection: &Connection) -> Result<Books, StorageError> {
+    let mut find = connection
+        .prepare_cached("SELECT owed, pending, waiting, delivered, dead, cancelled FROM books")?;
+    let accounts: [i64; 6] = find.query_row([], |row| {
+        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?])
+    })?;
+    // An account below zero is a mistake of ours; as 0 it shows as unaccounted, which is watched.
+    let [owed, pending, waiting, delivered, dead, cancelled] =
+        accounts.map(|account| u64::try_from(account).unwrap_or(0));
+    Ok(Books { owed, pending, waiting, delivered, dead, cancelled })
+}

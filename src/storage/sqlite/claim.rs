@@ -1,0 +1,85 @@
+//! Claiming what the journal holds, and what a router left lying.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::rows;
+use crate::domain::delivery::{Delivery, Turn};
+use crate::domain::id::EndpointId;
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+
+/// What can be claimed at `?1` (now) and `?2` (abandoned before), through `deliveries_to_claim`:
+/// `held_by <> 1` says nothing new, it is there for the planner to see that the index fits.
+macro_rules! to_claim {
+    () => {
+        "SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+         WHERE state = 1 AND held_by <> 1 AND held_by = 2 AND due_at <= ?1 \
+         UNION ALL \
+         SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+         WHERE state = 1 AND held_by <> 1 AND held_by = 0 AND due_at < ?2 \
+         ORDER BY due_at"
+    };
+}
+pub(super) const TO_CLAIM: &str = concat!(to_claim!(), " LIMIT ?3");
+const ANY: &str = concat!("SELECT EXISTS (", to_claim!(), ")");
+
+/// Whether there is anything to claim.
+pub(super) fn any(
+    connection: &Connection,
+    now: Timestamp,
+    abandoned_before: Timestamp,
+) -> Result<bool, StorageError> {
+    let mut look = connection.prepare_cached(ANY)?;
+    Ok(look.query_row(params![now, abandoned_before], |row| row.get(0))?)
+}
+
+/// Claims up to `limit`, oldest due first: their turn grows, and their lease ends at `lease_until`.
+pub(super) fn claim(
+    connection: &Connection,
+    now: Timestamp,
+    abandoned_before: Timestamp,
+    lease_until: Timestamp,
+    limit: usize,
+) -> Result<Vec<Delivery>, StorageError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut find = connection.prepare_cached(TO_CLAIM)?;
+    let due = find
+        .query_map(params![now, abandoned_before, limit], |row| {
+            Ok(Due {
+                seq: row.get(0)?,
+                endpoint: row.get(1)?,
+                turn: row.get(2)?,
+                attempts: row.get(3)?,
+            })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut lease = connection.prepare_cached(
+        "UPDATE deliveries SET turn = ?3, held_by = 2, due_at = ?4 \
+         WHERE event = ?1 AND endpoint = ?2",
+    )?;
+    // One event may be due for many endpoints: its payload is loaded once and shared.
+    let mut events = HashMap::new();
+    let mut claimed = Vec::with_capacity(due.len());
+    for Due { seq, endpoint, turn, attempts } in due {
+        let turn = turn.next();
+        lease.execute(params![seq, endpoint, turn, lease_until])?;
+        let event = match events.entry(seq) {
+            Entry::Occupied(loaded) => Arc::clone(loaded.get()),
+            Entry::Vacant(place) => Arc::clone(place.insert(rows::event_at(connection, seq)?)),
+        };
+        claimed.push(Delivery { event, endpoint, turn, attempts });
+    }
+    Ok(claimed)
+}
+
+/// A row that can be claimed.
+struct Due {
+    seq: i64,
+    endpoint: EndpointId,
+    turn: Turn,
+    attempts: u32,
+}

@@ -1,0 +1,226 @@
+//! Finding and counting dead letters.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::rows::corrupt;
+use crate::domain::delivery::DeliveryKey;
+use crate::domain::filter::Pattern;
+use crate::domain::id::{DeliveryId, EndpointId};
+use crate::domain::settlement::DeathReason;
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::journal::{DeadLetter, DeadLetterFilter, ReplayCount};
+
+/// Conditions with their values, in the order of their question marks.
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// What a filter says of `dead_letters d`.
+    pub(super) fn of(filter: &DeadLetterFilter) -> Self {
+        let mut conditions = Self { sql: "1".to_owned(), values: Vec::new() };
+        if !filter.ids.is_empty() {
+            conditions.and_id_in(&filter.ids);
+        }
+        if let Some(application) = filter.application {
+            conditions.and("d.application = ?", [blob(application.as_bytes())]);
+        }
+        if let Some(endpoint) = filter.endpoint {
+            conditions.and("d.endpoint = ?", [blob(endpoint.as_bytes())]);
+        }
+        match &filter.event_type {
+            None | Some(Pattern::All) => {}
+            Some(Pattern::Exact(name)) => conditions.and("d.event_type = ?", [text(name.as_str())]),
+            // Nothing in an event type is special to GLOB.
+            Some(prefix @ Pattern::Prefix(_)) => {
+                conditions.and("d.event_type GLOB ?", [text(&prefix.to_string())]);
+            }
+        }
+        if let Some(reason) = filter.reason {
+            conditions.and("d.reason = ?", [text(reason.as_str())]);
+        }
+        if let Some(status) = filter.status {
+            conditions.and("d.last_status = ?", [Value::from(status)]);
+        }
+        if let Some(since) = filter.since {
+            conditions.and("d.died_at >= ?", [Value::from(since.as_millis())]);
+        }
+        if let Some(until) = filter.until {
+            conditions.and("d.died_at < ?", [Value::from(until.as_millis())]);
+        }
+        conditions
+    }
+
+    /// Adds a condition.
+    pub(super) fn and(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(sql);
+        self.values.extend(values);
+    }
+
+    /// As one JSON array: a list of any length is one value.
+    fn and_id_in(&mut self, ids: &[DeliveryId]) {
+        use std::fmt::Write as _;
+        let mut json = String::with_capacity(2 + ids.len() * 43);
+        for id in ids {
+            json.push_str(if json.is_empty() { "[\"" } else { ",\"" });
+            for byte in id.as_bytes() {
+                write!(json, "{byte:02x}").expect("a String takes everything");
+            }
+            json.push('"');
+        }
+        json.push(']');
+        self.and("d.id IN (SELECT unhex(value) FROM json_each(?))", [Value::from(json)]);
+    }
+
+    /// Rows of `select … FROM dead_letters d … WHERE <conditions> tail`, one by one.
+    pub(super) fn rows<T>(
+        self,
+        connection: &Connection,
+        select: &str,
+        tail: &str,
+        read: impl FnMut(&Row<'_>) -> Result<T, StorageError>,
+    ) -> Result<Vec<T>, StorageError> {
+        let sql = format!("{select} WHERE {} {tail}", self.sql);
+        let mut find = connection.prepare_cached(&sql)?;
+        find.query_and_then(params_from_iter(self.values), read)?.collect()
+    }
+}
+
+fn blob(bytes: &[u8]) -> Value {
+    Value::Blob(bytes.to_vec())
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+/// Those that match, newest first, behind `after`.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, StorageError> {
+    let mut conditions = Conditions::of(filter);
+    if let Some(after) = after {
+        let (died_at, seq) = place_of(connection, after)?;
+        conditions.and("(d.died_at, d.seq) < (?, ?)", [Value::from(died_at), Value::from(seq)]);
+    }
+    let tail = format!(
+        "ORDER BY d.died_at DESC, d.seq DESC LIMIT {}",
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    );
+    conditions.rows(connection, "SELECT d.* FROM dead_letters d", &tail, dead_letter)
+}
+
+/// Where a dead letter stands in the order of listing.
+fn place_of(connection: &Connection, id: DeliveryId) -> Result<(i64, i64), StorageError> {
+    let mut find =
+        connection.prepare_cached("SELECT died_at, seq FROM dead_letters WHERE id = ?1")?;
+    let place = find.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    place.ok_or_else(|| {
+        StorageError::Conflict(format!(
+            "{id} is no longer among the dead letters: begin the list anew"
+        ))
+    })
+}
+
+fn dead_letter(row: &Row<'_>) -> Result<DeadLetter, StorageError> {
+    let id: DeliveryId = row.get("id")?;
+    let reason: String = row.get("reason")?;
+    let reason = DeathReason::ALL
+        .into_iter()
+        .find(|known| known.as_str() == reason)
+        .ok_or_else(|| corrupt(format!("dead letter {id} has the reason `{reason}`")))?;
+    Ok(DeadLetter {
+        id,
+        key: DeliveryKey { event: row.get("event_id")?, endpoint: row.get("endpoint")? },
+        application: row.get("application")?,
+        event_type: row.get("event_type")?,
+        subject: row.get("subject")?,
+        reason,
+        attempts: row.get("attempts")?,
+        last_status: row.get("last_status")?,
+        last_outcome: row.get("last_outcome")?,
+        last_detail: row.get("last_detail")?,
+        died_at: row.get("died_at")?,
+    })
+}
+
+/// How many match.
+pub(super) fn count(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+) -> Result<u64, StorageError> {
+    let counts = Conditions::of(filter).rows(
+        connection,
+        "SELECT count(*) FROM dead_letters d",
+        "",
+        |row| Ok(row.get::<_, i64>(0)?),
+    )?;
+    Ok(counts.into_iter().map(whole).sum())
+}
+
+/// What replaying those that match would do.
+pub(super) fn count_replay(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+) -> Result<ReplayCount, StorageError> {
+    let groups = Conditions::of(filter).rows(
+        connection,
+        "SELECT d.endpoint, count(*), sum(d.payload_bytes), min(d.died_at), max(d.died_at), \
+                e.id IS NOT NULL \
+         FROM dead_letters d \
+         LEFT JOIN endpoints e \
+                ON e.id = d.endpoint AND e.deleted_at IS NULL AND e.state <> 'disabled'",
+        "GROUP BY d.endpoint ORDER BY count(*) DESC, d.endpoint",
+        |row| {
+            Ok(Group {
+                endpoint: row.get(0)?,
+                count: whole(row.get(1)?),
+                bytes: whole(row.get(2)?),
+                span: (row.get(3)?, row.get(4)?),
+                can_be_replayed: row.get(5)?,
+            })
+        },
+    )?;
+    let mut replay = ReplayCount::default();
+    for group in groups {
+        if !group.can_be_replayed {
+            replay.without_endpoint += group.count;
+            continue;
+        }
+        replay.by_endpoint.push((group.endpoint, group.count));
+        replay.bytes += group.bytes;
+        let (first, last) = group.span;
+        replay.span = Some(match replay.span {
+            Some((oldest, newest)) => (oldest.min(first), newest.max(last)),
+            None => (first, last),
+        });
+    }
+    Ok(replay)
+}
+
+/// The dead letters of one endpoint that match.
+struct Group {
+    endpoint: EndpointId,
+    count: u64,
+    bytes: u64,
+    span: (Timestamp, Timestamp),
+    can_be_replayed: bool,
+}
+
+/// The number of the dead letter that was laid down last; 0 when there is none.
+pub(super) fn last_seq(connection: &Connection) -> Result<i64, StorageError> {
+    Ok(connection
+        .query_row("SELECT coalesce(max(seq), 0) FROM dead_letters", [], |row| row.get(0))?)
+}
+
+/// A count or a sum of sizes as SQLite gives it.
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

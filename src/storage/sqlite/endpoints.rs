@@ -1,0 +1,334 @@
+//! Endpoints in their table: their headers and signing keys sealed, each bound to its row.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::faults::is_taken;
+use super::rows::corrupt;
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::signature::SigningKey;
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::vault::{Place, Vault};
+
+/// Adds an endpoint with its keys.
+pub(super) fn add(
+    connection: &Connection,
+    vault: &Vault,
+    endpoint: &Endpoint,
+) -> Result<(), StorageError> {
+    let written = connection
+        .execute(
+            "INSERT INTO endpoints (id, application, uid, description, url, filter, state, \
+                                    throttle_rate, policy, headers, created_at, updated_at) \
+             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
+             FROM applications WHERE id = ?2 AND deleted_at IS NULL",
+            params![
+                endpoint.id,
+                endpoint.application,
+                endpoint.uid,
+                endpoint.description,
+                endpoint.url.as_str(),
+                json(&endpoint.filter),
+                endpoint.state.as_str(),
+                endpoint.throttle_rate,
+                json(&endpoint.policy),
+                sealed_headers(vault, endpoint)?,
+                endpoint.created_at,
+                endpoint.updated_at,
+            ],
+        )
+        .map_err(|error| taken(error, endpoint))?;
+    if written == 0 {
+        // Its application was deleted meanwhile: the endpoint would outlive it.
+        return Err(StorageError::Conflict(format!(
+            "application {} does not exist",
+            endpoint.application
+        )));
+    }
+    add_keys(connection, vault, endpoint.application, endpoint.id, &endpoint.keys)
+}
+
+/// Writes everything of an endpoint but its keys and its state.
+pub(super) fn edit(
+    connection: &Connection,
+    vault: &Vault,
+    endpoint: &Endpoint,
+) -> Result<(), StorageError> {
+    let written = connection
+        .execute(
+            "UPDATE endpoints SET uid = ?3, description = ?4, url = ?5, filter = ?6, \
+                                  throttle_rate = ?7, policy = ?8, headers = ?9, updated_at = ?10 \
+             WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
+            params![
+                endpoint.id,
+                endpoint.application,
+                endpoint.uid,
+                endpoint.description,
+                endpoint.url.as_str(),
+                json(&endpoint.filter),
+                endpoint.throttle_rate,
+                json(&endpoint.policy),
+                sealed_headers(vault, endpoint)?,
+                endpoint.updated_at,
+            ],
+        )
+        .map_err(|error| taken(error, endpoint))?;
+    if written == 1 { Ok(()) } else { Err(gone(endpoint.id)) }
+}
+
+/// Sets an endpoint's state; whether there was one.
+pub(super) fn set_state(
+    connection: &Connection,
+    id: EndpointId,
+    state: EndpointState,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let written = connection.execute(
+        "UPDATE endpoints SET state = ?2, updated_at = ?3 WHERE id = ?1 AND deleted_at IS NULL",
+        params![id, state.as_str(), now],
+    )?;
+    Ok(written == 1)
+}
+
+/// Replaces an endpoint's keys.
+pub(super) fn set_keys(
+    connection: &Connection,
+    vault: &Vault,
+    id: EndpointId,
+    keys: &[EndpointKey],
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let application = connection
+        .query_row(
+            "UPDATE endpoints SET updated_at = ?2 WHERE id = ?1 AND deleted_at IS NULL \
+             RETURNING application",
+            params![id, now],
+            |row| row.get(0),
+        )
+        .optional()?
+        .ok_or_else(|| gone(id))?;
+    connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
+    add_keys(connection, vault, application, id, keys)
+}
+
+/// Deletes an endpoint; whether there was one. Its secrets go for good.
+pub(super) fn delete(
+    connection: &Connection,
+    id: EndpointId,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let written = connection.execute(
+        "UPDATE endpoints SET deleted_at = ?2, updated_at = ?2, headers = NULL \
+         WHERE id = ?1 AND deleted_at IS NULL",
+        params![id, now],
+    )?;
+    connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
+    Ok(written == 1)
+}
+
+/// Deletes every endpoint of an application.
+pub(super) fn delete_all_of(
+    connection: &Connection,
+    application: ApplicationId,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    connection.execute(
+        "DELETE FROM endpoint_keys WHERE endpoint IN \
+         (SELECT id FROM endpoints WHERE application = ?1 AND deleted_at IS NULL)",
+        [application],
+    )?;
+    connection.execute(
+        "UPDATE endpoints SET deleted_at = ?2, updated_at = ?2, headers = NULL \
+         WHERE application = ?1 AND deleted_at IS NULL",
+        params![application, now],
+    )?;
+    Ok(())
+}
+
+/// The endpoint of that id (of this application, when one is named), or of that uid within it.
+pub(super) fn one(
+    connection: &Connection,
+    vault: &Vault,
+    application: Option<ApplicationId>,
+    name: &str,
+) -> Result<Option<Endpoint>, StorageError> {
+    let mut find = connection.prepare_cached(
+        "SELECT * FROM endpoints \
+         WHERE (id = ?1 OR (?1 IS NULL AND application = ?2 AND uid = ?3)) \
+           AND (?2 IS NULL OR application = ?2) AND deleted_at IS NULL",
+    )?;
+    let id: Option<EndpointId> = name.parse().ok();
+    let mut found = find.query(params![id, application, name])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let mut keys = keys(connection, vault, Some(row.get("id")?))?;
+    endpoint(row, vault, &mut keys).map(Some)
+}
+
+/// The endpoints of an application, or all, newest first.
+pub(super) fn all(
+    connection: &Connection,
+    vault: &Vault,
+    application: Option<ApplicationId>,
+) -> Result<Vec<Endpoint>, StorageError> {
+    let mut keys = keys(connection, vault, None)?;
+    let mut find = connection.prepare_cached(
+        "SELECT * FROM endpoints WHERE (?1 IS NULL OR application = ?1) AND deleted_at IS NULL \
+         ORDER BY created_at DESC, id DESC",
+    )?;
+    let found =
+        find.query_and_then([application], |row| endpoint(row, vault, &mut keys))?.collect();
+    found
+}
+
+/// Signing keys by their endpoint, newest first: of one endpoint, or of all.
+type Keys = HashMap<EndpointId, Vec<EndpointKey>>;
+
+fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, StorageError> {
+    let id: EndpointId = row.get("id")?;
+    let application: ApplicationId = row.get("application")?;
+    let url: String = row.get("url")?;
+    let state: String = row.get("state")?;
+    let headers: Option<Vec<u8>> = row.get("headers")?;
+    Ok(Endpoint {
+        id,
+        application,
+        uid: row.get("uid")?,
+        description: row.get("description")?,
+        url: Url::parse(&url).map_err(|error| corrupt(format!("url of {id}: {error}")))?,
+        filter: read_json(&row.get::<_, String>("filter")?, id, "filter")?,
+        state: state_of(&state).ok_or_else(|| corrupt(format!("state of {id} is `{state}`")))?,
+        throttle_rate: row.get("throttle_rate")?,
+        policy: read_json(&row.get::<_, String>("policy")?, id, "policy")?,
+        headers: match headers {
+            Some(sealed) => {
+                let json = vault.open(&headers_place(&application, &id), &sealed)?;
+                let json = String::from_utf8(json)
+                    .map_err(|_| corrupt(format!("headers of {id} are not text")))?;
+                read_json(&json, id, "headers")?
+            }
+            None => Vec::new(),
+        },
+        keys: keys.remove(&id).unwrap_or_default(),
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+fn state_of(word: &str) -> Option<EndpointState> {
+    [EndpointState::Active, EndpointState::Paused, EndpointState::Disabled]
+        .into_iter()
+        .find(|state| state.as_str() == word)
+}
+
+fn keys(
+    connection: &Connection,
+    vault: &Vault,
+    of: Option<EndpointId>,
+) -> Result<Keys, StorageError> {
+    let mut find = connection.prepare_cached(
+        "SELECT k.*, e.application FROM endpoint_keys k JOIN endpoints e ON e.id = k.endpoint \
+         WHERE ?1 IS NULL OR k.endpoint = ?1 ORDER BY k.endpoint, k.position",
+    )?;
+    let mut found = find.query([of])?;
+    let mut keys = Keys::new();
+    while let Some(row) = found.next()? {
+        let endpoint: EndpointId = row.get("endpoint")?;
+        let application: ApplicationId = row.get("application")?;
+        let position: u32 = row.get("position")?;
+        let sealed: Vec<u8> = row.get("key")?;
+        let row_id = key_row(endpoint, position);
+        let bytes = vault.open(&key_place(&application, &row_id), &sealed)?;
+        let key = SigningKey::from_bytes(bytes)
+            .map_err(|error| corrupt(format!("a signing key of {endpoint}: {error}")))?;
+        keys.entry(endpoint).or_default().push(EndpointKey {
+            key,
+            created_at: row.get("created_at")?,
+            expires_at: row.get("expires_at")?,
+        });
+    }
+    Ok(keys)
+}
+
+fn add_keys(
+    connection: &Connection,
+    vault: &Vault,
+    application: ApplicationId,
+    endpoint: EndpointId,
+    keys: &[EndpointKey],
+) -> Result<(), StorageError> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO endpoint_keys (endpoint, position, key, created_at, expires_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (position, key) in (0_u32..).zip(keys) {
+        let row_id = key_row(endpoint, position);
+        let sealed = vault.seal(&key_place(&application, &row_id), key.key.expose())?;
+        insert.execute(params![endpoint, position, sealed, key.created_at, key.expires_at])?;
+    }
+    Ok(())
+}
+
+fn sealed_headers(vault: &Vault, endpoint: &Endpoint) -> Result<Option<Vec<u8>>, StorageError> {
+    if endpoint.headers.is_empty() {
+        return Ok(None);
+    }
+    let json = json(&endpoint.headers);
+    vault.seal(&headers_place(&endpoint.application, &endpoint.id), json.as_bytes()).map(Some)
+}
+
+/// The row of a key: its endpoint and its position.
+fn key_row(endpoint: EndpointId, position: u32) -> [u8; 24] {
+    let mut row = [0; 24];
+    row[..20].copy_from_slice(endpoint.as_bytes());
+    row[20..].copy_from_slice(&position.to_be_bytes());
+    row
+}
+
+const fn key_place<'a>(application: &'a ApplicationId, row: &'a [u8; 24]) -> Place<'a> {
+    Place { table: "endpoint_keys", column: "key", application: application.as_bytes(), row }
+}
+
+const fn headers_place<'a>(application: &'a ApplicationId, id: &'a EndpointId) -> Place<'a> {
+    Place {
+        table: "endpoints",
+        column: "headers",
+        application: application.as_bytes(),
+        row: id.as_bytes(),
+    }
+}
+
+/// A column of JSON.
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("filters, policies and headers have text keys alone")
+}
+
+fn read_json<T: DeserializeOwned>(
+    json: &str,
+    id: EndpointId,
+    column: &str,
+) -> Result<T, StorageError> {
+    serde_json::from_str(json).map_err(|error| corrupt(format!("{column} of {id}: {error}")))
+}
+
+/// The endpoint's id or uid is another's.
+fn taken(error: rusqlite::Error, endpoint: &Endpoint) -> StorageError {
+    if !is_taken(&error) {
+        return error.into();
+    }
+    StorageError::Conflict(match &endpoint.uid {
+        Some(uid) => format!("endpoint {} or one with the uid `{uid}` exists already", endpoint.id),
+        None => format!("endpoint {} exists already", endpoint.id),
+    })
+}
+
+fn gone(id: EndpointId) -> StorageError {
+    StorageError::Conflict(format!("endpoint {id} does not exist"))
+}

@@ -1,0 +1,107 @@
+//! The ledger's port on SQLite: what people ask of the record, and have done with it.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row};
+
+use super::offer::{self, Step};
+use super::{Sqlite, dead_letters, rows};
+use crate::domain::delivery::DeliveryKey;
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EndpointId, EventId};
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+
+#[async_trait]
+impl Ledger for Sqlite {
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StorageError> {
+        let filter = filter.clone();
+        self.read(move |connection| dead_letters::list(connection, &filter, after, limit)).await
+    }
+
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StorageError> {
+        let filter = filter.clone();
+        self.read(move |connection| dead_letters::count(connection, &filter)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>, StorageError> {
+        self.read(move |connection| rows::event_of(connection, id)).await
+    }
+
+    async fn attempts(&self, key: DeliveryKey) -> Result<Vec<AttemptRecord>, StorageError> {
+        self.read(move |connection| attempts(connection, key)).await
+    }
+
+    async fn count_replay(&self, filter: &DeadLetterFilter) -> Result<ReplayCount, StorageError> {
+        let filter = filter.clone();
+        self.read(move |connection| dead_letters::count_replay(connection, &filter)).await
+    }
+
+    async fn replay(&self, filter: &DeadLetterFilter, now: Timestamp) -> Result<u64, StorageError> {
+        // What dies again while we are at it is behind this, and not replayed a second time.
+        let last = self.read(dead_letters::last_seq).await?;
+        let filter = filter.clone();
+        self.in_steps(move |connection, from| offer::replay(connection, &filter, from..=last, now))
+            .await
+    }
+
+    async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError> {
+        self.in_steps(move |connection, from| offer::recall(connection, endpoint, from, now)).await
+    }
+
+    async fn cancel(&self, endpoint: EndpointId, _now: Timestamp) -> Result<u64, StorageError> {
+        self.in_steps(move |connection, from| offer::cancel(connection, endpoint, from)).await
+    }
+}
+
+impl Sqlite {
+    /// Takes steps, each a job of its own with the pipeline's jobs between them, until one finds
+    /// nothing more; how many deliveries they moved.
+    async fn in_steps<F>(&self, step: F) -> Result<u64, StorageError>
+    where
+        F: Fn(&Connection, i64) -> Result<Step, StorageError> + Clone + Send + 'static,
+    {
+        let (mut moved, mut from) = (0, 0);
+        loop {
+            let step = step.clone();
+            let done = self.write(move |connection| step(connection, from)).await?;
+            moved += done.moved;
+            match done.next {
+                Some(next) => from = next,
+                None => return Ok(moved),
+            }
+        }
+    }
+}
+
+/// Every attempt of a delivery, oldest first.
+fn attempts(connection: &Connection, key: DeliveryKey) -> Result<Vec<AttemptRecord>, StorageError> {
+    let Some(event) = rows::seq_of(connection, key.event)? else {
+        return Ok(Vec::new());
+    };
+    let mut find = connection.prepare_cached(
+        "SELECT * FROM attempts WHERE event = ?1 AND endpoint = ?2 \
+         ORDER BY started_at, number, id",
+    )?;
+    let found = find.query_and_then((event, key.endpoint), attempt)?.collect();
+    found
+}
+
+fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
+    Ok(AttemptRecord {
+        id: row.get("id")?,
+        number: row.get("number")?,
+        started_at: row.get("started_at")?,
+        duration_ms: row.get("duration_ms")?,
+        outcome: row.get("outcome")?,
+        status: row.get("status")?,
+        url: row.get("url")?,
+        response: row.get("response")?,
+        detail: row.get("detail")?,
+    })
+}

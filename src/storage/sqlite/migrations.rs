@@ -1,0 +1,58 @@
+//! Brings a file to the shape that this program knows.
+//!
+//! Numbered steps, each in a transaction of its own; `user_version` says how many a file has had.
+//! Steps are only ever added: one that was released is never edited. A file that is further on than
+//! this program is refused, because an older program cannot know what the newer shape promises.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::storage::StorageError;
+
+/// The steps, first to last.
+const STEPS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+
+/// Marks a file as ours (`PRAGMA application_id`): "phst" in ASCII.
+const APPLICATION_ID: i64 = 0x7068_7374;
+
+/// Takes the steps that the file has not had.
+///
+/// Safe when two processes do it at once: each step looks at the version again once it holds the
+/// write lock.
+///
+/// # Errors
+/// `Conflict` when the file is newer than this program, or another program's.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StorageError> {
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let had = version(&transaction)?;
+        let Some(step) = usize::try_from(had).ok().and_then(|had| STEPS.get(had)) else {
+            return Ok(());
+        };
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", had + 1)?;
+        transaction.commit()?;
+    }
+}
+
+/// How many steps the file has had.
+fn version(connection: &Connection) -> Result<i64, StorageError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (owner, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).expect("a handful of steps");
+    if owner != APPLICATION_ID && (owner, version, tables) != (0, 0, 0) {
+        return Err(StorageError::Conflict(
+            "the database is another program's: an empty path or one of our own files is wanted"
+                .to_owned(),
+        ));
+    }
+    if version > known {
+        return Err(StorageError::Conflict(format!(
+            "the database is newer than this program: it has had {version} migrations, and this \
+             program knows {known}; a program at least as new as the one that wrote it is wanted"
+        )));
+    }
+    Ok(version)
+}

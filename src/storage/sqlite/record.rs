@@ -1,0 +1,196 @@
+//! Recording what became of deliveries: the fence, the attempt, the dead letter, the books.
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::books::Movement;
+use super::rows::State;
+use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Turn};
+use crate::domain::settlement::{DeathReason, Settlement};
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::journal::{Recorded, Settled, to_hand_on};
+
+/// The word in a dead letter's `last_outcome` when it was given up without a request.
+const NO_OUTCOME: &str = "none";
+
+/// Records settlements, in their order.
+///
+/// A settlement of a turn that the journal has not reached is recorded too: then the journal was
+/// restored from a backup, and the copy knows better
+/// ([`Standing::judge`](crate::domain::delivery::Standing::judge) lets it through as well).
+pub(super) fn record(
+    connection: &Connection,
+    batch: &[Settled],
+) -> Result<Vec<Recorded>, StorageError> {
+    let mut record = Record {
+        connection,
+        find: connection.prepare_cached(
+            "SELECT d.event, d.turn, d.attempts, d.state \
+             FROM events e JOIN deliveries d ON d.event = e.seq \
+             WHERE e.id = ?1 AND d.endpoint = ?2",
+        )?,
+        keep: connection.prepare_cached(
+            "INSERT INTO attempts (event, endpoint, id, number, started_at, duration_ms, outcome, \
+                                   status, url, detail, response) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+        )?,
+        settle: connection.prepare_cached(
+            "UPDATE deliveries SET turn = ?3, attempts = ?4, state = ?5, held_by = ?6, due_at = ?7 \
+             WHERE event = ?1 AND endpoint = ?2",
+        )?,
+        movement: Movement::default(),
+    };
+    let answers = batch.iter().map(|settled| record.one(settled)).collect::<Result<_, _>>()?;
+    record.movement.post(connection)?;
+    Ok(answers)
+}
+
+struct Record<'c> {
+    connection: &'c Connection,
+    find: CachedStatement<'c>,
+    keep: CachedStatement<'c>,
+    settle: CachedStatement<'c>,
+    movement: Movement,
+}
+
+/// A delivery's row, as far as the fence looks.
+struct Found {
+    event: i64,
+    turn: Turn,
+    attempts: u32,
+    state: State,
+}
+
+impl Record<'_> {
+    fn one(&mut self, settled: &Settled) -> Result<Recorded, StorageError> {
+        let found = self
+            .find
+            .query_row(params![settled.key.event, settled.key.endpoint], |row| {
+                Ok(Found {
+                    event: row.get(0)?,
+                    turn: row.get(1)?,
+                    attempts: row.get(2)?,
+                    state: row.get(3)?,
+                })
+            })
+            .optional()?;
+        let Some(found) = found else {
+            return Ok(Recorded::Stale); // never owed: there is nothing to settle
+        };
+        // A request that was made is history, whoever settles the turn.
+        if let Some(attempt) = &settled.attempt {
+            self.keep(found.event, settled.key, attempt)?;
+        }
+        let delivered = settled.settlement == Settlement::Delivered;
+        if found.state.is_final() || (settled.turn < found.turn && !delivered) {
+            return Ok(Recorded::Stale);
+        }
+        self.settle(&found, settled)?;
+        Ok(Recorded::Now)
+    }
+
+    fn keep(
+        &mut self,
+        event: i64,
+        key: DeliveryKey,
+        attempt: &Attempt,
+    ) -> Result<(), StorageError> {
+        self.keep.execute(params![
+            event,
+            key.endpoint,
+            attempt.id,
+            attempt.number,
+            attempt.started_at,
+            attempt.duration_ms,
+            attempt.outcome.class(),
+            attempt.outcome.status(),
+            attempt.url,
+            attempt.detail,
+            attempt.response.as_ref(),
+        ])?;
+        Ok(())
+    }
+
+    fn settle(&mut self, found: &Found, settled: &Settled) -> Result<(), StorageError> {
+        let (state, waits) = match settled.settlement {
+            Settlement::Delivered => (State::Delivered, None),
+            Settlement::Retry(_) | Settlement::Postpone(..) => {
+                (State::Waiting, Some(waits(&settled.settlement)))
+            }
+            Settlement::DeadLetter(_) => (State::Dead, None),
+            Settlement::Cancelled => (State::Cancelled, None),
+        };
+        // A success at an old turn: what was counted since then stays counted.
+        let attempts = match settled.turn < found.turn {
+            true => settled.attempts.max(found.attempts),
+            false => settled.attempts,
+        };
+        self.settle.execute(params![
+            found.event,
+            settled.key.endpoint,
+            settled.turn.max(found.turn).next(),
+            attempts,
+            state,
+            waits.map(|(held_by, _)| held_by),
+            waits.map(|(_, due_at)| due_at),
+        ])?;
+        if let Settlement::DeadLetter(reason) = settled.settlement {
+            self.lay_down(found.event, settled, reason)?;
+        }
+        self.movement.moves(found.state, state);
+        Ok(())
+    }
+
+    fn lay_down(
+        &mut self,
+        event: i64,
+        settled: &Settled,
+        reason: DeathReason,
+    ) -> Result<(), StorageError> {
+        let last = settled.attempt.as_ref();
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO dead_letters (id, event, event_id, endpoint, application, event_type, \
+                                       subject, reason, attempts, last_status, last_outcome, \
+                                       last_detail, payload_bytes, died_at) \
+             SELECT ?1, seq, id, ?3, application, type, subject, ?4, ?5, ?6, ?7, ?8, \
+                    length(payload), ?9 \
+             FROM events WHERE seq = ?2",
+        )?;
+        insert.execute(params![
+            settled.key.id(),
+            event,
+            settled.key.endpoint,
+            reason.as_str(),
+            settled.attempts,
+            last.map_or(0, |attempt| attempt.outcome.status()),
+            last.map_or(NO_OUTCOME, |attempt| attempt.outcome.class()),
+            last.map_or("", |attempt| &attempt.detail),
+            settled.at,
+        ])?;
+        Ok(())
+    }
+}
+
+/// Who holds what goes on, and until when: the router, which has to hand it on; or, when nobody has
+/// to, the journal until a person acts.
+fn waits(settlement: &Settlement) -> (Holder, Timestamp) {
+    to_hand_on(settlement)
+        .map_or((Holder::Journal, Timestamp::NEVER), |due| (Holder::Router, due.at))
+}
+
+/// Notes that the ladder holds what goes on at these turns.
+pub(super) fn handed_on(
+    connection: &Connection,
+    batch: &[(DeliveryKey, Turn)],
+) -> Result<(), StorageError> {
+    // Not what the journal holds: it was recalled or claimed at this turn, and goes on from there.
+    let mut update = connection.prepare_cached(
+        "UPDATE deliveries SET held_by = 1 \
+         WHERE event = (SELECT seq FROM events WHERE id = ?1) AND endpoint = ?2 AND turn = ?3 \
+           AND state = 1 AND held_by = 0",
+    )?;
+    for (key, turn) in batch {
+        update.execute(params![key.event, key.endpoint, turn])?;
+    }
+    Ok(())
+}
