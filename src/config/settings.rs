@@ -70,7 +70,7 @@ pub const SETTINGS: [Setting; 18] = [
         key: "encryption.keys",
         default: "",
         accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids are \
-                   1 to 32 letters, digits, `-` and `_`, each used once",
+                   numbers, each used once",
         doc: "Keys that seal endpoints' secrets: all open, the first seals; none means the file secret.key in data_dir, made with mode 0600 on first start.",
     },
     Setting {

@@ -132,16 +132,16 @@ fn a_password_is_never_shown() {
 #[test]
 fn keys_are_named_by_file_or_variable_and_their_variables_are_not_unknown_settings() {
     let mut sources = variables(&[
-        ("POSTHASTE_ENCRYPTION__KEYS", "k2:env:POSTHASTE_KEY_2, k1:file:/etc/posthaste/k1"),
+        ("POSTHASTE_ENCRYPTION__KEYS", "2:env:POSTHASTE_KEY_2, 1:file:/etc/posthaste/k1"),
         ("POSTHASTE_KEY_2", "c2VjcmV0"),
     ]);
 
     let (config, _) = load(&sources).expect("no mistakes");
 
     assert_eq!(config.encryption.keys[0].place, KeyPlace::Environment("POSTHASTE_KEY_2".into()));
-    assert_eq!(config.encryption.keys[1].to_string(), "k1:file:/etc/posthaste/k1");
+    assert_eq!(config.encryption.keys[1].to_string(), "1:file:/etc/posthaste/k1");
 
-    for wrong in ["k1", "k1:file:", "k1:vault:x", "k 1:env:X", "k1:env:X,k1:env:Y"] {
+    for wrong in ["1", "1:file:", "1:vault:x", "k:env:X", "1:env:X,1:env:Y"] {
         sources.environment = vec![("POSTHASTE_ENCRYPTION__KEYS".into(), wrong.into())];
         assert_eq!(mistaken_keys(&sources), ["encryption.keys"], "{wrong}");
     }

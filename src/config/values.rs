@@ -56,7 +56,7 @@ impl FromStr for BrokerUrl {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySource {
     /// Written beside what the key sealed, so that it is found again.
-    pub id: String,
+    pub id: u32,
     /// Where its bytes are.
     pub place: KeyPlace,
 }
@@ -89,16 +89,16 @@ impl FromStr for KeySource {
         let (Some(id), Some(kind), Some(rest)) = (id, kind, rest) else {
             return Err("one has not the three parts id, `file` or `env`, and place".into());
         };
-        if !is_name(id, 32) {
-            return Err("one has an id that is not accepted".into());
-        }
+        let Ok(id) = id.parse::<u32>() else {
+            return Err("one has an id that is not a number".into());
+        };
         let place = match kind {
             "file" if !rest.is_empty() => KeyPlace::File(rest.into()),
             "env" if !rest.is_empty() => KeyPlace::Environment(rest.into()),
             "file" | "env" => return Err(format!("the place of key `{id}` is empty")),
             _ => return Err(format!("key `{id}` is neither in a `file` nor in `env`")),
         };
-        Ok(Self { id: id.into(), place })
+        Ok(Self { id, place })
     }
 }
 

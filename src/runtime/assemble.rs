@@ -1,14 +1,28 @@
 //! The one place that names back ends: what stands behind each port.
 
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::Context;
 use url::Url;
 
+use super::{clock, keys};
 use crate::config::Config;
+use crate::egress::Sender;
+use crate::egress::guard::{self, EgressPolicy};
+use crate::egress::http::HttpSender;
 use crate::storage::catalogue::Catalogue;
-use crate::storage::inbox::Publish;
-use crate::storage::journal::Ledger;
+use crate::storage::inbox::{Inbox, Publish};
+use crate::storage::journal::{Journal, Ledger};
+use crate::storage::ladder::Ladder;
+use crate::storage::outlet::Outlet;
+use crate::storage::rabbitmq::topology::{self, Topology};
+use crate::storage::rabbitmq::{self, Rabbit};
+use crate::storage::sqlite::{self, Sqlite};
+use crate::telemetry::metrics::BrokerNumbers;
+
+pub use super::serve::serve;
 
 /// What a person's commands need.
 pub struct Stores {
@@ -18,51 +32,147 @@ pub struct Stores {
     pub ledger: Arc<dyn Ledger>,
 }
 
+/// What a router needs.
+pub(super) struct Backends {
+    /// Who there is and who wants what.
+    pub(super) catalogue: Arc<dyn Catalogue>,
+    /// The record.
+    pub(super) journal: Arc<dyn Journal>,
+    /// Where deliveries wait.
+    pub(super) ladder: Arc<dyn Ladder>,
+    /// Who is told.
+    pub(super) outlet: Arc<dyn Outlet>,
+    sqlite: Sqlite,
+    rabbit: Rabbit,
+}
+
 /// Judges a URL: the normalised one, or what is wrong with it.
 pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
 
 /// Opens the stores.
 ///
 /// # Errors
-/// When they cannot be opened.
-#[expect(clippy::unused_async, reason = "opening will wait")]
-pub async fn stores(_config: &Config) -> anyhow::Result<Stores> {
-    bail!("the stores are not built in")
+/// When the data folder, a key or the database cannot be opened.
+pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
+    let sqlite = open_sqlite(config).await?;
+    Ok(Stores { catalogue: Arc::new(sqlite.clone()), ledger: Arc::new(sqlite) })
 }
 
 /// Connects to where events are published.
 ///
 /// # Errors
 /// When the broker cannot be reached.
-#[expect(clippy::unused_async, reason = "connecting will wait")]
-pub async fn publisher(_config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
-    bail!("the broker is not built in")
+pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
+    let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
+    rabbit.connected().await?;
+    Ok(rabbit.producer())
 }
 
 /// The policy for endpoints' URLs.
-pub fn url_check(_config: &Config) -> UrlCheck {
-    Box::new(|text| Url::parse(text).map_err(|error| error.to_string()))
-}
-
-/// Routes events until it is told to stop.
-///
-/// # Errors
-/// When it cannot start.
-#[expect(clippy::unused_async, reason = "serving will wait")]
-pub async fn serve(_config: Config) -> anyhow::Result<()> {
-    bail!("the pipeline is not built in")
+pub fn url_check(config: &Config) -> UrlCheck {
+    let policy = egress_policy(config);
+    Box::new(move |text| guard::check_url(text, &policy).map_err(|refusal| refusal.to_string()))
 }
 
 /// Declares every exchange and queue.
 ///
 /// # Errors
-/// When the broker cannot be reached, or has them with other arguments.
-#[expect(clippy::unused_async, reason = "declaring will wait")]
-pub async fn apply_topology(_config: &Config) -> anyhow::Result<()> {
-    bail!("the broker is not built in")
+/// When the broker cannot be reached, or has one with other arguments.
+pub async fn apply_topology(config: &Config) -> anyhow::Result<()> {
+    let settings = broker(config, "posthaste topology");
+    Ok(topology::apply(&settings.urls, &settings.prefix).await?)
 }
 
 /// Every exchange, queue and binding: an array of `{kind, name, arguments, …}`.
-pub fn topology(_config: &Config) -> serde_json::Value {
-    serde_json::json!([])
+///
+/// # Errors
+/// When the configured prefix cannot be part of a queue's name.
+pub fn topology(config: &Config) -> anyhow::Result<serde_json::Value> {
+    let topology = Topology::new(&config.rabbitmq.prefix)?;
+    Ok(serde_json::to_value(topology.declarations())?)
+}
+
+/// Opens everything that a router needs. Does not wait for the broker: it may come later.
+pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
+    let sqlite = open_sqlite(config).await?;
+    let name = format!("posthaste {}", env!("CARGO_PKG_VERSION"));
+    let rabbit = Rabbit::start(broker(config, &name), Arc::new(clock::now))?;
+    Ok(Backends {
+        catalogue: Arc::new(sqlite.clone()),
+        journal: Arc::new(sqlite.clone()),
+        ladder: rabbit.ladder(),
+        outlet: rabbit.outlet(),
+        sqlite,
+        rabbit,
+    })
+}
+
+/// The way out, under the configured policy.
+pub(super) fn sender(config: &Config) -> anyhow::Result<Arc<dyn Sender>> {
+    let sender = HttpSender::new(egress_policy(config), &config.egress.user_agent)?;
+    Ok(Arc::new(sender))
+}
+
+impl Backends {
+    /// Begins to consume.
+    pub(super) fn inbox(&self) -> Box<dyn Inbox> {
+        Box::new(self.rabbit.inbox())
+    }
+
+    /// Reads the broker's side for the metrics.
+    pub(super) fn numbers(&self) -> Box<dyn Fn() -> BrokerNumbers + Send + Sync> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let health = self.rabbit.health();
+        Box::new(move || BrokerNumbers {
+            publish_connected: health.publish_connected.load(Relaxed),
+            consume_connected: health.consume_connected.load(Relaxed),
+            publish_blocked: health.publish_blocked.load(Relaxed),
+            publish_reconnects: health.publish_reconnects.load(Relaxed),
+            consume_reconnects: health.consume_reconnects.load(Relaxed),
+            confirmed: health.confirmed.load(Relaxed),
+            nacked: health.nacked.load(Relaxed),
+            returned: health.returned.load(Relaxed),
+            unconfirmed: health.unconfirmed.load(Relaxed),
+        })
+    }
+
+    /// Sees the last acknowledgements off and closes everything.
+    pub(super) async fn close(self) {
+        self.rabbit.close().await;
+        drop((self.catalogue, self.journal));
+        self.sqlite.close().await;
+    }
+}
+
+async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
+    let folder = config.data_dir.clone();
+    let made = fs::metadata(&folder).is_ok()
+        || DirBuilder::new().recursive(true).mode(0o700).create(&folder).is_ok();
+    anyhow::ensure!(made, "data_dir: {} cannot be made", folder.display());
+    let vault = Arc::new(keys::vault(config)?);
+    let settings = sqlite::Settings { path: config.database() };
+    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
+    Ok(opened.context("opening the database")??)
+}
+
+fn egress_policy(config: &Config) -> EgressPolicy {
+    EgressPolicy {
+        allow_http: config.egress.allow_http,
+        allow_local_names: config.dev,
+        allow_cidrs: config.egress.allow_cidrs.clone(),
+        deny_cidrs: config.egress.deny_cidrs.clone(),
+        own_addresses: Vec::new(),
+    }
+}
+
+fn broker(config: &Config, connection_name: &str) -> rabbitmq::Settings {
+    rabbitmq::Settings {
+        urls: config.rabbitmq.urls.iter().map(|url| url.expose().to_owned()).collect(),
+        prefix: config.rabbitmq.prefix.clone(),
+        prefetch: config.rabbitmq.prefetch,
+        max_payload_bytes: config.limits.max_payload_bytes,
+        exact_rungs_ms: Vec::new(),
+        results: config.rabbitmq.results,
+        connection_name: connection_name.to_owned(),
+    }
 }

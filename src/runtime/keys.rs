@@ -40,7 +40,7 @@ pub fn vault(config: &Config) -> anyhow::Result<Vault> {
         let key = parse(&text).with_context(|| format!("encryption key {}", source.id))?;
         keys.push((source.id, key));
     }
-    Ok(Vault::new(keys))
+    Ok(Vault::new(keys)?)
 }
 
 fn own_key(path: &Path) -> anyhow::Result<SecretBox<[u8; 32]>> {

@@ -3,3 +3,5 @@
 pub mod assemble;
 pub mod chance;
 pub mod clock;
+mod keys;
+pub mod serve;

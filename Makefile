@@ -1,0 +1,40 @@
+# posthaste: what can be done here. `make help` lists it.
+
+SHELL := bash
+CARGO ?= cargo
+VENV := $(CURDIR)/target/test-venv
+export POSTHASTE_TEST_PYTHON := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt clippy deny bench run test-tools
+
+help: ## List what can be done here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
+
+demo: ## Show the main job: events published, signed, retried, dead-lettered, replayed
+	@deploy/demo/run.sh
+
+test: test-tools ## Install what the tests need and run all of them, against a real RabbitMQ
+	$(CARGO) test --locked --features failpoints
+
+check: fmt clippy deny test ## All that has to pass before a change lands
+
+fmt: ## Check the formatting
+	$(CARGO) fmt --check
+
+clippy: ## Lint, with warnings as errors, with and without the tests' failpoints
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features failpoints -- -D warnings
+
+deny: ## Check licences, advisories and sources, where cargo-deny is installed
+	@if command -v cargo-deny >/dev/null; then cargo deny check; \
+	else echo "cargo-deny is not installed: cargo install cargo-deny --locked"; fi
+
+bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
+	@tests/support/bench.sh
+
+run: ## Run a router for development (needs a RabbitMQ on 5672)
+	$(CARGO) run -- serve --dev
+
+test-tools: ## Install what the tests need: RabbitMQ, amqp-tools, a producer and a verifier in Python
+	@tests/support/install-tools.sh "$(VENV)"

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what the tests need and is not there: Debian's RabbitMQ and amqp-tools, and in a virtual
+# environment of the project's own (first argument) a producer and a verifier written in Python.
+# Does nothing when all is there. The broker itself is started by the tests, as private nodes.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+venv=$1
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else
+    echo "missing: ${packages[*]}. Install them as root: apt-get install ${packages[*]}" >&2
+    exit 1
+  fi
+}
+
+packages=()
+compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*' >/dev/null || packages+=(rabbitmq-server)
+command -v amqp-publish >/dev/null || packages+=(amqp-tools)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+if [ ${#packages[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null; then
+    echo "missing: ${packages[*]}, and this is not a Debian to install them on" >&2
+    exit 1
+  fi
+  echo "installing ${packages[*]}"
+  as_root apt-get update -qq
+  # The package would start a broker for the whole machine; the tests start their own.
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq "${packages[@]}" >/dev/null
+fi
+
+if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
+  echo "installing the Python libraries of the tests"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+  cp "$here/requirements.txt" "$venv/requirements.txt"
+fi
