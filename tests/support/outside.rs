@@ -1,0 +1,133 @@
+//! What is not ours: Python's pika and the official Standard Webhooks library, and Debian's
+//! `amqp-publish`. `make test` installs them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde::Deserialize;
+
+use super::router::Posthaste;
+
+/// An event as its producer wrote it down.
+#[derive(Debug, Deserialize)]
+pub struct Published {
+    /// Its producer's id.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The hash of its body.
+    pub sha256: String,
+}
+
+/// A request as the verifying receiver wrote it down.
+#[derive(Debug, Deserialize)]
+pub struct Verified {
+    /// The endpoint's name.
+    pub to: String,
+    /// `webhook-id`.
+    pub id: String,
+    /// Whether the official library accepted it.
+    pub verified: bool,
+    /// Its complaint.
+    pub error: String,
+    /// The hash of its body.
+    pub sha256: String,
+}
+
+/// A Python that has what the tests need.
+fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python");
+    let found = std::env::var_os("POSTHASTE_TEST_PYTHON").map_or(own, PathBuf::from);
+    assert!(found.exists(), "{} is missing: run `make test-tools`", found.display());
+    found
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)
+}
+
+fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Vec<T> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // A line that is being written has no end yet.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// Publishes with pika and waits until each event is confirmed.
+pub fn publish_with_pika(posthaste: &Posthaste, count: usize) -> Vec<Published> {
+    let book = posthaste.folder().join("published");
+    let status = Command::new(python())
+        .arg(script("publish_events.py"))
+        .args([posthaste.broker(), posthaste.prefix(), "acme", &count.to_string()])
+        .arg(&book)
+        .status()
+        .expect("python runs");
+    assert!(status.success(), "pika could not publish");
+    lines(&book)
+}
+
+/// Publishes one message with Debian's `amqp-publish`.
+pub fn amqp_publish(posthaste: &Posthaste, routing_key: &str, body: &str) {
+    let exchange = format!("{}.events", posthaste.prefix());
+    let status = Command::new("amqp-publish")
+        .args(["--url", posthaste.broker(), "--exchange", &exchange, "--routing-key", routing_key])
+        .args(["--content-type", "application/json", "--persistent", "--body", body])
+        .status()
+        .expect("amqp-publish is installed: run `make test-tools`");
+    assert!(status.success(), "amqp-publish failed");
+}
+
+/// The verifying receiver. It stops when it is dropped.
+#[derive(Debug)]
+pub struct VerifyingReceiver {
+    child: Child,
+    port: u16,
+    secrets: PathBuf,
+    book: PathBuf,
+}
+
+impl VerifyingReceiver {
+    /// Starts on a free port, with its files in this folder.
+    pub fn start(folder: &Path) -> Self {
+        let (secrets, book) = (folder.join("secrets.json"), folder.join("received"));
+        std::fs::write(&secrets, "{}").expect("writable");
+        let mut child = Command::new(python())
+            .arg(script("verifying_receiver.py"))
+            .args([&secrets, &book])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("its port");
+        let port = line.trim().parse().expect("its port");
+        Self { child, port, secrets, book }
+    }
+
+    /// The URL of an endpoint.
+    pub fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Tells it an endpoint's secret.
+    pub fn knows(&self, name: &str, secret: &str) {
+        let text = std::fs::read_to_string(&self.secrets).expect("readable");
+        let mut secrets: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        secrets[name] = secret.into();
+        std::fs::write(&self.secrets, secrets.to_string()).expect("writable");
+    }
+
+    /// What it has received.
+    pub fn book(&self) -> Vec<Verified> {
+        lines(&self.book)
+    }
+}
+
+impl Drop for VerifyingReceiver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
