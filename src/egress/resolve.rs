@@ -118,7 +118,7 @@ impl SystemNames {
         // A second at least, so that a busy endpoint does not mean a question per request; five
         // minutes at most, so that an endpoint that moved is found.
         options.positive_min_ttl = Some(Duration::from_secs(1));
-        options.positive_max_ttl = Some(Duration::from_secs(300));
+        options.positive_max_ttl = Some(Duration::from_mins(5));
         options.negative_min_ttl = Some(Duration::from_secs(1));
         options.negative_max_ttl = Some(Duration::from_secs(30));
         builder

@@ -143,8 +143,8 @@ const SPELLINGS: [(Ipv6Net, &str); 7] = [
     (net6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), "6to4"),      // RFC 3056
 ];
 
-/// IPv6 addresses that are not public, for their name's sake or although they are in 2000::/3. The
-/// first row that matches counts.
+/// IPv6 addresses that are not public, for their name's sake or although they are in `2000::/3`.
+/// The first row that matches counts.
 const V6: [(Ipv6Net, &str); 10] = [
     (net6([0, 0, 0, 0, 0, 0, 0, 0], 128), "unspecified"),
     (net6([0, 0, 0, 0, 0, 0, 0, 1], 128), "loopback"),
@@ -162,6 +162,6 @@ const fn net4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-const fn net6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+const fn net6(s: [u16; 8], prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), prefix)
 }

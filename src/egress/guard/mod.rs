@@ -6,7 +6,7 @@
 //! resolver) and for each address that a name resolved to ([`check_address`], by the resolver in
 //! `resolve`, in the moment of connecting, so that a name cannot change its mind in between).
 //!
-//! What is not known to be public is refused: for IPv6 only 2000::/3 is. Library notions of a
+//! What is not known to be public is refused: for IPv6 only `2000::/3` is. Library notions of a
 //! "global" address are not used, for they differ, and let tunnels and translations through.
 
 mod address;
