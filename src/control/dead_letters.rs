@@ -65,6 +65,15 @@ impl Control {
         Ok(self.ledger.dead_letters(&filter, after, limit).await?)
     }
 
+    /// How many dead letters there are.
+    ///
+    /// # Errors
+    /// `NotFound` or `Invalid` for what a condition names.
+    pub async fn count_dead_letters(&self, which: &Which) -> Answer<u64> {
+        let filter = self.filter(which).await?;
+        Ok(self.ledger.count_dead_letters(&filter).await?)
+    }
+
     /// One dead letter, with its event and its attempts.
     ///
     /// # Errors

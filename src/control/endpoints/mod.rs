@@ -43,6 +43,8 @@ pub struct NewEndpoint {
 pub struct PolicyEdit {
     /// When failed deliveries are tried again.
     pub retry: Option<RetryPolicy>,
+    /// How far each wait may move, as a share of it.
+    pub jitter: Option<f64>,
     /// How long one exchange may take, in milliseconds.
     pub timeout_ms: Option<u32>,
     /// Requests that may be on the way at the same time.
@@ -256,6 +258,18 @@ fn throttle_rate(rate: u32) -> Answer<NonZeroU32> {
 fn edited(mut policy: Policy, edit: PolicyEdit) -> Answer<Policy> {
     if let Some(retry) = edit.retry {
         policy.retry = retry;
+    }
+    if let Some(wanted) = edit.jitter {
+        match &mut policy.retry {
+            RetryPolicy::Schedule { jitter, .. } | RetryPolicy::Exponential { jitter, .. } => {
+                *jitter = wanted;
+            }
+            RetryPolicy::None => {
+                return Err(ControlError::Invalid(
+                    "jitter is given, but there are no retries that it could move".into(),
+                ));
+            }
+        }
     }
     if let Some(timeout_ms) = edit.timeout_ms {
         policy.timeout_ms = timeout_ms;
