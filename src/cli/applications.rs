@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::output::{Output, or_dash};
+use super::output::{Output, note, or_dash};
 use crate::control::Control;
 use crate::domain::endpoint::Application;
 
@@ -40,7 +40,10 @@ pub(super) async fn run(
     match command {
         AppCommand::Create { name, uid } => {
             if uid.as_ref().is_some_and(|uid| uid.contains('.')) {
-                output.note("note: a uid with full stops cannot stand in a routing key; producers have to use the id");
+                note(
+                    "note: a uid with full stops cannot stand in a routing key: producers have to \
+                     use the id",
+                );
             }
             show(&control.create_application(name, uid).await?, output)?;
         }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::output::{Output, or_dash, visible, visible_lines};
+use super::output::{Output, note, or_dash, print_object, visible, visible_lines};
 use super::span::When;
 use crate::control::Control;
 use crate::control::dead_letters::{Inspected, Which};
@@ -51,7 +51,7 @@ pub(super) struct WhichArgs {
     /// Of this event type, or of those that begin so, as 'job.*'
     #[arg(long = "type", value_name = "PATTERN")]
     event_type: Option<String>,
-    /// Given up because: attempts_exhausted, gone or expired
+    /// Given up because: `attempts_exhausted`, `gone` or `expired`
     #[arg(long, value_parser = reason)]
     reason: Option<DeathReason>,
     /// With this last status; 0 is no answer
@@ -77,18 +77,6 @@ impl WhichArgs {
             since: self.since.map(|when| when.back_from(now)),
             until: self.until.map(|when| when.back_from(now)),
         }
-    }
-
-    /// Whether nothing narrows it down.
-    pub(super) fn is_empty(&self) -> bool {
-        let Self { app, endpoint, event_type, reason, status, since, until } = self;
-        app.is_none()
-            && endpoint.is_none()
-            && event_type.is_none()
-            && reason.is_none()
-            && status.is_none()
-            && since.is_none()
-            && until.is_none()
     }
 }
 
@@ -149,7 +137,7 @@ async fn list(
     })?;
     if let Some(last) = after {
         let all = control.count_dead_letters(which).await?;
-        output.note(&format!("{} of {all} shown; the next: --after {last}", letters.len()));
+        note(&format!("{} of {all} shown; the next: --after {last}", letters.len()));
     }
     Ok(())
 }
@@ -157,7 +145,7 @@ async fn list(
 fn show(inspected: &Inspected, output: Output) -> anyhow::Result<()> {
     let shown = InspectedShown::of(inspected);
     if output.json {
-        output.object(&shown)?;
+        print_object(&shown)?;
         return Ok(());
     }
     let letter = &shown.letter;

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::output::Output;
+use self::output::{Output, note};
 use crate::config::{self, Config, Effective, FlagValue, Sources};
 use crate::control::{Context, Control};
 use crate::runtime::{assemble, chance, clock};
@@ -31,8 +31,8 @@ use crate::runtime::{assemble, chance, clock};
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "posthaste.toml";
 
-/// posthaste routes events: it takes them from RabbitMQ and delivers them as signed webhooks,
-/// retrying what fails and keeping what it gave up for replay.
+/// Routes events: takes them from RabbitMQ and delivers them as signed webhooks, retries what
+/// fails, and keeps what it gave up for replay.
 #[derive(Debug, Parser)]
 #[command(name = "posthaste", version, after_long_help = exit::HELP, max_term_width = 100)]
 pub struct Cli {
@@ -48,13 +48,13 @@ struct Global {
     /// Read settings from this TOML file
     #[arg(long, global = true, env = "POSTHASTE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Keep and find data in this folder (data_dir)
+    /// Keep and find data in this folder (`data_dir`)
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Set any setting, as rabbitmq.prefetch=500
+    /// Set any setting, as `rabbitmq.prefetch=500`
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
     settings: Vec<(String, String)>,
-    /// Allow http and loopback URLs, for a developer's machine (dev)
+    /// Allow http and loopback URLs, for a developer's machine (`dev`)
     #[arg(long, global = true)]
     dev: bool,
     /// Print JSON for programs instead of tables for people
@@ -101,7 +101,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.chain().any(exit::is_closed_pipe) {
-                output.note(&format!("error: {error:#}"));
+                note(&format!("error: {error:#}"));
             }
             ExitCode::from(exit::code(&error))
         }

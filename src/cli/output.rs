@@ -27,7 +27,7 @@ impl Output {
         row: impl Fn(&T) -> Vec<String>,
     ) -> io::Result<()> {
         if self.json {
-            return items.iter().try_for_each(|item| self.object(item));
+            return items.iter().try_for_each(print_object);
         }
         let mut table = plain_table();
         if self.headers {
@@ -42,7 +42,7 @@ impl Output {
     /// One thing: a line per field, or one JSON object.
     pub(super) fn one<T: Serialize>(self, item: &T, fields: &[(&str, String)]) -> io::Result<()> {
         if self.json {
-            return self.object(item);
+            return print_object(item);
         }
         let mut table = plain_table();
         for (name, value) in fields {
@@ -51,21 +51,20 @@ impl Output {
         print_table(&mut table)
     }
 
-    /// One JSON object on a line.
-    pub(super) fn object<T: Serialize>(self, item: &T) -> io::Result<()> {
-        let text = serde_json::to_string(item).map_err(io::Error::other)?;
-        print(&text)
-    }
-
     /// A line for people on standard output; nothing with `--json`.
     pub(super) fn line(self, text: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { print(&visible(text)) }
     }
+}
 
-    /// A note beside the data, on standard error. One that cannot be written is not worth failing.
-    pub(super) fn note(self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
-    }
+/// One JSON object on a line.
+pub(super) fn print_object<T: Serialize>(item: &T) -> io::Result<()> {
+    print(&serde_json::to_string(item).map_err(io::Error::other)?)
+}
+
+/// A note beside the data, on standard error. One that cannot be written is not worth failing.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// The text with control and direction characters as escapes.

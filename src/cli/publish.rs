@@ -20,7 +20,7 @@ use crate::runtime::{assemble, chance, clock};
 use crate::storage::inbox::Publication;
 
 /// Events published at once: well within what one batch of confirms takes.
-const BATCH: usize = 500;
+const BATCH: u32 = 500;
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
@@ -60,7 +60,7 @@ pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> a
     let publisher = assemble::publisher(config).await?;
     let mut next = 1;
     while next <= args.count {
-        let last = args.count.min(next.saturating_add(BATCH as u32 - 1));
+        let last = args.count.min(next.saturating_add(BATCH - 1));
         let batch: Vec<_> = (next..=last).map(|number| event(&args, number, &payload)).collect();
         publisher
             .publish(&batch)

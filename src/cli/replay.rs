@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::dead_letters::WhichArgs;
 use super::exit::Usage;
-use super::output::Output;
+use super::output::{Output, note, print_object};
 use crate::control::dead_letters::CountedReplay;
 use crate::control::{Control, ControlError};
 use crate::runtime::clock;
@@ -16,6 +16,10 @@ use crate::runtime::clock;
 const TYPED_ABOVE: u64 = 1_000;
 
 #[derive(Debug, Args)]
+// Nothing is replayed by having left something out.
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args([
+    "ids", "all", "app", "endpoint", "event_type", "reason", "status", "since", "until",
+])))]
 pub(super) struct ReplayArgs {
     /// Only these deliveries (dlv_…)
     ids: Vec<String>,
@@ -33,12 +37,6 @@ pub(super) struct ReplayArgs {
 }
 
 pub(super) async fn run(args: ReplayArgs, control: &Control, output: Output) -> anyhow::Result<()> {
-    if args.ids.is_empty() && args.which.is_empty() && !args.all {
-        return Err(Usage(
-            "nothing says which dead letters: ids, a filter, or --all is wanted".into(),
-        )
-        .into());
-    }
     let named = !args.ids.is_empty();
     let counted = control.count_replay(&args.which.into_which(args.ids, clock::now())).await?;
     let total = counted.count.total();
@@ -48,14 +46,14 @@ pub(super) async fn run(args: ReplayArgs, control: &Control, output: Output) -> 
     show(&counted, output)?;
     if args.dry_run || total == 0 {
         if output.json {
-            output.object(&summary(&counted, None))?;
+            print_object(&summary(&counted, None))?;
         }
         return Ok(());
     }
-    confirm(how_to_ask(total, args.yes, std::io::stdin().is_terminal()), total, output)?;
+    confirm(how_to_ask(total, args.yes, std::io::stdin().is_terminal()), total)?;
     let replayed = control.replay(&counted).await?;
     if output.json {
-        output.object(&summary(&counted, Some(replayed)))?;
+        print_object(&summary(&counted, Some(replayed)))?;
     }
     output.line(&format!("{replayed} deliveries go on; their order is not promised"))?;
     Ok(())
@@ -80,18 +78,18 @@ const fn how_to_ask(total: u64, yes: bool, is_terminal: bool) -> Ask {
     }
 }
 
-fn confirm(ask: Ask, total: u64, output: Output) -> anyhow::Result<()> {
+fn confirm(ask: Ask, total: u64) -> anyhow::Result<()> {
     let wanted = match ask {
         Ask::Nothing => return Ok(()),
         Ask::Refuse => {
             return Err(Usage("there is no terminal to confirm on: --yes is wanted".into()).into());
         }
         Ask::YesOrNo => {
-            output.note(&format!("replay {total} deliveries? type y to confirm"));
+            note(&format!("replay {total} deliveries? type y to confirm"));
             "y".to_owned()
         }
         Ask::TheCount => {
-            output.note(&format!("replay {total} deliveries? type {total} to confirm"));
+            note(&format!("replay {total} deliveries? type {total} to confirm"));
             total.to_string()
         }
     };

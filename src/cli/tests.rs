@@ -45,6 +45,8 @@ fn what_contradicts_itself_is_a_usage_error() {
         "posthaste endpoint edit ep_1 --uid x --clear-uid",
         "posthaste endpoint create --app acme --url https://x.example --retry soon",
         "posthaste topology --apply --print",
+        "posthaste replay",
+        "posthaste replay --yes",
         "posthaste replay dlv_1 --all",
         "posthaste publish --app acme --type job.*",
         "posthaste dead-letters list --reason bored",

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::output::Output;
+use super::output::{Output, note};
 use crate::config::Config;
 use crate::runtime::assemble;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     if args.apply {
         assemble::apply_topology(config).await?;
-        output.note("declared");
+        note("declared");
         return Ok(());
     }
     let topology = assemble::topology(config);

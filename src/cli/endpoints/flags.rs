@@ -84,6 +84,7 @@ impl CreateArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
 #[command(group(ArgGroup::new("change").required(true).multiple(true).args([
     "url", "events", "all_events", "uid", "clear_uid", "description", "throttle_rate",
     "clear_throttle_rate", "max_in_flight", "timeout_ms", "retry", "jitter", "headers",

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use self::judge::{Answer, Arrival, Manners, Verdict, judge};
-use super::output::{Output, visible, visible_lines};
+use super::output::{Output, note, print_object, visible_lines};
 use super::span::span;
 use crate::domain::signature::SigningKey;
 use crate::runtime::clock;
@@ -43,12 +43,7 @@ pub(super) struct ListenArgs {
     #[arg(long, default_value_t = 8765)]
     port: u16,
     /// A secret (whsec_…) that requests may be signed with; may be given several times
-    #[arg(
-        long = "secret",
-        value_name = "SECRET",
-        env = "POSTHASTE_LISTEN_SECRET",
-        hide_env_values = true
-    )]
+    #[arg(long = "secret", value_name = "SECRET")]
     secrets: Vec<SigningKey>,
     /// The status that is answered
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
@@ -74,9 +69,9 @@ pub(super) async fn run(args: ListenArgs, output: Output) -> anyhow::Result<()> 
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    output.note(&format!("listening on http://{}/", listener.local_addr()?));
+    note(&format!("listening on http://{}/", listener.local_addr()?));
     if args.secrets.is_empty() {
-        output.note("signatures are not checked: no --secret is given");
+        note("signatures are not checked: no --secret is given");
     }
     let receiver = Arc::new(Receiver {
         keys: args.secrets,
@@ -108,7 +103,7 @@ pub(super) async fn run(args: ListenArgs, output: Output) -> anyhow::Result<()> 
     let _ = stop.send(());
     // Who still waits for a late answer is left without one.
     let _ = tokio::time::timeout(STOP_WAIT, &mut serving).await;
-    output.note(&receiver.tally().to_string());
+    note(&receiver.tally().to_string());
     Ok(())
 }
 
@@ -131,7 +126,7 @@ impl Receiver {
             return Ok(());
         }
         if self.output.json {
-            return self.output.object(&arrival.as_json(verdict, status, self.show_body));
+            return print_object(&arrival.as_json(verdict, status, self.show_body));
         }
         self.output.line(&arrival.as_line(verdict, status))?;
         if self.show_body {
@@ -185,7 +180,7 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else {
         let what = format!("a body was cut off, or had more than {BODY_MAX} bytes");
-        receiver.output.note(&what);
+        note(&what);
         return answered(Answer::plain(413));
     };
     let headers = texts(&parts.headers);
@@ -200,7 +195,7 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
     let seen = receiver.tally().count(arrival.header("webhook-id"), &verdict);
     let answer = receiver.manners.answer(seen);
     if let Err(error) = receiver.show(&arrival, &verdict, answer.status) {
-        receiver.output.note(&visible(&format!("an arrival could not be shown: {error}")));
+        note(&format!("an arrival could not be shown: {error}"));
     }
     tokio::time::sleep(answer.delay).await;
     answered(answer)

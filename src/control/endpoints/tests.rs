@@ -134,7 +134,7 @@ async fn a_rotated_key_signs_on_for_the_overlap() {
 
     assert_eq!(rotated.keys[0].key.reveal(), SECRET);
     assert_eq!(rotated.keys[0].expires_at, None);
-    assert_eq!(rotated.keys[1].expires_at, Some(NOW + Duration::from_secs(60)));
+    assert_eq!(rotated.keys[1].expires_at, Some(NOW + Duration::from_mins(1)));
     assert_eq!(world.control.secrets(None, &id).await.expect("shown").len(), 2);
 }
 
