@@ -1,1 +1,174 @@
-//! clap.
+//! The command line: what can be asked, how it is asked, and how the answer is printed.
+//!
+//! Each command is a room of its own with its flags and its run. They speak with `control` and
+//! `runtime` and print through one writer (`output`); which error leaves with which exit code is one
+//! table (`exit`).
+
+mod applications;
+mod dead_letters;
+mod endpoints;
+mod event_types;
+mod exit;
+pub mod listen;
+mod output;
+mod publish;
+mod replay;
+mod retry_flag;
+mod settings;
+mod span;
+mod topology;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::output::{Output, note};
+use crate::config::{self, Config, Effective, FlagValue, Sources};
+use crate::control::{Context, Control};
+use crate::runtime::{assemble, chance, clock};
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "posthaste.toml";
+
+/// Routes events: takes them from RabbitMQ and delivers them as signed webhooks, retries what
+/// fails, and keeps what it gave up for replay.
+#[derive(Debug, Parser)]
+#[command(name = "posthaste", version, after_long_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Global {
+    /// Read settings from this TOML file
+    #[arg(long, global = true, env = "POSTHASTE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep and find data in this folder (`data_dir`)
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Set any setting, as `rabbitmq.prefetch=500`
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    settings: Vec<(String, String)>,
+    /// Allow http and loopback URLs, for a developer's machine (`dev`)
+    #[arg(long, global = true)]
+    dev: bool,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print tables without the columns' names
+    #[arg(long, global = true)]
+    no_headers: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Route events until stopped
+    Serve,
+    /// Show or declare the exchanges and queues
+    Topology(topology::TopologyArgs),
+    /// Tenants
+    #[command(subcommand)]
+    App(applications::AppCommand),
+    /// The list of event types
+    #[command(subcommand)]
+    EventType(event_types::EventTypeCommand),
+    /// URLs that want events
+    #[command(subcommand)]
+    Endpoint(Box<endpoints::EndpointCommand>),
+    /// Publish events through the broker
+    Publish(publish::PublishArgs),
+    /// Receive webhooks on this machine, check their signatures and show them
+    Listen(listen::ListenArgs),
+    /// Deliveries that were given up
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
+    /// Deliver dead letters again: counted and shown first
+    Replay(replay::ReplayArgs),
+    /// Settings
+    #[command(subcommand)]
+    Config(settings::ConfigCommand),
+}
+
+/// Runs the command and prints its answer or its error.
+pub async fn run(cli: Cli) -> ExitCode {
+    let output = Output { json: cli.global.json, headers: !cli.global.no_headers };
+    match Box::pin(answer(cli, output)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.chain().any(exit::is_closed_pipe) {
+                note(&format!("error: {error:#}"));
+            }
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Serve => assemble::serve(load(global)?.0).await,
+        Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
+        Command::App(command) => {
+            applications::run(command, &control(global).await?.0, output).await
+        }
+        Command::EventType(command) => {
+            event_types::run(command, &control(global).await?.0, output).await
+        }
+        Command::Endpoint(command) => {
+            let (control, config) = control(global).await?;
+            endpoints::run(*command, &control, &*assemble::url_check(&config), output).await
+        }
+        Command::Publish(args) => publish::run(args, &load(global)?.0, output).await,
+        // No settings: a receiver is somebody else's program, and runs beside any.
+        Command::Listen(args) => listen::run(args, output).await,
+        Command::DeadLetters(command) => {
+            dead_letters::run(command, &control(global).await?.0, output).await
+        }
+        Command::Replay(args) => replay::run(args, &control(global).await?.0, output).await,
+        Command::Config(command) => settings::run(&command, || load(global), output),
+    }
+}
+
+/// The settings, from everywhere.
+fn load(global: &Global) -> anyhow::Result<(Config, Vec<Effective>)> {
+    let mut flags = Vec::new();
+    for (key, value) in &global.settings {
+        flags.push(FlagValue { flag: "--set", key: key.clone(), value: value.clone() });
+    }
+    if let Some(dir) = &global.data_dir {
+        flags.push(FlagValue { flag: "--data-dir", key: "data_dir".into(), value: dir.clone() });
+    }
+    if global.dev {
+        flags.push(FlagValue { flag: "--dev", key: "dev".into(), value: "true".into() });
+    }
+    let file = global.config.clone().or_else(|| {
+        let beside = Path::new(DEFAULT_FILE);
+        beside.exists().then(|| beside.to_owned())
+    });
+    // A variable that is not text cannot be one of ours.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Ok(config::load(&Sources { file, environment, flags })?)
+}
+
+async fn control(global: &Global) -> anyhow::Result<(Control, Config)> {
+    let (config, _) = load(global)?;
+    let stores = assemble::stores(&config).await?;
+    let context = Context { now: clock::now, chance: chance::bytes };
+    Ok((Control::new(stores.catalogue, stores.ledger, context), config))
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        text.split_once('=').ok_or("KEY=VALUE is wanted, as rabbitmq.prefetch=500")?;
+    Ok((key.trim().into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests;

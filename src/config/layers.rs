@@ -134,8 +134,7 @@ fn unknown(key: &str) -> String {
         .filter(|known| known.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
         .collect();
     if neighbours.is_empty() {
-        let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
-        format!("there is no such setting; known are {}", known.join(", "))
+        "there is no such setting; `posthaste config settings` lists all".into()
     } else {
         format!("there is no such setting; this section has {}", neighbours.join(", "))
     }

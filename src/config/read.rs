@@ -24,12 +24,12 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         data_dir: read.one("data_dir", some_text).into(),
         dev: read.one("dev", boolean),
         rabbitmq: RabbitMq {
-            urls: read.list("rabbitmq.urls", |text| text.parse()),
+            urls: read.list("rabbitmq.urls", str::parse),
             prefix: read.one("rabbitmq.prefix", prefix),
             prefetch: read.one("rabbitmq.prefetch", |text| number(text, &(1..=2_000))),
             results: read.one("rabbitmq.results", boolean),
         },
-        encryption: Encryption { keys: read.list("encryption.keys", |text| text.parse()) },
+        encryption: Encryption { keys: read.list("encryption.keys", str::parse) },
         egress: Egress {
             allow_http: read.one("egress.allow_http", boolean),
             allow_cidrs: read.list("egress.allow_cidrs", cidr),
@@ -50,7 +50,7 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             }),
         },
         log: Log {
-            format: read.one("log.format", |text| text.parse()),
+            format: read.one("log.format", str::parse),
             filter: read.one("log.filter", log_filter),
         },
         shutdown: Shutdown {

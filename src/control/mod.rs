@@ -1,1 +1,134 @@
-//! What a person may do.
+//! What a person may do: the rules behind every command, whoever asks.
+//!
+//! One [`Control`] stands on the ports and knows no back end, no command line and no clock. Names
+//! come in as people type them (an id, or a `uid`) and are resolved here; what is refused is
+//! refused here, with a sentence that names the thing, what is wrong and what is accepted.
+//!
+//! Not here: how answers are shown (`cli`), which addresses may be called (a function handed in),
+//! and carrying out what was decided (`pipeline`).
+
+mod applications;
+pub mod dead_letters;
+pub mod endpoints;
+mod event_types;
+pub mod headers;
+mod names;
+mod secrets;
+
+#[cfg(test)]
+mod fake;
+
+use std::sync::Arc;
+
+use url::Url;
+
+pub use self::secrets::{KEYS_MAX, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+use crate::domain::endpoint::{Application, Endpoint};
+use crate::domain::event::ApplicationName;
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::catalogue::Catalogue;
+use crate::storage::journal::Ledger;
+
+/// Judges a URL: the normalised one, or a sentence about what is wrong with it.
+pub type UrlRule<'a> = &'a (dyn Fn(&str) -> Result<Url, String> + Send + Sync);
+
+/// Time and chance, handed in.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The moment it is.
+    pub now: fn() -> Timestamp,
+    /// Random bytes, fit for keys.
+    pub chance: fn() -> [u8; 32],
+}
+
+impl Context {
+    /// Random bytes for an id.
+    fn id_chance(&self) -> [u8; 15] {
+        let mut chance = [0; 15];
+        chance.copy_from_slice(&(self.chance)()[..15]);
+        chance
+    }
+}
+
+/// What a person may do.
+#[derive(Clone)]
+pub struct Control {
+    catalogue: Arc<dyn Catalogue>,
+    ledger: Arc<dyn Ledger>,
+    context: Context,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// What was named is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was asked is not accepted.
+    #[error("{0}")]
+    Invalid(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// A store did not answer: done or not, nobody knows; the same may be asked again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What is stored cannot be right. A person has to look.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+impl From<StorageError> for ControlError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(what) => Self::Unavailable(what),
+            StorageError::Conflict(what) => Self::Conflict(what),
+            StorageError::Corrupt(what) => Self::Corrupt(what),
+        }
+    }
+}
+
+/// What comes of asking.
+pub type Answer<T> = Result<T, ControlError>;
+
+impl Control {
+    /// Control over these stores.
+    pub fn new(catalogue: Arc<dyn Catalogue>, ledger: Arc<dyn Ledger>, context: Context) -> Self {
+        Self { catalogue, ledger, context }
+    }
+
+    /// The application of that id or uid.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn application(&self, name: &str) -> Answer<Application> {
+        self.catalogue
+            .application(&ApplicationName::from(name))
+            .await?
+            .ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
+    }
+
+    /// The endpoint of that id, or of that uid within `application`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a uid without its application, for it may be in several.
+    pub async fn endpoint(&self, application: Option<&str>, name: &str) -> Answer<Endpoint> {
+        let is_id = name.parse::<crate::domain::id::EndpointId>().is_ok();
+        let within = match application {
+            Some(application) => Some(self.application(application).await?.id),
+            None if is_id => None,
+            None => {
+                return Err(ControlError::Invalid(format!(
+                    "`{name}` is not an endpoint's id (ep_…): a uid needs its application beside it"
+                )));
+            }
+        };
+        self.catalogue
+            .endpoint(within, name)
+            .await?
+            // An id names an endpoint by itself; beside an application it has to be one of its own.
+            .filter(|endpoint| within.is_none_or(|id| endpoint.application == id))
+            .ok_or_else(|| ControlError::NotFound(format!("no endpoint is called `{name}`")))
+    }
+}

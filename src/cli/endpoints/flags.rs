@@ -1,0 +1,156 @@
+//! The flags of `endpoint create` and `endpoint edit`, and what they ask of `control`.
+
+use clap::{ArgGroup, Args};
+
+use super::super::exit::Usage;
+use super::super::retry_flag::retry;
+use super::Named;
+use crate::control::endpoints::{Change, EndpointEdit, NewEndpoint, PolicyEdit};
+use crate::domain::retry::RetryPolicy;
+
+/// What both commands take.
+#[derive(Debug, Args)]
+struct Wishes {
+    /// Event types it wants, as 'job.*,document.ready'; everything when none is given
+    #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+    events: Vec<String>,
+    /// A name of your choice that takes the id's place beside --app
+    #[arg(long)]
+    uid: Option<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// Requests per second that it agreed to
+    #[arg(long, value_name = "N")]
+    throttle_rate: Option<u32>,
+    /// Requests that may be on the way at the same time
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u16>,
+    /// How long one exchange may take
+    #[arg(long, value_name = "MS")]
+    timeout_ms: Option<u32>,
+    /// When failed deliveries are tried again: none, waits as '500,1000' (ms) or '5s,5m,30m', or
+    /// the policy as JSON
+    #[arg(long, value_name = "WAITS", value_parser = retry)]
+    retry: Option<RetryPolicy>,
+    /// How far each wait may move, as a share of it: 0.2 is 20 % either way
+    #[arg(long, value_name = "SHARE")]
+    jitter: Option<f64>,
+    /// A header of its own; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+}
+
+impl Wishes {
+    fn policy(&self) -> PolicyEdit {
+        PolicyEdit {
+            retry: self.retry.clone(),
+            jitter: self.jitter,
+            timeout_ms: self.timeout_ms,
+            max_in_flight: self.max_in_flight,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in super::super) struct CreateArgs {
+    /// Its application (id or uid)
+    #[arg(long)]
+    app: String,
+    /// Where requests go
+    #[arg(long)]
+    url: String,
+    #[command(flatten)]
+    wishes: Wishes,
+    /// A signing secret of your choice (whsec_…); one is made when none is given
+    #[arg(long)]
+    secret: Option<String>,
+}
+
+impl CreateArgs {
+    pub(super) fn into_new(self) -> Result<NewEndpoint, Usage> {
+        Ok(NewEndpoint {
+            application: self.app,
+            url: self.url,
+            policy: self.wishes.policy(),
+            uid: self.wishes.uid,
+            description: self.wishes.description.unwrap_or_default(),
+            patterns: patterns(self.wishes.events),
+            throttle_rate: self.wishes.throttle_rate,
+            headers: headers(&self.wishes.headers)?,
+            secret: self.secret,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args([
+    "url", "events", "all_events", "uid", "clear_uid", "description", "throttle_rate",
+    "clear_throttle_rate", "max_in_flight", "timeout_ms", "retry", "jitter", "headers",
+    "clear_headers",
+])))]
+pub(in super::super) struct EditArgs {
+    #[command(flatten)]
+    named: Named,
+    /// Where requests go
+    #[arg(long)]
+    url: Option<String>,
+    #[command(flatten)]
+    wishes: Wishes,
+    /// Want everything from now on
+    #[arg(long, conflicts_with = "events")]
+    all_events: bool,
+    /// Take its uid away
+    #[arg(long, conflicts_with = "uid")]
+    clear_uid: bool,
+    /// Take its rate away: unlimited
+    #[arg(long, conflicts_with = "throttle_rate")]
+    clear_throttle_rate: bool,
+    /// Take its own headers away; --header replaces them all
+    #[arg(long, conflicts_with = "headers")]
+    clear_headers: bool,
+}
+
+impl EditArgs {
+    pub(super) fn into_edit(self) -> Result<(Named, EndpointEdit), Usage> {
+        let policy = self.wishes.policy();
+        let patterns = patterns(self.wishes.events);
+        let own_headers = headers(&self.wishes.headers)?;
+        let edit = EndpointEdit {
+            url: self.url,
+            uid: change(self.wishes.uid, self.clear_uid),
+            description: self.wishes.description,
+            patterns: (self.all_events || !patterns.is_empty()).then_some(patterns),
+            throttle_rate: change(self.wishes.throttle_rate, self.clear_throttle_rate),
+            policy,
+            headers: (self.clear_headers || !own_headers.is_empty()).then_some(own_headers),
+        };
+        Ok((self.named, edit))
+    }
+}
+
+fn change<T>(value: Option<T>, clear: bool) -> Change<T> {
+    match value {
+        Some(value) => Change::Set(value),
+        None if clear => Change::Clear,
+        None => Change::Keep,
+    }
+}
+
+fn patterns(given: Vec<String>) -> Vec<String> {
+    given.into_iter().map(|pattern| pattern.trim().to_owned()).collect()
+}
+
+fn headers(lines: &[String]) -> Result<Vec<(String, String)>, Usage> {
+    lines
+        .iter()
+        .map(|line| {
+            // The line is not repeated: its value may be a secret.
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| Usage("a header has no colon: `Name: value` is accepted".into()))?;
+            Ok((name.trim().into(), value.trim().into()))
+        })
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! How an endpoint looks, to people and in JSON. The fields' names are a contract.
+
+use serde::Serialize;
+
+use super::super::output::or_dash;
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::filter::Filter;
+use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::retry::RetryPolicy;
+use crate::domain::time::Timestamp;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointShown<'a> {
+    pub(super) id: EndpointId,
+    pub(super) application_id: ApplicationId,
+    pub(super) uid: Option<&'a String>,
+    pub(super) url: &'a str,
+    pub(super) description: &'a str,
+    pub(super) state: EndpointState,
+    /// Empty: everything.
+    #[serde(rename = "eventTypes")]
+    pub(super) filter: &'a Filter,
+    pub(super) throttle_rate: Option<std::num::NonZeroU32>,
+    pub(super) policy: &'a Policy,
+    headers: serde_json::Map<String, serde_json::Value>,
+    pub(super) created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl<'a> EndpointShown<'a> {
+    pub(super) fn of(endpoint: &'a Endpoint, with_secret: bool) -> Self {
+        let newest = endpoint.keys.first().filter(|_| with_secret);
+        Self {
+            id: endpoint.id,
+            application_id: endpoint.application,
+            uid: endpoint.uid.as_ref(),
+            url: endpoint.url.as_str(),
+            description: &endpoint.description,
+            state: endpoint.state,
+            filter: &endpoint.filter,
+            throttle_rate: endpoint.throttle_rate,
+            policy: &endpoint.policy,
+            headers: endpoint
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().into()))
+                .collect(),
+            created_at: endpoint.created_at,
+            updated_at: endpoint.updated_at,
+            secret: newest.map(|key| key.key.reveal()),
+        }
+    }
+
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("id", self.id.to_string()),
+            ("application", self.application_id.to_string()),
+            ("uid", or_dash(self.uid)),
+            ("url", self.url.to_owned()),
+            ("description", self.description.to_owned()),
+            ("state", self.state.to_string()),
+            ("events", self.filter.to_string()),
+            (
+                "rate",
+                self.throttle_rate.map_or_else(|| "unlimited".into(), |rate| format!("{rate}/s")),
+            ),
+            ("in flight", format!("at most {}", self.policy.max_in_flight)),
+            ("timeout", format!("{} ms", self.policy.timeout_ms)),
+            ("retry", retry(&self.policy.retry)),
+        ];
+        for (name, value) in &self.headers {
+            fields.push(("header", format!("{name}: {}", value.as_str().unwrap_or_default())));
+        }
+        fields.push(("created at", self.created_at.to_string()));
+        fields.push(("updated at", self.updated_at.to_string()));
+        if let Some(secret) = &self.secret {
+            fields.push(("secret", secret.clone()));
+        }
+        fields
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecretShown {
+    pub(super) secret: String,
+    pub(super) created_at: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl SecretShown {
+    pub(super) fn of(key: &EndpointKey) -> Self {
+        Self { secret: key.key.reveal(), created_at: key.created_at, expires_at: key.expires_at }
+    }
+}
+
+fn retry(policy: &RetryPolicy) -> String {
+    match policy {
+        RetryPolicy::None => "none".into(),
+        RetryPolicy::Schedule { delays_ms, jitter } => {
+            let waits: Vec<String> = delays_ms.iter().map(|wait_ms| wait(*wait_ms)).collect();
+            format!("after {}, ±{jitter} of each", waits.join(", "))
+        }
+        RetryPolicy::Exponential { base_ms, factor, max_delay_ms, max_attempts, jitter } => {
+            format!(
+                "{max_attempts} attempts, waits from {} by {factor} to {}, ±{jitter} of each",
+                wait(*base_ms),
+                wait(*max_delay_ms)
+            )
+        }
+    }
+}
+
+/// In the largest unit that divides it, as the flag takes it.
+fn wait(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    units
+        .iter()
+        .find(|(unit_ms, _)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms))
+        .map_or_else(|| format!("{ms}ms"), |(unit_ms, unit)| format!("{}{unit}", ms / unit_ms))
+}

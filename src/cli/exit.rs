@@ -1,0 +1,100 @@
+//! Exit codes: which error leaves with which number. One table, shown by `posthaste help`.
+
+use crate::config::Mistakes;
+use crate::control::ControlError;
+use crate::storage::StorageError;
+
+/// The part of the help that explains the codes.
+pub(super) const HELP: &str = "\
+Exit codes:
+   0  done
+   1  failed
+   2  usage: a flag or value is not accepted, or a confirmation is missing
+   4  not found
+   5  conflict: it contradicts what is there
+  69  the server, the broker or a store cannot be reached
+  78  the configuration has mistakes
+
+Output:
+  Data goes to standard output, notes and errors to standard error. With --json a list is JSON
+  lines (one object per line) and a single thing is one object; field names are camelCase, times
+  RFC 3339 in UTC.
+
+Configuration:
+  defaults < file (--config, POSTHASTE_CONFIG, or ./posthaste.toml when it is there)
+  < environment (POSTHASTE_SECTION__NAME) < flags. `posthaste config settings` lists them all.";
+
+/// The command cannot be run as it was given.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub(super) String);
+
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_FOUND: u8 = 4;
+const CONFLICT: u8 = 5;
+const UNREACHABLE: u8 = 69;
+const CONFIG: u8 = 78;
+
+/// The code for an error, by the first of its causes that we know.
+pub(super) fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of_cause).unwrap_or(FAILED)
+}
+
+fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<ControlError>() {
+        return Some(match error {
+            ControlError::NotFound(_) => NOT_FOUND,
+            ControlError::Invalid(_) => USAGE,
+            ControlError::Conflict(_) => CONFLICT,
+            ControlError::Unavailable(_) => UNREACHABLE,
+            ControlError::Corrupt(_) => FAILED,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<StorageError>() {
+        return Some(match error {
+            StorageError::Unavailable(_) => UNREACHABLE,
+            StorageError::Conflict(_) => CONFLICT,
+            StorageError::Corrupt(_) => FAILED,
+        });
+    }
+    if cause.is::<Usage>() {
+        return Some(USAGE);
+    }
+    if cause.is::<Mistakes>() {
+        return Some(CONFIG);
+    }
+    is_closed_pipe(cause).then_some(DONE)
+}
+
+/// Whether somebody stopped reading what we print, as `head` does: not a failure.
+pub(super) fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    fn code_after<E: Into<anyhow::Error>>(error: E) -> u8 {
+        code(&Err::<(), _>(error.into()).context("while doing it").expect_err("an error"))
+    }
+
+    #[test]
+    fn each_error_leaves_with_its_own_code_whatever_is_said_around_it() {
+        assert_eq!(code_after(ControlError::NotFound(String::new())), 4);
+        assert_eq!(code_after(ControlError::Invalid(String::new())), 2);
+        assert_eq!(code_after(ControlError::Conflict(String::new())), 5);
+        assert_eq!(code_after(ControlError::Unavailable(String::new())), 69);
+        assert_eq!(code_after(StorageError::Unavailable(String::new())), 69);
+        assert_eq!(code_after(Usage(String::new())), 2);
+        assert_eq!(code_after(Mistakes(Vec::new())), 78);
+        assert_eq!(code_after(std::io::Error::from(std::io::ErrorKind::BrokenPipe)), 0);
+        assert_eq!(code_after(anyhow::anyhow!("something else")), 1);
+    }
+}

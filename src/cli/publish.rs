@@ -1,0 +1,134 @@
+//! `posthaste publish`: events through the broker, as a producer would send them.
+//!
+//! Every event goes out with an id of its own, so that a repeated call with the same `--id` is one
+//! event, and so that the id can be printed before anybody else has seen the event.
+
+use std::io::Read;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::Args;
+use serde_json::json;
+
+use super::exit::Usage;
+use super::output::Output;
+use super::span::When;
+use crate::config::Config;
+use crate::domain::event::{EventType, check_payload};
+use crate::domain::id::EventId;
+use crate::runtime::{assemble, chance, clock};
+use crate::storage::inbox::Publication;
+
+/// Events published at once: well within what one batch of confirms takes.
+const BATCH: u32 = 500;
+
+#[derive(Debug, Args)]
+pub(super) struct PublishArgs {
+    /// The application whose event it is: its id, or its uid when that has no full stop
+    #[arg(long)]
+    app: String,
+    /// What happened, as job.completed
+    #[arg(long = "type", value_name = "EVENT TYPE")]
+    event_type: EventType,
+    /// The payload: JSON, @FILE to read it from a file, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    data: String,
+    /// The event's id: the same id twice is one event; with --count, -1, -2, … are put behind it
+    #[arg(long)]
+    id: Option<String>,
+    /// What the event is about, as a job's id
+    #[arg(long)]
+    subject: Option<String>,
+    /// Not to be delivered before: RFC 3339, or a span from now as 5m
+    #[arg(long, value_name = "TIME")]
+    deliver_at: Option<When>,
+    /// How many events of this kind
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    count: u32,
+}
+
+pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> anyhow::Result<()> {
+    if args.app.is_empty() || args.app.contains('.') {
+        return Err(Usage(format!(
+            "`{}` cannot stand in a routing key: the application's id, or a uid without full stops, \
+             is accepted",
+            args.app
+        ))
+        .into());
+    }
+    let payload = payload(&args.data, config.limits.max_payload_bytes)?;
+    let publisher = assemble::publisher(config).await?;
+    let mut next = 1;
+    while next <= args.count {
+        let last = args.count.min(next.saturating_add(BATCH - 1));
+        let batch: Vec<_> = (next..=last).map(|number| event(&args, number, &payload)).collect();
+        publisher
+            .publish(&batch)
+            .await
+            .with_context(|| format!("{} of {} events are confirmed", next - 1, args.count))?;
+        for event in &batch {
+            let id = event.event_id.as_deref().unwrap_or_default();
+            output.one(&json!({ "id": id }), &[("published", id.to_owned())])?;
+        }
+        next = last + 1;
+    }
+    Ok(())
+}
+
+fn event(args: &PublishArgs, number: u32, payload: &Bytes) -> Publication {
+    let now = clock::now();
+    let id = match &args.id {
+        Some(id) if args.count == 1 => id.clone(),
+        Some(id) => format!("{id}-{number}"),
+        None => EventId::minted(now, chance::bytes()).to_string(),
+    };
+    Publication {
+        application: args.app.clone(),
+        event_type: args.event_type.to_string(),
+        event_id: Some(id),
+        subject: args.subject.clone(),
+        occurred_at: Some(now),
+        deliver_at: args.deliver_at.map(|when| when.ahead_of(now)),
+        payload: payload.clone(),
+    }
+}
+
+fn payload(data: &str, limit: usize) -> anyhow::Result<Bytes> {
+    let bytes = if data == "-" {
+        bounded(std::io::stdin().lock(), limit).context("reading standard input")?
+    } else if let Some(path) = data.strip_prefix('@') {
+        let file = std::fs::File::open(path).map_err(|e| Usage(format!("`{path}`: {e}")))?;
+        bounded(file, limit).with_context(|| format!("reading `{path}`"))?
+    } else {
+        data.as_bytes().to_vec()
+    };
+    check_payload(&bytes, limit).map_err(|fault| Usage(fault.to_string()))?;
+    Ok(bytes.into())
+}
+
+/// One byte more than is accepted is enough to know that it is too much.
+fn bounded(source: impl Read, limit: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_comes_from_the_flag_or_from_a_file_and_is_checked() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("job.json");
+        std::fs::write(&path, r#"{"job":7}"#).expect("a file");
+        let from_file = format!("@{}", path.display());
+
+        assert_eq!(payload("[1]", 100).expect("JSON"), "[1]");
+        assert_eq!(payload(&from_file, 100).expect("JSON"), r#"{"job":7}"#);
+        for wrong in ["{", "@/nowhere", &from_file] {
+            let error = payload(wrong, 5).expect_err("refused");
+            assert_eq!(super::super::exit::code(&error), 2, "{error:#}");
+        }
+    }
+}

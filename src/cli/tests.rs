@@ -1,0 +1,66 @@
+//! What holds for the command line as a whole.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parsed(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split(' '))
+}
+
+#[test]
+fn the_flags_do_not_contradict_each_other() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn what_the_guides_show_is_understood() {
+    for line in [
+        "posthaste serve --dev --data-dir /tmp/x",
+        "posthaste --json app create Acme --uid acme",
+        "posthaste event-type create job.completed --description Done",
+        "posthaste endpoint create --app acme --url https://x.example --events job.*,document.ready \
+         --events a.b --throttle-rate 20 --retry 5s,5m --jitter 0.1 --header X-Team:red",
+        "posthaste endpoint edit hook --app acme --clear-throttle-rate",
+        "posthaste endpoint rotate ep_1 --overlap 0s",
+        "posthaste publish --app acme --type job.completed --data {} --count 10 --deliver-at 5m",
+        "posthaste listen --port 0 --fail-first 2 --retry-after 3 --delay 2s --json",
+        "posthaste dead-letters list --app acme --reason gone --since 2h --status 0",
+        "posthaste replay --endpoint hook --app acme --type job.* --dry-run",
+        "posthaste replay dlv_1 dlv_2 --yes",
+        "posthaste topology --apply",
+        "posthaste config check --set rabbitmq.prefetch=10",
+    ] {
+        if let Err(error) = parsed(line) {
+            panic!("{line}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_a_usage_error() {
+    for line in [
+        "posthaste",
+        "posthaste endpoint edit ep_1",
+        "posthaste endpoint edit ep_1 --uid x --clear-uid",
+        "posthaste endpoint create --app acme --url https://x.example --retry soon",
+        "posthaste topology --apply --print",
+        "posthaste replay",
+        "posthaste replay --yes",
+        "posthaste replay dlv_1 --all",
+        "posthaste publish --app acme --type job.*",
+        "posthaste dead-letters list --reason bored",
+        "posthaste dead-letters list --since yesterday",
+        "posthaste listen --secret short",
+        "posthaste config check --set rabbitmq.prefetch",
+    ] {
+        let error = parsed(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn the_long_help_tells_the_exit_codes() {
+    let help = Cli::command().render_long_help().to_string();
+    assert!(help.contains("69  the server, the broker or a store cannot be reached"), "{help}");
+}

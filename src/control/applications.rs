@@ -1,0 +1,69 @@
+//! Applications: making, listing and deleting tenants.
+
+use super::names::{check_name, check_uid};
+use super::{Answer, Control, ControlError};
+use crate::domain::endpoint::Application;
+use crate::domain::id::ApplicationId;
+
+impl Control {
+    /// Makes an application.
+    ///
+    /// # Errors
+    /// `Invalid` for its name or uid; `Conflict` when the uid is taken.
+    pub async fn create_application(
+        &self,
+        name: String,
+        uid: Option<String>,
+    ) -> Answer<Application> {
+        let now = (self.context.now)();
+        let application = Application {
+            id: ApplicationId::minted(now, self.context.id_chance()),
+            uid: check_uid(uid, ApplicationId::PREFIX)?,
+            name: check_name(name)?,
+            created_at: now,
+            updated_at: now,
+        };
+        self.catalogue.add_application(&application).await?;
+        Ok(application)
+    }
+
+    /// Every application, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn applications(&self) -> Answer<Vec<Application>> {
+        Ok(self.catalogue.applications().await?)
+    }
+
+    /// Deletes an application and its endpoints, and takes back what they are owed; how many
+    /// deliveries that were.
+    ///
+    /// # Errors
+    /// `NotFound`. `Unavailable` names the endpoints whose deliveries may still be owed: deleting
+    /// each by its id takes them back.
+    pub async fn delete_application(&self, name: &str) -> Answer<u64> {
+        let application = self.application(name).await?;
+        let endpoints = self.catalogue.endpoints(Some(application.id)).await?;
+        let now = (self.context.now)();
+        if !self.catalogue.delete_application(application.id, now).await? {
+            return Err(ControlError::NotFound(format!("no application is called `{name}`")));
+        }
+        let mut cancelled = 0;
+        let mut left = Vec::new();
+        for endpoint in endpoints {
+            match self.ledger.cancel(endpoint.id, now).await {
+                Ok(count) => cancelled += count,
+                // The others first: one slow answer should not leave them all.
+                Err(_) => left.push(endpoint.id.to_string()),
+            }
+        }
+        if left.is_empty() {
+            return Ok(cancelled);
+        }
+        Err(ControlError::Unavailable(format!(
+            "application `{name}` is deleted, but what these endpoints are owed could not be taken \
+             back; delete each by its id: {}",
+            left.join(", ")
+        )))
+    }
+}

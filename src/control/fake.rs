@@ -1,0 +1,276 @@
+//! Stores that forget, for the tests of `control`: as little as its rules need.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use super::{Context, Control};
+use crate::domain::delivery::DeliveryKey;
+use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, EventTypeEntry};
+use crate::domain::event::{ApplicationName, Event};
+use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
+use crate::domain::settlement::DeathReason;
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::catalogue::{Catalogue, Snapshot};
+use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+
+/// When everything in these tests happens.
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+type Stored<T> = Result<T, StorageError>;
+
+/// A control with its stores.
+pub(super) struct World {
+    pub(super) control: Control,
+    pub(super) stores: Arc<Stores>,
+}
+
+/// Both stores in one, with a log of what changed deliveries.
+#[derive(Default)]
+pub(super) struct Stores {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    applications: Vec<Application>,
+    event_types: Vec<EventTypeEntry>,
+    endpoints: Vec<Endpoint>,
+    dead: Vec<DeadLetter>,
+    log: Vec<String>,
+    ledger_away: bool,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let stores = Arc::new(Stores::default());
+        let context = Context { now: || NOW, chance: counting };
+        Self { control: Control::new(stores.clone(), stores.clone(), context), stores }
+    }
+
+    pub(super) fn bury(&self, event: &str, died_at: Timestamp) {
+        let key = DeliveryKey {
+            event: EventId::derived(&[event.as_bytes()]),
+            endpoint: EndpointId::derived(&[b"endpoint"]),
+        };
+        self.stores.inner().dead.push(DeadLetter {
+            id: key.id(),
+            key,
+            application: ApplicationId::derived(&[b"application"]),
+            event_type: "job.failed".into(),
+            subject: None,
+            reason: DeathReason::Gone,
+            attempts: 1,
+            last_status: 410,
+            last_outcome: "gone".into(),
+            last_detail: String::new(),
+            died_at,
+        });
+    }
+
+    /// What was done to deliveries, in order.
+    pub(super) fn log(&self) -> Vec<String> {
+        self.stores.inner().log.clone()
+    }
+
+    pub(super) fn ledger_away(&self, away: bool) {
+        self.stores.inner().ledger_away = away;
+    }
+}
+
+/// Different each time, as chance should be.
+fn counting() -> [u8; 32] {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
+}
+
+impl Stores {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no test panics while it holds this")
+    }
+
+    fn ledger(&self) -> Stored<MutexGuard<'_, Inner>> {
+        let inner = self.inner();
+        if inner.ledger_away { Err(StorageError::Unavailable("away".into())) } else { Ok(inner) }
+    }
+}
+
+#[async_trait]
+impl Catalogue for Stores {
+    async fn version(&self) -> Stored<u64> {
+        Ok(0)
+    }
+
+    async fn snapshot(&self) -> Stored<Snapshot> {
+        Ok(Snapshot::default())
+    }
+
+    async fn add_application(&self, application: &Application) -> Stored<()> {
+        let mut inner = self.inner();
+        let taken = |known: &Application| known.uid.is_some() && known.uid == application.uid;
+        if inner.applications.iter().any(taken) {
+            return Err(StorageError::Conflict("taken".into()));
+        }
+        inner.applications.push(application.clone());
+        Ok(())
+    }
+
+    async fn application(&self, name: &ApplicationName) -> Stored<Option<Application>> {
+        let named = |known: &&Application| match name {
+            ApplicationName::Id(id) => known.id == *id,
+            ApplicationName::Uid(uid) => known.uid.as_deref() == Some(uid.as_ref()),
+        };
+        Ok(self.inner().applications.iter().find(named).cloned())
+    }
+
+    async fn applications(&self) -> Stored<Vec<Application>> {
+        Ok(self.inner().applications.clone())
+    }
+
+    async fn delete_application(&self, id: ApplicationId, _: Timestamp) -> Stored<bool> {
+        let mut inner = self.inner();
+        inner.endpoints.retain(|endpoint| endpoint.application != id);
+        let before = inner.applications.len();
+        inner.applications.retain(|application| application.id != id);
+        Ok(inner.applications.len() < before)
+    }
+
+    async fn put_event_type(&self, entry: &EventTypeEntry) -> Stored<()> {
+        self.inner().event_types.push(entry.clone());
+        Ok(())
+    }
+
+    async fn event_types(&self) -> Stored<Vec<EventTypeEntry>> {
+        Ok(self.inner().event_types.clone())
+    }
+
+    async fn delete_event_type(&self, name: &str) -> Stored<bool> {
+        let mut inner = self.inner();
+        let before = inner.event_types.len();
+        inner.event_types.retain(|entry| entry.name != name);
+        Ok(inner.event_types.len() < before)
+    }
+
+    async fn add_endpoint(&self, endpoint: &Endpoint) -> Stored<()> {
+        self.inner().endpoints.push(endpoint.clone());
+        Ok(())
+    }
+
+    async fn endpoint(
+        &self,
+        application: Option<ApplicationId>,
+        name: &str,
+    ) -> Stored<Option<Endpoint>> {
+        let named = |known: &&Endpoint| {
+            known.id.to_string() == name
+                || (Some(known.application) == application && known.uid.as_deref() == Some(name))
+        };
+        Ok(self.inner().endpoints.iter().find(named).cloned())
+    }
+
+    async fn endpoints(&self, application: Option<ApplicationId>) -> Stored<Vec<Endpoint>> {
+        let all = self.inner().endpoints.clone();
+        let of = |known: &Endpoint| application.is_none_or(|id| known.application == id);
+        Ok(all.into_iter().filter(of).collect())
+    }
+
+    async fn edit_endpoint(&self, endpoint: &Endpoint) -> Stored<()> {
+        let mut inner = self.inner();
+        let known = inner.endpoints.iter_mut().find(|known| known.id == endpoint.id);
+        *known.expect("edited after it was found") = endpoint.clone();
+        Ok(())
+    }
+
+    async fn set_endpoint_state(
+        &self,
+        id: EndpointId,
+        state: EndpointState,
+        _: Timestamp,
+    ) -> Stored<bool> {
+        let mut inner = self.inner();
+        inner.log.push(format!("{state}"));
+        let known = inner.endpoints.iter_mut().find(|known| known.id == id);
+        Ok(known.map(|known| known.state = state).is_some())
+    }
+
+    async fn set_endpoint_keys(
+        &self,
+        id: EndpointId,
+        keys: &[EndpointKey],
+        _: Timestamp,
+    ) -> Stored<()> {
+        let mut inner = self.inner();
+        let known = inner.endpoints.iter_mut().find(|known| known.id == id);
+        known.expect("rotated after it was found").keys = keys.to_vec();
+        Ok(())
+    }
+
+    async fn delete_endpoint(&self, id: EndpointId, _: Timestamp) -> Stored<bool> {
+        let mut inner = self.inner();
+        inner.log.push("deleted".into());
+        let before = inner.endpoints.len();
+        inner.endpoints.retain(|endpoint| endpoint.id != id);
+        Ok(inner.endpoints.len() < before)
+    }
+}
+
+impl Inner {
+    fn matching(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
+        let matches = |letter: &&DeadLetter| {
+            (filter.ids.is_empty() || filter.ids.contains(&letter.id))
+                && filter.endpoint.is_none_or(|id| letter.key.endpoint == id)
+                && filter.until.is_none_or(|until| letter.died_at < until)
+        };
+        self.dead.iter().filter(matches).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Ledger for Stores {
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        _: Option<DeliveryId>,
+        limit: usize,
+    ) -> Stored<Vec<DeadLetter>> {
+        let mut letters = self.ledger()?.matching(filter);
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Stored<u64> {
+        Ok(self.ledger()?.matching(filter).len() as u64)
+    }
+
+    async fn event(&self, _: EventId) -> Stored<Option<Event>> {
+        Ok(None)
+    }
+
+    async fn attempts(&self, _: DeliveryKey) -> Stored<Vec<AttemptRecord>> {
+        Ok(Vec::new())
+    }
+
+    async fn count_replay(&self, filter: &DeadLetterFilter) -> Stored<ReplayCount> {
+        let letters = self.ledger()?.matching(filter);
+        let by_endpoint = letters.iter().map(|letter| (letter.key.endpoint, 1)).collect();
+        Ok(ReplayCount { by_endpoint, ..ReplayCount::default() })
+    }
+
+    async fn replay(&self, filter: &DeadLetterFilter, _: Timestamp) -> Stored<u64> {
+        Ok(self.ledger()?.matching(filter).len() as u64)
+    }
+
+    async fn recall(&self, _: EndpointId, _: Timestamp) -> Stored<u64> {
+        self.ledger()?.log.push("recalled".into());
+        Ok(3)
+    }
+
+    async fn cancel(&self, _: EndpointId, _: Timestamp) -> Stored<u64> {
+        self.ledger()?.log.push("cancelled".into());
+        Ok(2)
+    }
+}

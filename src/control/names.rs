@@ -1,0 +1,67 @@
+//! What applications, event types and endpoints may be called and described with.
+
+use super::{Answer, ControlError};
+
+/// Longest `uid` and name, in characters.
+///
+/// 256: the limit of the webhook API that client libraries know.
+const NAME_MAX: usize = 256;
+
+/// Longest description, in characters: a paragraph, not a document.
+const DESCRIPTION_MAX: usize = 4_096;
+
+/// Checks a name that its owner gives instead of an id.
+///
+/// It may not begin like an id of its own kind (`prefix`): then nobody could tell which is meant.
+pub(super) fn check_uid(uid: Option<String>, prefix: &str) -> Answer<Option<String>> {
+    let Some(uid) = uid else { return Ok(None) };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !(1..=NAME_MAX).contains(&uid.len()) || !uid.bytes().all(allowed) {
+        return Err(ControlError::Invalid(format!(
+            "`{uid}` is not a uid: 1 to {NAME_MAX} letters, digits, `-`, `_` and `.` are accepted"
+        )));
+    }
+    if uid.starts_with(prefix) {
+        return Err(ControlError::Invalid(format!(
+            "`{uid}` is not a uid: it may not begin with `{prefix}`, as ids do"
+        )));
+    }
+    Ok(Some(uid))
+}
+
+/// Checks a name for people.
+pub(super) fn check_name(name: String) -> Answer<String> {
+    let length = name.chars().count();
+    if name.trim().is_empty() || length > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(ControlError::Invalid(format!(
+            "the name has {length} characters: 1 to {NAME_MAX} on one line are accepted"
+        )));
+    }
+    Ok(name)
+}
+
+/// Checks a description for people.
+pub(super) fn check_description(description: String) -> Answer<String> {
+    let length = description.chars().count();
+    if length > DESCRIPTION_MAX {
+        return Err(ControlError::Invalid(format!(
+            "the description has {length} characters: at most {DESCRIPTION_MAX} are accepted"
+        )));
+    }
+    Ok(description)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_is_letters_digits_and_three_signs() {
+        for uid in ["acme", "acme-eu_1.test", "ep_1", &"x".repeat(256)] {
+            assert!(check_uid(Some(uid.into()), "app_").is_ok(), "{uid}");
+        }
+        for uid in ["", "acme eu", "acme/eu", "ümlaut", "app_1", &"x".repeat(257)] {
+            assert!(check_uid(Some(uid.into()), "app_").is_err(), "{uid}");
+        }
+    }
+}
