@@ -1,7 +1,7 @@
 //! Named steps at which a test may kill the process, to see that nothing is lost there.
 //!
 //! `failpoint!("settle.recorded")` is nothing at all unless the crate is built with the feature
-//! `failpoints`; then the process kills itself with SIGKILL when `POSTHASTE_KILL_AT` says
+//! `failpoints`; then the process kills itself with SIGKILL when `FAILPOINT_KILL_AT` says
 //! `settle.recorded=3` and the step is reached for the third time. No unwinding, no flushing: what
 //! a power cut leaves behind, apart from the operating system's cache.
 
@@ -35,7 +35,7 @@ pub fn reached(name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     static KILL_AT: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
-        let setting = std::env::var("POSTHASTE_KILL_AT").ok()?;
+        let setting = std::env::var("FAILPOINT_KILL_AT").ok()?;
         let (name, count) = setting.split_once('=')?;
         Some((name.to_owned(), count.parse().ok()?))
     });

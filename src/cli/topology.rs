@@ -27,7 +27,7 @@ pub(super) async fn run(
         note("declared");
         return Ok(());
     }
-    let topology = assemble::topology(config);
+    let topology = assemble::topology(config)?;
     let parts = topology.as_array().map(Vec::as_slice).unwrap_or_default();
     output.list(&["kind", "name", "details"], parts, |part| {
         vec![text(&part["kind"]), text(&part["name"]), details(part)]

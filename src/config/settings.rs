@@ -34,7 +34,8 @@ pub const SETTINGS: [Setting; 18] = [
         key: "data_dir",
         default: "./posthaste-data",
         accepted: "a folder; it is made when it is missing",
-        doc: "Where the SQLite file with catalogue and journal lies, and the key file made on first start.",
+        doc: "Where the SQLite file with catalogue and journal lies, and the key file made on \
+              first start.",
     },
     Setting {
         key: "dev",
@@ -58,20 +59,30 @@ pub const SETTINGS: [Setting; 18] = [
         key: "rabbitmq.prefetch",
         default: "1000",
         accepted: "1 to 2000",
-        doc: "Events that one router may hold unacknowledged (quorum queues allow no more than 2000).",
+        doc: "Events that one router may hold unacknowledged (quorum queues allow no more than \
+              2000).",
     },
     Setting {
         key: "rabbitmq.results",
         default: "false",
         accepted: "true or false",
-        doc: "Whether the outcome of each delivery is published to `<prefix>.results` for producers.",
+        doc: "Whether the outcome of each delivery is published to `<prefix>.results` for \
+              producers.",
     },
     Setting {
         key: "encryption.keys",
         default: "",
+<<<<<<< HEAD
         accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids are \
                    numbers, each used once",
         doc: "Keys that seal endpoints' secrets: all open, the first seals; none means the file secret.key in data_dir, made with mode 0600 on first start.",
+=======
+        accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids \
+                   are \
+                   1 to 32 letters, digits, `-` and `_`, each used once",
+        doc: "Keys that seal endpoints' secrets: all open, the first seals; none means the file \
+              secret.key in data_dir, made with mode 0600 on first start.",
+>>>>>>> cli
     },
     Setting {
         key: "egress.allow_http",
@@ -82,13 +93,15 @@ pub const SETTINGS: [Setting; 18] = [
     Setting {
         key: "egress.allow_cidrs",
         default: "",
-        accepted: "address ranges as 10.1.0.0/16 or fd00::/8, as a list or with commas between them",
+        accepted: "address ranges as 10.1.0.0/16 or fd00::/8, as a list or with commas between \
+                   them",
         doc: "Ranges that endpoints may lie in although the built-in rules forbid them.",
     },
     Setting {
         key: "egress.deny_cidrs",
         default: "",
-        accepted: "address ranges as 10.1.0.0/16 or fd00::/8, as a list or with commas between them",
+        accepted: "address ranges as 10.1.0.0/16 or fd00::/8, as a list or with commas between \
+                   them",
         doc: "Ranges that are never called, also when egress.allow_cidrs has them.",
     },
     Setting {
@@ -113,7 +126,8 @@ pub const SETTINGS: [Setting; 18] = [
         key: "limits.max_deliveries_in_memory",
         default: "20000",
         accepted: "100 to 1000000",
-        doc: "Deliveries that one router keeps in memory; beyond it, it takes no more from the broker.",
+        doc: "Deliveries that one router keeps in memory; beyond it, it takes no more from the \
+              broker.",
     },
     Setting {
         key: "admin.listen",

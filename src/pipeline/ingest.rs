@@ -35,8 +35,6 @@ const BATCH_MAX: usize = 256;
 
 /// The stage.
 pub struct Ingest {
-    /// Where arrivals come from.
-    pub inbox: Box<dyn Inbox>,
     /// Where they are recorded.
     pub journal: Arc<dyn Journal>,
     /// Who wants them.
@@ -72,12 +70,16 @@ impl Ingest {
     /// Takes arrivals in until the inbox ends or `stop` is called.
     ///
     /// Returns the inbox: receipts are still to be given back to it.
-    pub async fn run(mut self, stop: CancellationToken) -> Box<dyn Inbox> {
+    pub async fn run(
+        self,
+        mut inbox: Box<dyn Inbox>,
+        stop: CancellationToken,
+    ) -> Box<dyn Inbox> {
         // Stopping comes first: what has arrived and was not taken in comes again.
-        while let Some(Some(first)) = stop.run_until_cancelled(self.inbox.next()).await {
+        while let Some(Some(first)) = stop.run_until_cancelled(inbox.next()).await {
             let mut batch = vec![first];
             while batch.len() < BATCH_MAX
-                && let Some(arrival) = self.inbox.ready()
+                && let Some(arrival) = inbox.ready()
             {
                 batch.push(arrival);
             }
@@ -85,7 +87,7 @@ impl Ingest {
                 break;
             }
         }
-        self.inbox
+        inbox
     }
 
     async fn take_in(&self, batch: Vec<Arrival>) {

@@ -64,7 +64,6 @@ pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
 /// When the broker cannot be reached.
 pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
-    rabbit.connected().await?;
     Ok(rabbit.producer())
 }
 
@@ -127,12 +126,12 @@ impl Backends {
             publish_connected: health.publish_connected.load(Relaxed),
             consume_connected: health.consume_connected.load(Relaxed),
             publish_blocked: health.publish_blocked.load(Relaxed),
-            publish_reconnects: health.publish_reconnects.load(Relaxed),
-            consume_reconnects: health.consume_reconnects.load(Relaxed),
+            publish_reconnects: health.publish_connects.load(Relaxed).saturating_sub(1),
+            consume_reconnects: health.consume_connects.load(Relaxed).saturating_sub(1),
             confirmed: health.confirmed.load(Relaxed),
             nacked: health.nacked.load(Relaxed),
             returned: health.returned.load(Relaxed),
-            unconfirmed: health.unconfirmed.load(Relaxed),
+            batches_failed: health.batches_failed.load(Relaxed),
         })
     }
 

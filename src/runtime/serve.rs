@@ -154,7 +154,6 @@ impl Router {
             sending: sending.clone(),
         };
         let ingest = Ingest {
-            inbox: backends.inbox(),
             journal: Arc::clone(&backends.journal),
             routes: routes.clone(),
             window: Arc::clone(&window),
@@ -187,7 +186,7 @@ impl Router {
             record: tokio::spawn(record.run(stop_record.clone())),
             release: tokio::spawn(release.run(stop_release.clone())),
             dispatch: tokio::spawn(dispatch.run(letters)),
-            ingest: tokio::spawn(ingest.run(stop_intake.clone())),
+            ingest: tokio::spawn(ingest.run(backends.inbox(), stop_intake.clone())),
             intake: vec![
                 tokio::spawn(reclaim.run(stop_intake.clone())),
                 tokio::spawn(follow),

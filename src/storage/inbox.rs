@@ -87,7 +87,7 @@ pub enum Content {
 
 /// The message as it came, for when it cannot be what it claims to be.
 #[async_trait]
-pub trait Original: Send + std::fmt::Debug {
+pub trait Original: Send + Sync + std::fmt::Debug {
     /// Keeps the message in quarantine with the reason. When this returns `Ok`, it is durable there
     /// and its receipt may be given back.
     ///

@@ -69,8 +69,8 @@ pub struct BrokerNumbers {
     pub nacked: u64,
     /// Publishes that came back because no queue wanted them.
     pub returned: u64,
-    /// Publishes that were not confirmed in time or whose connection was lost.
-    pub unconfirmed: u64,
+    /// Batches of publishes that were not wholly confirmed, for whatever reason.
+    pub batches_failed: u64,
 }
 
 /// The metrics of one router.
@@ -102,6 +102,7 @@ pub struct Metrics {
     broker_blocked: IntGaugeVec,
     broker_reconnects: IntCounterVec,
     broker_publishes: IntCounterVec,
+    broker_batches_failed: IntCounter,
     journal_up: IntGauge,
     ready: IntGaugeVec,
     draining: IntGauge,
@@ -219,6 +220,10 @@ impl Metrics {
                 "broker_publishes_total",
                 "Publishes by the broker's answer; one returned means a missing queue.",
                 &["result"],
+            ),
+            broker_batches_failed: book.counter(
+                "broker_batches_failed_total",
+                "Batches of publishes that were not wholly confirmed, and are repeated.",
             ),
             journal_up: book.gauge("journal_up", "Does the journal take what we bring?"),
             ready: book.gauges("ready", "Why is this replica not ready?", &["component"]),
@@ -390,10 +395,10 @@ impl Metrics {
             ("confirmed", numbers.confirmed),
             ("nacked", numbers.nacked),
             ("returned", numbers.returned),
-            ("unconfirmed", numbers.unconfirmed),
         ] {
             raise(&self.broker_publishes.with_label_values(&[result]), count);
         }
+        raise(&self.broker_batches_failed, numbers.batches_failed);
         let up = |component: &str, up: bool| {
             self.ready.with_label_values(&[component]).set(i64::from(up));
         };

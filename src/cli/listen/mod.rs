@@ -148,12 +148,13 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts a request; how many of the same id came before it.
+    /// Counts a request; how many of the same id came before it. One without an id has no first
+    /// time: it counts as if countless had come.
     fn count(&mut self, id: &str, verdict: &Verdict) -> u32 {
         self.requests += 1;
         self.unverified += u64::from(matches!(verdict, Verdict::Refused(_)));
         if id.is_empty() {
-            return 0;
+            return u32::MAX;
         }
         if let Some(seen) = self.by_id.get_mut(id) {
             self.repeated += 1;
@@ -232,7 +233,7 @@ mod tests {
             .map(|id| tally.count(id, &Verdict::Unchecked))
             .collect();
 
-        assert_eq!(counts, [0, 0, 1, 2, 0]);
+        assert_eq!(counts, [0, 0, 1, 2, u32::MAX]);
         assert_eq!(tally.to_string(), "5 requests, 2 ids, 2 repeated, 0 not verified");
     }
 }
