@@ -72,17 +72,10 @@ pub const SETTINGS: [Setting; 18] = [
     Setting {
         key: "encryption.keys",
         default: "",
-<<<<<<< HEAD
-        accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids are \
-                   numbers, each used once",
-        doc: "Keys that seal endpoints' secrets: all open, the first seals; none means the file secret.key in data_dir, made with mode 0600 on first start.",
-=======
         accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids \
-                   are \
-                   1 to 32 letters, digits, `-` and `_`, each used once",
+                   are numbers, each used once",
         doc: "Keys that seal endpoints' secrets: all open, the first seals; none means the file \
               secret.key in data_dir, made with mode 0600 on first start.",
->>>>>>> cli
     },
     Setting {
         key: "egress.allow_http",
