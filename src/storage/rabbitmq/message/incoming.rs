@@ -1,0 +1,325 @@
+//! What a producer published, read as an event.
+//!
+//! The contract is in the design, section 4. Whatever breaks it is a [`Rejection`] that names the
+//! property or header; nothing that a producer asked for is silently left out.
+
+use super::{Raw, as_number, as_text, described, header};
+use crate::domain::event::{
+    ApplicationName, EventType, Identity, NewEvent, Rejection, SHORT_TEXT_MAX, check_payload,
+};
+use crate::domain::id::EventId;
+use crate::domain::time::Timestamp;
+
+const A_MOMENT: &str = "an RFC 3339 time, an AMQP timestamp or milliseconds since 1970";
+
+/// Reads a message as an event with a payload of at most `limit` bytes.
+///
+/// # Errors
+/// The first fault found.
+pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, Rejection> {
+    let size = message.body.len();
+    if size > limit {
+        return Err(Rejection::TooLarge { size, limit });
+    }
+    let key = message.routing_key.as_str();
+    let (application, tail) = key.split_once('.').unwrap_or((key, ""));
+    if application.is_empty() {
+        return Err(Rejection::NoApplication(key.into()));
+    }
+    let properties = &message.properties;
+    let named =
+        properties.kind().as_ref().map(|kind| kind.as_str()).filter(|kind| !kind.is_empty());
+    let event_type: EventType = named.unwrap_or(tail).parse()?;
+    refuse_what_is_not_supported(message)?;
+    let new = NewEvent {
+        application: ApplicationName::from(application),
+        event_type,
+        identity: identity(message),
+        subject: subject(message)?,
+        occurred_at: occurred_at(message)?,
+        deliver_at: moment(message, "deliver-at")?,
+        expires_at: moment(message, "expires-at")?,
+        content_type: properties.content_type().as_ref().map(|text| text.as_str().into()),
+        traceparent: traceparent(message),
+        payload: message.body.clone(),
+    };
+    check_payload(&message.body, limit)?; // last: it reads every byte
+    Ok(new)
+}
+
+/// Refuses what would be delivered wrongly if it were overlooked.
+fn refuse_what_is_not_supported(message: &Raw) -> Result<(), Rejection> {
+    for name in ["webhook-url", "webhook-mode"] {
+        if let Some(value) = header(&message.properties, name) {
+            return Err(Rejection::BadField {
+                name,
+                found: described(value),
+                wanted: "an endpoint of the application (a URL per event is not supported yet)",
+            });
+        }
+    }
+    if let Some(value) = header(&message.properties, "channels") {
+        return Err(Rejection::BadField {
+            name: "channels",
+            found: described(value),
+            wanted: "no such header (channels are not supported yet)",
+        });
+    }
+    let content_type = message.properties.content_type().as_ref().map(|text| text.as_str());
+    if let Some(text) = content_type
+        && text.to_ascii_lowercase().starts_with("application/cloudevents")
+    {
+        return Err(Rejection::BadField {
+            name: "content_type",
+            found: format!("`{text}`"),
+            wanted: "application/json (structured CloudEvents are not supported yet)",
+        });
+    }
+    Ok(())
+}
+
+/// The producer's id, or a hash over all that the producer chose.
+///
+/// Headers go into the hash by name and not as a whole: a redelivery adds the broker's own.
+fn identity(message: &Raw) -> Identity {
+    let properties = &message.properties;
+    if let Some(id) = properties.message_id().as_ref().filter(|id| !id.as_str().is_empty()) {
+        return Identity::Given(id.as_str().into());
+    }
+    let text = |property: &Option<lapin::types::ShortString>| {
+        property.as_ref().map_or("", |text| text.as_str()).to_owned()
+    };
+    let named =
+        |name: &str| header(properties, name).map_or_else(String::new, |v| format!("{v:?}"));
+    let published_at = properties.timestamp().map_or_else(String::new, |at| at.to_string());
+    Identity::Fingerprint(EventId::derived(&[
+        message.routing_key.as_str().as_bytes(),
+        text(properties.kind()).as_bytes(),
+        text(properties.content_type()).as_bytes(),
+        text(properties.correlation_id()).as_bytes(),
+        text(properties.app_id()).as_bytes(),
+        published_at.as_bytes(),
+        named("subject").as_bytes(),
+        named("occurred-at").as_bytes(),
+        named("deliver-at").as_bytes(),
+        named("expires-at").as_bytes(),
+        named("traceparent").as_bytes(),
+        &message.body,
+    ]))
+}
+
+/// The `subject` header: a text, or a job's number.
+fn subject(message: &Raw) -> Result<Option<Box<str>>, Rejection> {
+    let Some(value) = header(&message.properties, "subject") else { return Ok(None) };
+    let text = as_text(value)
+        .map(str::to_owned)
+        .or_else(|| as_number(value).map(|number| number.to_string()))
+        .filter(|text| text.len() <= SHORT_TEXT_MAX);
+    match text {
+        Some(text) if text.is_empty() => Ok(None),
+        Some(text) => Ok(Some(text.into())),
+        None => Err(Rejection::BadField {
+            name: "subject",
+            found: described(value),
+            wanted: "a text of at most 255 bytes or a whole number",
+        }),
+    }
+}
+
+/// The `occurred-at` header, to the millisecond, or else the `timestamp` property.
+fn occurred_at(message: &Raw) -> Result<Option<Timestamp>, Rejection> {
+    if let Some(moment) = moment(message, "occurred-at")? {
+        return Ok(Some(moment));
+    }
+    let Some(found) = *message.properties.timestamp() else { return Ok(None) };
+    // Milliseconds where seconds belong would be a date tens of thousands of years ahead.
+    in_seconds(found).map(Some).ok_or_else(|| Rejection::BadField {
+        name: "timestamp",
+        found: found.to_string(),
+        wanted: "seconds since 1970",
+    })
+}
+
+fn moment(message: &Raw, name: &'static str) -> Result<Option<Timestamp>, Rejection> {
+    let Some(value) = header(&message.properties, name) else { return Ok(None) };
+    let read = match as_text(value) {
+        Some(text) => text.parse().ok(),
+        None => match value.as_timestamp() {
+            Some(found) => in_seconds(found),
+            None => as_number(value).map(Timestamp::from_millis),
+        },
+    };
+    match read {
+        Some(moment) if moment <= Timestamp::NEVER => Ok(Some(moment)),
+        Some(_) | None => {
+            Err(Rejection::BadField { name, found: described(value), wanted: A_MOMENT })
+        }
+    }
+}
+
+fn in_seconds(found: u64) -> Option<Timestamp> {
+    let moment = Timestamp::from_seconds(i64::try_from(found).ok()?);
+    (moment <= Timestamp::NEVER).then_some(moment)
+}
+
+/// The trace, if it has the form of one. W3C Trace Context §2.2: what cannot be read is ignored, and
+/// the receiver begins a trace of its own.
+fn traceparent(message: &Raw) -> Option<Box<str>> {
+    let text = as_text(header(&message.properties, "traceparent")?)?;
+    let plain = |c: char| c.is_ascii_hexdigit() || c == '-';
+    (text.len() >= 55 && text.len() <= SHORT_TEXT_MAX && text.chars().all(plain))
+        .then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lapin::BasicProperties;
+    use lapin::types::{AMQPValue, FieldTable};
+
+    use super::*;
+
+    const LIMIT: usize = 1_000;
+
+    fn published(key: &str, properties: BasicProperties, body: &'static str) -> Raw {
+        Raw {
+            exchange: "posthaste.events".into(),
+            routing_key: key.into(),
+            properties,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    fn with_header(name: &str, value: AMQPValue) -> BasicProperties {
+        let mut headers = FieldTable::default();
+        headers.insert(name.into(), value);
+        BasicProperties::default().with_headers(headers)
+    }
+
+    fn text(value: &str) -> AMQPValue {
+        AMQPValue::LongString(value.into())
+    }
+
+    fn read(key: &str, properties: BasicProperties) -> Result<NewEvent, Rejection> {
+        event(&published(key, properties, "{}"), LIMIT)
+    }
+
+    fn fault(key: &str, properties: BasicProperties) -> &'static str {
+        read(key, properties).expect_err("refused").reason()
+    }
+
+    #[test]
+    fn the_routing_key_says_whose_event_and_of_which_type() {
+        let new = read("acme.job.completed", BasicProperties::default()).expect("an event");
+        assert_eq!(new.application, ApplicationName::Uid("acme".into()));
+        assert_eq!(new.event_type.as_str(), "job.completed");
+    }
+
+    #[test]
+    fn the_type_property_goes_before_the_routing_key() {
+        let named = BasicProperties::default().with_type("job.failed".into());
+        for key in ["acme.job.completed", "acme"] {
+            let new = read(key, named.clone()).expect("an event");
+            assert_eq!(new.event_type.as_str(), "job.failed", "{key}");
+        }
+    }
+
+    #[test]
+    fn every_property_of_the_contract_is_read() {
+        let mut headers = FieldTable::default();
+        headers.insert("subject".into(), text("job-17"));
+        headers.insert("deliver-at".into(), text("2026-08-21T10:11:12Z"));
+        headers.insert("expires-at".into(), AMQPValue::Timestamp(1_787_307_073));
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        headers.insert("traceparent".into(), text(trace));
+        let properties = BasicProperties::default()
+            .with_message_id("run-7.done".into())
+            .with_timestamp(1_787_307_000)
+            .with_content_type("application/json".into())
+            .with_headers(headers);
+
+        let new = read("acme.job.completed", properties).expect("an event");
+
+        assert_eq!(new.identity, Identity::Given("run-7.done".into()));
+        assert_eq!(new.subject.as_deref(), Some("job-17"));
+        assert_eq!(new.occurred_at, Some(Timestamp::from_seconds(1_787_307_000)));
+        assert_eq!(new.deliver_at, Some(Timestamp::from_seconds(1_787_307_072)));
+        assert_eq!(new.expires_at, Some(Timestamp::from_seconds(1_787_307_073)));
+        assert_eq!(new.traceparent.as_deref(), Some(trace));
+        assert_eq!(new.content_type.as_deref(), Some("application/json"));
+        assert_eq!(&new.payload[..], b"{}");
+    }
+
+    #[test]
+    fn a_moment_may_be_text_a_timestamp_or_milliseconds() {
+        let expected = Some(Timestamp::from_seconds(1_787_307_072));
+        for value in [
+            text("2026-08-21T12:11:12+02:00"),
+            AMQPValue::Timestamp(1_787_307_072),
+            AMQPValue::LongLongInt(1_787_307_072_000),
+        ] {
+            let new = read("acme.job.done", with_header("deliver-at", value)).expect("an event");
+            assert_eq!(new.deliver_at, expected);
+        }
+    }
+
+    #[test]
+    fn a_moment_that_is_none_is_refused() {
+        for value in [text("tomorrow"), AMQPValue::Boolean(true), AMQPValue::Timestamp(u64::MAX)] {
+            assert_eq!(fault("acme.job.done", with_header("expires-at", value)), "bad_field");
+        }
+        let in_millis = BasicProperties::default().with_timestamp(1_787_307_072_000);
+        assert_eq!(fault("acme.job.done", in_millis), "bad_field");
+    }
+
+    #[test]
+    fn what_names_no_application_or_type_is_refused() {
+        let plain = BasicProperties::default;
+        assert_eq!(fault("", plain()), "application_missing");
+        assert_eq!(fault(".job.completed", plain()), "application_missing");
+        assert_eq!(fault("acme", plain()), "event_type_missing");
+        assert_eq!(fault("acme.job done", plain()), "event_type_malformed");
+    }
+
+    #[test]
+    fn what_we_cannot_do_yet_is_refused_and_not_overlooked() {
+        for name in ["webhook-url", "webhook-mode", "channels"] {
+            assert_eq!(fault("acme.job.done", with_header(name, text("x"))), "bad_field");
+        }
+        let structured = BasicProperties::default()
+            .with_content_type("application/CloudEvents+json; charset=utf-8".into());
+        assert_eq!(fault("acme.job.done", structured), "bad_field");
+    }
+
+    #[test]
+    fn the_payload_is_measured_before_anything_is_read() {
+        let large = published("", BasicProperties::default(), "{\"a\":1}");
+        assert_eq!(event(&large, 3).expect_err("refused").reason(), "payload_too_large");
+
+        let broken = published("acme.job.done", BasicProperties::default(), "{");
+        assert_eq!(event(&broken, LIMIT).expect_err("refused").reason(), "payload_not_json");
+    }
+
+    #[test]
+    fn a_subject_may_be_a_number_but_not_a_table() {
+        let number = with_header("subject", AMQPValue::LongInt(17));
+        assert_eq!(read("acme.job.done", number).expect("an event").subject.as_deref(), Some("17"));
+        let table = with_header("subject", AMQPValue::FieldTable(FieldTable::default()));
+        assert_eq!(fault("acme.job.done", table), "bad_field");
+    }
+
+    #[test]
+    fn without_an_id_what_was_published_is_recognised_when_it_is_delivered_again() {
+        let identity = |properties, body| {
+            event(&published("acme.job.done", properties, body), LIMIT).expect("an event").identity
+        };
+        let again = with_header("x-delivery-count", AMQPValue::LongInt(1));
+        assert_eq!(identity(BasicProperties::default(), "{}"), identity(again, "{}"));
+        assert_ne!(
+            identity(BasicProperties::default(), "{}"),
+            identity(BasicProperties::default(), "[]")
+        );
+        let other = with_header("subject", text("job-18"));
+        assert_ne!(identity(BasicProperties::default(), "{}"), identity(other, "{}"));
+    }
+}
