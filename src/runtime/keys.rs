@@ -24,7 +24,7 @@ const FIRST_KEY: u32 = 1;
 ///
 /// # Errors
 /// When a key cannot be read, or is not 32 bytes in base64.
-pub fn vault(config: &Config) -> anyhow::Result<Vault> {
+pub(super) fn vault(config: &Config) -> anyhow::Result<Vault> {
     let mut keys = Vec::new();
     if config.encryption.keys.is_empty() {
         keys.push((FIRST_KEY, own_key(&config.key_file())?));
