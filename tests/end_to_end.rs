@@ -135,7 +135,7 @@ async fn what_fails_every_time_is_dead_lettered_listed_and_replayed_with_the_sam
     })
     .await;
     assert_eq!(receiver.count("broken"), 3);
-    let listed = posthaste.json(&["dead-letters", "list"]);
+    let listed = posthaste.list(&["dead-letters", "list"]);
     let letter = &listed[0];
     assert_eq!(letter["reason"], "attempts_exhausted");
     assert_eq!(letter["lastStatus"], 503);
@@ -157,7 +157,7 @@ async fn what_fails_every_time_is_dead_lettered_listed_and_replayed_with_the_sam
     let arrived = receiver.arrived("broken");
     assert_eq!(arrived.len(), 4);
     assert!(arrived.iter().all(|one| one.id == arrived[0].id), "the same webhook-id");
-    assert_eq!(posthaste.json(&["dead-letters", "list"]), serde_json::json!([]));
+    assert_eq!(posthaste.list(&["dead-letters", "list"]), Vec::<serde_json::Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -409,7 +409,7 @@ async fn edits_hold_from_the_next_attempt_on() {
     })
     .await;
 
-    posthaste.json(&["endpoint", "delete", &endpoint, "--yes"]);
+    posthaste.json(&["endpoint", "delete", &endpoint]);
     assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0.0));
 }
 
@@ -464,7 +464,7 @@ async fn a_request_that_outlasts_the_grace_time_is_interrupted_and_costs_no_atte
         receiver.accepted("hanging").len() == 1
     })
     .await;
-    assert_eq!(posthaste.json(&["dead-letters", "list"]), serde_json::json!([]));
+    assert_eq!(posthaste.list(&["dead-letters", "list"]), Vec::<serde_json::Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

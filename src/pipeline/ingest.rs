@@ -70,11 +70,7 @@ impl Ingest {
     /// Takes arrivals in until the inbox ends or `stop` is called.
     ///
     /// Returns the inbox: receipts are still to be given back to it.
-    pub async fn run(
-        self,
-        mut inbox: Box<dyn Inbox>,
-        stop: CancellationToken,
-    ) -> Box<dyn Inbox> {
+    pub async fn run(self, mut inbox: Box<dyn Inbox>, stop: CancellationToken) -> Box<dyn Inbox> {
         // Stopping comes first: what has arrived and was not taken in comes again.
         while let Some(Some(first)) = stop.run_until_cancelled(inbox.next()).await {
             let mut batch = vec![first];

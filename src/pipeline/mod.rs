@@ -84,7 +84,11 @@ const AGAIN_MOST: Duration = Duration::from_secs(5);
 /// For ever, because giving up would mean to forget deliveries: while this waits, the window fills
 /// and consumption stops by itself. Logs when the trouble begins and when it is over, not each try.
 /// `trouble` hears of both.
-async fn until_taken<T, F>(what: &str, mut call: impl FnMut() -> F, trouble: &(dyn Fn(bool) + Sync)) -> T
+async fn until_taken<T, F>(
+    what: &str,
+    mut call: impl FnMut() -> F,
+    trouble: &(dyn Fn(bool) + Sync),
+) -> T
 where
     F: Future<Output = Result<T, StorageError>>,
 {

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use super::assemble::{self, Backends};
 use super::{chance, clock};
 use crate::api::admin::{self, Condition};
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::egress::Sender;
 use crate::pipeline::World;
 use crate::pipeline::dispatch::{Dispatch, Dispatcher};
@@ -30,6 +30,7 @@ use crate::pipeline::send::Courier;
 use crate::pipeline::settle::{Record, Release, Settler};
 use crate::pipeline::window::Window;
 use crate::storage::journal::Journal;
+use crate::telemetry::log;
 use crate::telemetry::metrics::{BrokerNumbers, Metrics};
 
 /// How often the books are read for the metrics.
@@ -44,6 +45,11 @@ const LAST_STEPS: Duration = Duration::from_secs(10);
 /// # Errors
 /// When it cannot start. Trouble after that is waited out.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let form = match config.log.format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::start(form, &config.log.filter).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     metrics.in_flight_limit(config.limits.max_in_flight);
@@ -170,11 +176,10 @@ impl Router {
             metrics: Arc::clone(metrics),
         };
         let changed = dispatcher.clone();
-        let follow = routes.follow(
-            Arc::clone(&backends.catalogue),
-            stop_intake.clone(),
-            move || changed.catalogue_changed(),
-        );
+        let follow =
+            routes.follow(Arc::clone(&backends.catalogue), stop_intake.clone(), move || {
+                changed.catalogue_changed()
+            });
         let books = read_books(
             Arc::clone(&backends.journal),
             window,

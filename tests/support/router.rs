@@ -85,9 +85,22 @@ impl Posthaste {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
     }
 
+    /// Runs a command that lists things, one JSON object a line.
+    pub fn list(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        let output = self.run(&all);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} failed: {errors}");
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
+    }
+
     /// Makes the application `acme`.
     pub fn with_application(self) -> Self {
-        self.json(&["app", "create", "--name", "Acme", "--uid", "acme"]);
+        self.json(&["app", "create", "Acme", "--uid", "acme"]);
         self
     }
 
