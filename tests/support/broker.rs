@@ -1,0 +1,131 @@
+//! A RabbitMQ node of a test's own: on free ports, in a temporary folder, gone afterwards.
+//!
+//! A thin layer over `rabbitmq.sh`, which can be used by hand as well. The node is stopped when the
+//! [`Broker`] is dropped, and by a watcher when the test process ends without dropping it: the
+//! shared one is never dropped, and a killed test drops nothing.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// How often a start is tried: between our look at a port and the node's use of it, somebody else
+/// may take it.
+const TRIES: usize = 3;
+
+/// A running node, or one that was killed and can be started again.
+pub(crate) struct Broker {
+    port: u16,
+    epmd: u16,
+    data: TempDir,
+}
+
+static SHARED: OnceCell<Broker> = OnceCell::const_new();
+
+impl Broker {
+    /// The node that the tests of one binary share; each with names of its own.
+    pub(crate) async fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start).await
+    }
+
+    /// A node for this test alone.
+    ///
+    /// # Panics
+    /// When RabbitMQ is not installed or does not start, with what the script says.
+    pub(crate) async fn start() -> Self {
+        let mut said = String::new();
+        for _ in 0..TRIES {
+            let data = tempfile::tempdir().expect("a temporary folder");
+            let broker = Self { port: node_port(), epmd: free_port(30_000), data };
+            match broker.run("start", &[]).await {
+                Ok(_) => return broker,
+                Err(error) => said = error,
+            }
+        }
+        panic!("no RabbitMQ node for the tests: {said}");
+    }
+
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Kills it, as a power cut would.
+    pub(crate) async fn kill_9(&self) {
+        self.run("kill9", &[]).await.expect("a node that runs can be killed");
+    }
+
+    /// Starts it again with the data it had, and waits until it accepts connections.
+    pub(crate) async fn restart(&self) {
+        self.run("restart", &[]).await.expect("a node that ran before starts again");
+    }
+
+    /// Runs `rabbitmqctl`; what it printed.
+    pub(crate) async fn ctl(&self, arguments: &[&str]) -> String {
+        self.run("ctl", arguments).await.expect("rabbitmqctl does as it is told")
+    }
+
+    async fn run(&self, command: &str, arguments: &[&str]) -> Result<String, String> {
+        let mut script = self.script(command);
+        script.args(arguments);
+        let output = tokio::task::spawn_blocking(move || script.output())
+            .await
+            .expect("the script does not panic")
+            .map_err(|error| format!("rabbitmq.sh cannot be run: {error}"))?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    fn script(&self, command: &str) -> Command {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/rabbitmq.sh");
+        let mut script = Command::new("bash");
+        script
+            .arg(path)
+            .args([command, "test"])
+            .env("DATA", self.data.path())
+            .env("PORT", self.port.to_string())
+            .env("EPMD", self.epmd.to_string())
+            .env("OWNER", std::process::id().to_string())
+            .stdin(Stdio::null());
+        script
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // A failure leaves it to the watcher.
+        let _ = self.script("stop").output();
+    }
+}
+
+/// A port for AMQP whose neighbour 20,000 above, for the node's own talk, is free as well.
+///
+/// From 20,000 to 29,999: two nodes can then never want the same pair.
+fn node_port() -> u16 {
+    loop {
+        let port = free_port(20_000);
+        if is_free(port + 20_000) {
+            return port;
+        }
+    }
+}
+
+/// A free port among the 10,000 from `low` on, at random: other tests look for one as well.
+fn free_port(low: u16) -> u16 {
+    loop {
+        let chance = getrandom::u32().expect("chance from the system");
+        let port = low + u16::try_from(chance % 10_000).expect("below 10,000");
+        if is_free(port) {
+            return port;
+        }
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}

@@ -1,0 +1,50 @@
+//! What integration tests share: real brokers, and waiting for a condition instead of for a time.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod broker;
+
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use posthaste::domain::time::Timestamp;
+
+/// Longest that anything may take before a test gives up: a broker that boots on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When there is none within [`PATIENCE`], with the sentence of what was waited for.
+pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let asking = async {
+        let mut time = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            time.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    within(what, asking).await
+}
+
+/// Waits for something that has to happen.
+///
+/// # Panics
+/// When it has not within [`PATIENCE`].
+pub(crate) async fn within<T>(what: &str, happening: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, happening).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+    }
+}
+
+/// The time, by the machine's clock.
+pub(crate) fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("before the end of time"))
+}
