@@ -15,28 +15,28 @@ use axum::routing::post;
 
 /// One request as it came.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// Milliseconds since the epoch when its head had come.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
     /// The endpoint's name: the last word of the path.
-    pub to: String,
+    pub(crate) to: String,
     /// `webhook-id`.
-    pub id: String,
+    pub(crate) id: String,
     /// `webhook-timestamp`.
-    pub timestamp: String,
+    pub(crate) timestamp: String,
     /// `webhook-signature`.
-    pub signature: String,
+    pub(crate) signature: String,
     /// The body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// What it was answered; 0 while it is still open.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Requests to the same endpoint that were open when it came, itself included.
-    pub open: usize,
+    pub(crate) open: usize,
 }
 
 /// How an endpoint answers.
 #[derive(Debug, Clone)]
-pub enum Script {
+pub(crate) enum Script {
     /// This status, at once.
     Answer(u16),
     /// This status after a while.
@@ -58,7 +58,7 @@ struct Book {
 
 /// The receiver. It stops when it is dropped.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     book: Arc<Mutex<Book>>,
     address: SocketAddr,
     server: tokio::task::JoinHandle<()>,
@@ -66,7 +66,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Starts on a free port.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let book = Arc::new(Mutex::new(Book::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -78,24 +78,24 @@ impl Receiver {
     }
 
     /// The URL of an endpoint, which from now on answers so.
-    pub fn endpoint(&self, name: &str, script: Script) -> String {
+    pub(crate) fn endpoint(&self, name: &str, script: Script) -> String {
         self.book.lock().expect("no panic").scripts.insert(name.into(), script);
         format!("http://{}/{name}", self.address)
     }
 
     /// What has come to an endpoint, in the order of arrival.
-    pub fn arrived(&self, name: &str) -> Vec<Arrived> {
+    pub(crate) fn arrived(&self, name: &str) -> Vec<Arrived> {
         let book = self.book.lock().expect("no panic");
         book.arrived.iter().filter(|one| one.to == name).cloned().collect()
     }
 
     /// How much has come to an endpoint.
-    pub fn count(&self, name: &str) -> usize {
+    pub(crate) fn count(&self, name: &str) -> usize {
         self.arrived(name).len()
     }
 
     /// The ids that an endpoint has answered with a 2xx, sorted, each once.
-    pub fn accepted(&self, name: &str) -> Vec<String> {
+    pub(crate) fn accepted(&self, name: &str) -> Vec<String> {
         let arrived = self.arrived(name).into_iter();
         let mut ids: Vec<_> =
             arrived.filter(|one| (200..300).contains(&one.status)).map(|one| one.id).collect();
@@ -112,7 +112,7 @@ impl Drop for Receiver {
 }
 
 /// Milliseconds since the epoch.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_millis()).expect("before the year 500,000,000")
 }
@@ -123,9 +123,8 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let header = |name: &str| {
-        headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
-    };
+    let header =
+        |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let (script, place, earlier) = {
         let mut book = book.lock().expect("no panic");
         let id = header("webhook-id");
@@ -154,9 +153,7 @@ async fn receive(
             tokio::time::sleep(wait).await; // the script's own slowness, not a wait for something
             (status, None)
         }
-        Script::FailFirst(count, status) => {
-            (if earlier < count { status } else { 200 }, None)
-        }
+        Script::FailFirst(count, status) => (if earlier < count { status } else { 200 }, None),
         Script::ComeBack(_) if earlier > 0 => (200, None),
         Script::ComeBack(when) => (503, Some(when)),
         Script::Hang => std::future::pending().await,
