@@ -18,8 +18,6 @@ use axum::routing::post;
 pub(crate) struct Arrived {
     /// Milliseconds since the epoch when its head had come.
     pub(crate) at_ms: u64,
-    /// The endpoint's name: the last word of the path.
-    pub(crate) to: String,
     /// `webhook-id`.
     pub(crate) id: String,
     /// `webhook-timestamp`.
@@ -52,8 +50,15 @@ pub(crate) enum Script {
 #[derive(Debug, Default)]
 struct Book {
     scripts: HashMap<String, Script>,
+    pages: HashMap<String, Page>,
+}
+
+/// One endpoint's part of the book.
+#[derive(Debug, Default)]
+struct Page {
     arrived: Vec<Arrived>,
-    open: HashMap<String, usize>,
+    seen: HashMap<String, usize>,
+    open: usize,
 }
 
 /// The receiver. It stops when it is dropped.
@@ -86,12 +91,22 @@ impl Receiver {
     /// What has come to an endpoint, in the order of arrival.
     pub(crate) fn arrived(&self, name: &str) -> Vec<Arrived> {
         let book = self.book.lock().expect("no panic");
-        book.arrived.iter().filter(|one| one.to == name).cloned().collect()
+        book.pages.get(name).map(|page| page.arrived.clone()).unwrap_or_default()
     }
 
     /// How much has come to an endpoint.
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.arrived(name).len()
+        let book = self.book.lock().expect("no panic");
+        book.pages.get(name).map_or(0, |page| page.arrived.len())
+    }
+
+    /// The bodies that an endpoint has answered with a 2xx, each once.
+    pub(crate) fn accepted_bodies(&self, name: &str) -> std::collections::BTreeSet<String> {
+        self.arrived(name)
+            .into_iter()
+            .filter(|one| (200..300).contains(&one.status))
+            .map(|one| String::from_utf8_lossy(&one.body).into_owned())
+            .collect()
     }
 
     /// The ids that an endpoint has answered with a 2xx, sorted, each once.
@@ -127,26 +142,26 @@ async fn receive(
         |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let (script, place, earlier) = {
         let mut book = book.lock().expect("no panic");
+        let script = book.scripts.get(&name).cloned().unwrap_or(Script::Answer(404));
+        let page = book.pages.entry(name.clone()).or_default();
         let id = header("webhook-id");
-        let earlier = book.arrived.iter().filter(|one| one.to == name && one.id == id).count();
-        let open = book.open.entry(name.clone()).or_default();
-        *open += 1;
-        let open = *open;
-        book.arrived.push(Arrived {
+        let seen = page.seen.entry(id.clone()).or_default();
+        let earlier = *seen;
+        *seen += 1;
+        page.open += 1;
+        page.arrived.push(Arrived {
             at_ms: now_ms(),
-            to: name.clone(),
             id,
             timestamp: header("webhook-timestamp"),
             signature: header("webhook-signature"),
             body,
             status: 0,
-            open,
+            open: page.open,
         });
-        let script = book.scripts.get(&name).cloned().unwrap_or(Script::Answer(404));
-        (script, book.arrived.len() - 1, earlier)
+        (script, page.arrived.len() - 1, earlier)
     };
     // Counted down also when the client goes away and this future is dropped.
-    let _open = OpenOne { book: Arc::clone(&book), name };
+    let open = OpenOne { book: Arc::clone(&book), name };
     let (status, retry_after) = match script {
         Script::Answer(status) => (status, None),
         Script::Slowly(wait, status) => {
@@ -158,7 +173,7 @@ async fn receive(
         Script::ComeBack(when) => (503, Some(when)),
         Script::Hang => std::future::pending().await,
     };
-    book.lock().expect("no panic").arrived[place].status = status;
+    open.answered(place, status);
     let mut answer = StatusCode::from_u16(status).expect("a status").into_response();
     if let Some(when) = retry_after {
         let name = HeaderName::from_static("retry-after");
@@ -172,10 +187,20 @@ struct OpenOne {
     name: String,
 }
 
+impl OpenOne {
+    fn answered(&self, place: usize, status: u16) {
+        let mut book = self.book.lock().expect("no panic");
+        let page = book.pages.get_mut(&self.name).expect("it was opened");
+        page.arrived[place].status = status;
+    }
+}
+
 impl Drop for OpenOne {
     fn drop(&mut self) {
-        if let Ok(mut book) = self.book.lock() {
-            *book.open.entry(self.name.clone()).or_default() -= 1;
+        if let Ok(mut book) = self.book.lock()
+            && let Some(page) = book.pages.get_mut(&self.name)
+        {
+            page.open -= 1;
         }
     }
 }
