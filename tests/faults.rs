@@ -173,7 +173,9 @@ async fn the_checker_catches_a_router_that_acknowledges_too_early() {
     until("the inbox is empty and nothing is in memory", SOON, async || {
         producer.waiting_in(&inbox).await == 0
             && router.metric("posthaste_deliveries_in_memory").await == Some(0.0)
-            && router.metric("posthaste_broker_messages_received_total{redelivered=\"false\"}").await
+            && router
+                .metric("posthaste_broker_messages_received_total{redelivered=\"false\"}")
+                .await
                 > Some(0.0)
     })
     .await;

@@ -271,7 +271,7 @@ impl Ingest {
 /// anything is delivered.
 #[cfg(feature = "failpoints")]
 fn sabotage(hold: Hold) -> Hold {
-    if crate::failpoint::sabotaged("give_back_early") {
+    if failpoint::sabotaged("give_back_early") {
         hold.complete();
         return Hold::without_receipt();
     }

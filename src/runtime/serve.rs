@@ -62,7 +62,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let routes = Routes::load(backends.catalogue.as_ref()).await?;
     let mut router = Router::start(&config, backends, sender, routes, &metrics);
-    let condition = Arc::new(Running { metrics: Arc::clone(&metrics), numbers: router.numbers() });
+    let condition = Arc::new(Shown { metrics: Arc::clone(&metrics), numbers: router.numbers() });
     let admin_stop = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(listener, condition, admin_stop.clone()));
     info!(
@@ -270,12 +270,12 @@ async fn read_books(
 }
 
 /// What the admin port shows of a running router.
-struct Running {
+struct Shown {
     metrics: Arc<Metrics>,
     numbers: Box<dyn Fn() -> BrokerNumbers + Send + Sync>,
 }
 
-impl Condition for Running {
+impl Condition for Shown {
     fn metrics(&self) -> String {
         self.metrics.broker(&(self.numbers)());
         self.metrics.text()

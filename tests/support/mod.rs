@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use posthaste::domain::time::Timestamp;
 
 /// Longest that anything may take before a test gives up: a broker that boots on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again and again until there is an answer.
 ///
@@ -41,10 +41,8 @@ where
 /// # Panics
 /// When it has not within [`PATIENCE`].
 pub(crate) async fn within<T>(what: &str, happening: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, happening).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
-    }
+    let happened = tokio::time::timeout(PATIENCE, happening).await;
+    happened.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 /// The time, by the machine's clock.
