@@ -23,7 +23,7 @@ pub(crate) struct Published {
 
 /// A request as the verifying receiver wrote it down.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Verified {
+pub(crate) struct Entry {
     /// The endpoint's name.
     pub(crate) to: String,
     /// `webhook-id`.
@@ -120,7 +120,7 @@ impl VerifyingReceiver {
     }
 
     /// What it has received.
-    pub(crate) fn book(&self) -> Vec<Verified> {
+    pub(crate) fn book(&self) -> Vec<Entry> {
         lines(&self.book)
     }
 }
