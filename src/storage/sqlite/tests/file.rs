@@ -23,35 +23,53 @@ fn job(
     }
 }
 
-/// Holds the writer until told to go on, so that what is handed in meanwhile becomes one group.
-fn hold() -> (std::sync::mpsc::Sender<()>, impl Fn(&Connection) -> Result<(), StorageError>) {
-    let (go_on, wait) = std::sync::mpsc::channel();
-    (go_on, move |_: &Connection| {
-        // Ten seconds: a test that fails should not hang.
-        wait.recv_timeout(10 * SECOND).ok();
-        Ok(())
-    })
+/// Holds the writer in its transaction, so that what is handed in meanwhile becomes one group.
+struct Hold {
+    begun: std::sync::mpsc::Receiver<()>,
+    go_on: std::sync::mpsc::Sender<()>,
+}
+
+impl Hold {
+    /// The hold, and the job that is held. Dropping the hold lets it go on.
+    fn new() -> (Self, impl Fn(&Connection) -> Result<(), StorageError> + Send + 'static) {
+        let ((say, begun), (go_on, wait)) =
+            (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let job = move |_: &Connection| {
+            say.send(()).ok();
+            // Ten seconds: a test that fails should not hang.
+            wait.recv_timeout(10 * SECOND).ok();
+            Ok(())
+        };
+        (Self { begun, go_on }, job)
+    }
+
+    fn wait_until_it_holds(&self) {
+        self.begun.recv_timeout(10 * SECOND).expect("the writer takes it");
+    }
+
+    fn let_go(self) {
+        drop(self.go_on);
+    }
 }
 
 #[tokio::test]
 async fn a_job_that_fails_does_not_spoil_its_neighbours() {
     let place = Place::new();
-    let (go_on, held) = hold();
-    let (mut first, mut one, mut bad, mut twin, mut two) = (
-        Box::pin(place.write(held)),
+    let (hold, held) = Hold::new();
+    let mut first = Box::pin(place.write(held));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    hold.wait_until_it_holds();
+    let (mut one, mut bad, mut twin, mut two) = (
         Box::pin(place.write(job("one", false))),
         Box::pin(place.write(job("bad", true))),
         Box::pin(place.write(job("one", false))),
         Box::pin(place.write(job("two", false))),
     );
-    // Each is handed in, in this order, while the first holds the writer.
-    for waiting in [&mut first as &mut (dyn Future<Output = _> + Unpin), &mut one, &mut bad] {
-        assert!(futures_util::poll!(waiting).is_pending());
-    }
-    assert!(
-        futures_util::poll!(&mut twin).is_pending() && futures_util::poll!(&mut two).is_pending()
-    );
-    go_on.send(()).expect("the writer waits");
+    assert!(futures_util::poll!(&mut one).is_pending());
+    assert!(futures_util::poll!(&mut bad).is_pending());
+    assert!(futures_util::poll!(&mut twin).is_pending());
+    assert!(futures_util::poll!(&mut two).is_pending());
+    hold.let_go();
 
     assert_eq!((first.await, one.await, two.await), (Ok(()), Ok(()), Ok(())));
     assert_eq!(bad.await, Err(StorageError::Conflict("bad".to_owned())));
@@ -80,14 +98,14 @@ async fn a_job_that_panics_leaves_nothing_and_the_writer_goes_on() {
 #[tokio::test]
 async fn what_is_queued_when_it_is_closed_is_written_and_what_comes_later_is_refused() {
     let place = Place::new();
-    let (go_on, held) = hold();
+    let (hold, held) = Hold::new();
     let mut first = Box::pin(place.write(held));
     let mut queued = Box::pin(place.write(job("queued", false)));
     assert!(futures_util::poll!(&mut first).is_pending());
     assert!(futures_util::poll!(&mut queued).is_pending());
     let mut closing = Box::pin(place.store.clone().close());
     assert!(futures_util::poll!(&mut closing).is_pending());
-    go_on.send(()).expect("the writer waits");
+    hold.let_go();
 
     closing.await;
     assert_eq!(queued.await, Ok(()));
@@ -101,16 +119,17 @@ async fn what_is_queued_when_it_is_closed_is_written_and_what_comes_later_is_ref
 async fn a_writer_waits_for_another_process() {
     let place = Place::new();
     let there = place.elsewhere();
-    let (go_on, held) = hold();
-    let mut first = Box::pin(there.write(held));
-    assert!(futures_util::poll!(&mut first).is_pending());
+    let (hold, held) = Hold::new();
+    let mut theirs = Box::pin(there.write(held));
+    assert!(futures_util::poll!(&mut theirs).is_pending());
+    hold.wait_until_it_holds();
+    let mut ours = Box::pin(place.write(job("ours", false)));
+    assert!(futures_util::poll!(&mut ours).is_pending());
+    assert_eq!(place.books().await.map(|books| books.owed), Ok(0), "and a reader waits for nobody");
 
-    let here = tokio::join!(place.write(job("here", false)), async {
-        go_on.send(()).expect("the writer waits");
-        first.await
-    });
+    hold.let_go();
 
-    assert_eq!(here, (Ok(()), Ok(())));
+    assert_eq!((theirs.await, ours.await), (Ok(()), Ok(())));
 }
 
 #[test]
