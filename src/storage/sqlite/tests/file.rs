@@ -55,8 +55,8 @@ impl Hold {
 #[tokio::test]
 async fn a_job_that_fails_does_not_spoil_its_neighbours() {
     let place = Place::new();
-    let (hold, held) = Hold::new();
-    let mut first = Box::pin(place.write(held));
+    let (hold, holding) = Hold::new();
+    let mut first = Box::pin(place.write(holding));
     assert!(futures_util::poll!(&mut first).is_pending());
     hold.wait_until_it_holds();
     let (mut one, mut bad, mut twin, mut two) = (
@@ -98,8 +98,8 @@ async fn a_job_that_panics_leaves_nothing_and_the_writer_goes_on() {
 #[tokio::test]
 async fn what_is_queued_when_it_is_closed_is_written_and_what_comes_later_is_refused() {
     let place = Place::new();
-    let (hold, held) = Hold::new();
-    let mut first = Box::pin(place.write(held));
+    let (hold, holding) = Hold::new();
+    let mut first = Box::pin(place.write(holding));
     let mut queued = Box::pin(place.write(job("queued", false)));
     assert!(futures_util::poll!(&mut first).is_pending());
     assert!(futures_util::poll!(&mut queued).is_pending());
@@ -119,8 +119,8 @@ async fn what_is_queued_when_it_is_closed_is_written_and_what_comes_later_is_ref
 async fn a_writer_waits_for_another_process() {
     let place = Place::new();
     let there = place.elsewhere();
-    let (hold, held) = Hold::new();
-    let mut theirs = Box::pin(there.write(held));
+    let (hold, holding) = Hold::new();
+    let mut theirs = Box::pin(there.write(holding));
     assert!(futures_util::poll!(&mut theirs).is_pending());
     hold.wait_until_it_holds();
     let mut ours = Box::pin(place.write(job("ours", false)));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::delivery::{Fence, Holder};
-use crate::storage::journal::{Acceptance, Ledger};
+use crate::storage::journal::{Acceptance, DeadLetterFilter, Ledger};
 
 fn held(held_by: Holder, due_at: Timestamp) -> DeliveryState {
     DeliveryState::Waiting { due_at, held_by }
@@ -17,7 +17,7 @@ async fn an_accepted_event_owes_a_pending_delivery_to_each_endpoint() {
 
     assert_eq!(answers, Ok(vec![Acceptance::New]));
     let keys = vec![key(&event, "a"), key(&event, "b"), key(&event, "c")];
-    let pending = Some(waiting(0, 0, DeliveryState::Pending));
+    let pending = Some(standing(0, 0, DeliveryState::Pending));
     assert_eq!(place.standings(keys).await, Ok(vec![pending, pending, None]));
 }
 
@@ -29,7 +29,7 @@ async fn the_same_event_twice_in_one_batch_is_new_once_and_known_once() {
     let batch = vec![owed(&event, &["a"]), owed(&event, &["a", "late"])];
     let answers = place.accept(batch).await.expect("accepted");
 
-    let pending = waiting(0, 0, DeliveryState::Pending);
+    let pending = standing(0, 0, DeliveryState::Pending);
     let known = Acceptance::Known(vec![(endpoint_id("a"), pending)]);
     assert_eq!(answers, [Acceptance::New, known]);
     assert_eq!(place.books().await.expect("books").owed, 1, "nothing was written for the second");
@@ -43,7 +43,7 @@ async fn a_known_event_is_answered_with_how_its_deliveries_stand_now() {
 
     let answers = place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
 
-    let stands = waiting(1, 1, held(Holder::Router, NOW + 5 * SECOND));
+    let stands = standing(1, 1, held(Holder::Router, NOW + 5 * SECOND));
     assert_eq!(answers, [Acceptance::Known(vec![(endpoint_id("a"), stands)])]);
 }
 
@@ -87,10 +87,10 @@ async fn each_settlement_moves_the_turn_and_says_where_the_delivery_is() {
         let event = place.owe("run-7", &["a"]).await;
         let key = key(&event, "a");
 
-        let recorded = place.settle(settled(key, 0, failure(), settlement)).await;
+        let recorded = place.settle(settled(key, 0, Some(FAILURE), settlement)).await;
 
         assert_eq!(recorded, Recorded::Now, "{settlement:?}");
-        assert_eq!(place.standing(key).await, waiting(1, 1, state), "{settlement:?}");
+        assert_eq!(place.standing(key).await, standing(1, 1, state), "{settlement:?}");
         assert_eq!(place.books().await.expect("books").unaccounted(), 0, "{settlement:?}");
     }
 }
@@ -117,7 +117,7 @@ async fn a_success_is_recorded_also_when_its_turn_is_over() {
 
     assert_eq!(place.settle(delivered(key, 0)).await, Recorded::Now);
 
-    assert_eq!(place.standing(key).await, waiting(3, 2, DeliveryState::Delivered));
+    assert_eq!(place.standing(key).await, standing(3, 2, DeliveryState::Delivered));
 }
 
 #[tokio::test]
@@ -302,7 +302,10 @@ async fn a_restart_keeps_everything() {
 
     assert_eq!((place.standings(keys.to_vec()).await, place.books().await), before);
     assert_eq!(place.attempts(a).await.expect("read").len(), 1);
-    assert_eq!(place.dead_letters(&Default::default(), None, 10).await.expect("read").len(), 1);
+    assert_eq!(
+        place.dead_letters(&DeadLetterFilter::default(), None, 10).await.expect("read").len(),
+        1
+    );
     let again = place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
     assert!(matches!(again[0], Acceptance::Known(_)));
 }

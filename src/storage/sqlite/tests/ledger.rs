@@ -138,7 +138,7 @@ async fn a_replay_offers_what_matches_with_its_attempts_beginning_anew() {
     assert_eq!(place.replay(&only_a, NOW).await, Ok(1));
 
     let held = DeliveryState::Waiting { due_at: NOW, held_by: Holder::Journal };
-    assert_eq!(place.standing(keys[0]).await, waiting(2, 0, held));
+    assert_eq!(place.standing(keys[0]).await, standing(2, 0, held));
     assert_eq!(place.standing(keys[1]).await.state, DeliveryState::Dead);
     assert_eq!(place.ids(&everything()).await, [keys[1].id()]);
     let books = place.books().await.expect("books");
@@ -221,8 +221,8 @@ async fn a_recall_offers_what_waits_and_the_old_copies_are_recognised() {
     assert_eq!(place.recall(endpoint_id("a"), NOW).await, Ok(2));
 
     let offered = DeliveryState::Waiting { due_at: NOW, held_by: Holder::Journal };
-    assert_eq!(place.standing(on_ladder).await, waiting(2, 1, offered));
-    assert_eq!(place.standing(on_hold).await, waiting(2, 0, offered));
+    assert_eq!(place.standing(on_ladder).await, standing(2, 1, offered));
+    assert_eq!(place.standing(on_hold).await, standing(2, 0, offered));
     assert_eq!(place.standing(in_memory).await.turn, Turn(1), "it goes on by itself");
     assert_eq!(place.standing(pending).await.turn, Turn(0));
     assert_eq!(place.standing(other).await.turn, Turn(1), "another endpoint's");
@@ -255,10 +255,10 @@ async fn what_is_cancelled_is_taken_back_for_good() {
 
     assert_eq!(place.cancel(endpoint_id("a"), NOW).await, Ok(2));
 
-    assert_eq!(place.standing(keys[0]).await, waiting(2, 1, DeliveryState::Cancelled));
+    assert_eq!(place.standing(keys[0]).await, standing(2, 1, DeliveryState::Cancelled));
     assert_eq!(place.standing(keys[1]).await.state, DeliveryState::Delivered);
     assert_eq!(place.standing(keys[2]).await.state, DeliveryState::Dead);
-    assert_eq!(place.standing(keys[3]).await, waiting(1, 0, DeliveryState::Cancelled));
+    assert_eq!(place.standing(keys[3]).await, standing(1, 0, DeliveryState::Cancelled));
     assert_eq!(place.settle(delivered(keys[3], 0)).await, Recorded::Stale);
     let books = place.books().await.expect("books");
     assert_eq!(books, Books { owed: 4, delivered: 1, dead: 1, cancelled: 2, ..Books::default() });

@@ -200,9 +200,7 @@ fn settled(
     Settled { key, turn: Turn(turn), attempts, attempt, settlement, at: NOW + turn * SECOND }
 }
 
-fn failure() -> Option<Outcome> {
-    Some(Outcome::Answered { status: 500, retry_after: None })
-}
+const FAILURE: Outcome = Outcome::Answered { status: 500, retry_after: None };
 
 fn delivered(key: DeliveryKey, turn: u32) -> Settled {
     let success = Outcome::Answered { status: 200, retry_after: None };
@@ -210,7 +208,7 @@ fn delivered(key: DeliveryKey, turn: u32) -> Settled {
 }
 
 fn failed(key: DeliveryKey, turn: u32) -> Settled {
-    settled(key, turn, failure(), Settlement::Retry(Due::exactly(NOW + 5 * SECOND)))
+    settled(key, turn, Some(FAILURE), Settlement::Retry(Due::exactly(NOW + 5 * SECOND)))
 }
 
 fn paused(key: DeliveryKey, turn: u32) -> Settled {
@@ -219,10 +217,9 @@ fn paused(key: DeliveryKey, turn: u32) -> Settled {
 }
 
 fn given_up(key: DeliveryKey, turn: u32) -> Settled {
-    settled(key, turn, failure(), Settlement::DeadLetter(DeathReason::AttemptsExhausted))
+    settled(key, turn, Some(FAILURE), Settlement::DeadLetter(DeathReason::AttemptsExhausted))
 }
 
-/// What is waiting, with its turn.
-fn waiting(turn: u32, attempts: u32, state: DeliveryState) -> Standing {
+fn standing(turn: u32, attempts: u32, state: DeliveryState) -> Standing {
     Standing { turn: Turn(turn), attempts, state }
 }
