@@ -19,6 +19,9 @@ const SOON: Duration = Duration::from_secs(90);
 /// Events of one case: more than the batches and waits in memory that it has to break in the middle.
 const EVENTS: usize = 120;
 
+/// Waits between attempts that a lane keeps in memory, most of them.
+const SHORT_WAITS: &str = "300,300,300,300";
+
 /// Three kinds of receiver, so that every step of the way is taken: one that accepts, one that fails
 /// each event once (some of its waits are kept in memory, what is more goes on the ladder), and one
 /// that is gone, so that all it is owed becomes dead letters.
@@ -37,14 +40,14 @@ struct Verdict {
 }
 
 impl Case {
-    async fn new(broker: &str) -> Self {
+    async fn new(broker: &str, flaky_waits: &str) -> Self {
         let posthaste = Posthaste::new(broker, &unique_prefix()).with_application();
         let receiver = Receiver::start().await;
         let good = receiver.endpoint("good", Script::Answer(200));
         let flaky = receiver.endpoint("flaky", Script::FailFirst(1, 500));
         let gone = receiver.endpoint("gone", Script::Answer(410));
         posthaste.endpoint("good", &good, &[]);
-        posthaste.endpoint("flaky", &flaky, &["--retry", "300,300,300,300", "--jitter", "0"]);
+        posthaste.endpoint("flaky", &flaky, &["--retry", flaky_waits, "--jitter", "0"]);
         posthaste.endpoint("gone", &gone, &[]);
         Self { posthaste, receiver }
     }
@@ -117,7 +120,9 @@ impl Case {
 
 /// Kills the router at the `hit`th time it comes to `step`, starts it again, and judges.
 async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
-    let mut case = Case::new(broker).await;
+    // To reach the ladder often, what fails has to wait for longer than a lane keeps it.
+    let waits = if step == "release.postponed" { "6000,300,300,300" } else { SHORT_WAITS };
+    let mut case = Case::new(broker, waits).await;
     case.posthaste.set("FAILPOINT_KILL_AT", &format!("{step}={hit}"));
     let mut doomed = case.posthaste.serve().await;
     let confirmed = case.publish().await;
@@ -176,7 +181,7 @@ async fn a_router_killed_at_any_step_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checker_catches_a_router_that_acknowledges_too_early() {
     let broker = Broker::shared().await;
-    let mut case = Case::new(&broker.url()).await;
+    let mut case = Case::new(&broker.url(), SHORT_WAITS).await;
     case.posthaste.set("FAILPOINT_SABOTAGE", "give_back_early");
     case.posthaste.set("FAILPOINT_KILL_AT", "send.answered=60");
     let mut doomed = case.posthaste.serve().await;
@@ -208,7 +213,7 @@ async fn the_checker_catches_a_router_that_acknowledges_too_early() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_killed_in_mid_stream_loses_nothing_that_it_confirmed() {
     let broker = Broker::start().await;
-    let case = Case::new(&broker.url()).await;
+    let case = Case::new(&broker.url(), SHORT_WAITS).await;
     let router = case.posthaste.serve().await;
     let mut confirmed = BTreeSet::new();
     let mut producer = Producer::connect(&case.posthaste).await;
