@@ -28,12 +28,36 @@ pub const ALL: [&str; 10] = [
     "reclaim.claimed",
 ];
 
+/// Whether a test has asked for this sabotage (`FAILPOINT_SABOTAGE=give_back_early`): a wrong step
+/// built in to see that the checkers of the fault tests would notice it.
+#[cfg(feature = "failpoints")]
+#[expect(clippy::disallowed_methods, reason = "tests only; not a setting of the product")]
+pub fn sabotaged(how: &str) -> bool {
+    use std::sync::LazyLock;
+    static ASKED: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("FAILPOINT_SABOTAGE").ok());
+    ASKED.as_deref() == Some(how)
+}
+
+/// How far a test has set the clock ahead (`FAILPOINT_CLOCK_AHEAD_MS`).
+#[cfg(feature = "failpoints")]
+#[expect(clippy::disallowed_methods, reason = "tests only; not a setting of the product")]
+pub fn clock_ahead() -> std::time::Duration {
+    use std::sync::LazyLock;
+    static AHEAD_MS: LazyLock<u64> = LazyLock::new(|| {
+        let setting = std::env::var("FAILPOINT_CLOCK_AHEAD_MS").unwrap_or_default();
+        setting.parse().unwrap_or(0)
+    });
+    std::time::Duration::from_millis(*AHEAD_MS)
+}
+
 /// Counts the step and kills the process when its time has come.
 #[cfg(feature = "failpoints")]
 pub fn reached(name: &str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    #[expect(clippy::disallowed_methods, reason = "tests only; not a setting of the product")]
     static KILL_AT: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
         let setting = std::env::var("FAILPOINT_KILL_AT").ok()?;
         let (name, count) = setting.split_once('=')?;

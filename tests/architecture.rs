@@ -91,7 +91,7 @@ fn breach(file: &str, used: &str) -> Option<String> {
         return Some(format!("{file}: no rule for this room; add one to the table"));
     };
     let back_end = words.next().filter(|word| room == "storage" && BACK_ENDS.contains(word));
-    let wanted = back_end.map_or(room.to_owned(), |name| format!("storage::{name}"));
+    let wanted = back_end.map_or_else(|| room.to_owned(), |name| format!("storage::{name}"));
     (!allowed.contains(&wanted.as_str())).then(|| format!("{file} uses {used}"))
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use posthaste::domain::delivery::{Delivery, Turn};
 use posthaste::domain::event::{Event, Identity, Rejection};
@@ -178,7 +178,7 @@ async fn what_is_published_arrives_as_it_was_meant() {
     };
     let mut inbox = bench.rabbit.inbox();
 
-    bench.rabbit.producer().publish(&[meant.clone()]).await.expect("published");
+    bench.rabbit.producer().publish(std::slice::from_ref(&meant)).await.expect("published");
 
     let arrival = next(&mut inbox).await;
     assert!(!arrival.redelivered);
@@ -271,7 +271,7 @@ async fn what_is_not_an_event_is_quarantined_once_with_its_reason() {
         Some("acme.job.done")
     );
     assert_eq!(header(&kept.properties, "tenant").as_deref(), Some("a"));
-    assert_eq!(kept.properties.app_id().as_ref().map(|id| id.as_str()), Some("billing"));
+    assert_eq!(kept.properties.app_id().as_ref().map(ShortString::as_str), Some("billing"));
     assert_eq!(bench.ready(&bench.topology.quarantine()).await, 0, "once");
     assert_eq!(bench.ready(&bench.topology.inbox()).await, 0, "and not in the inbox any more");
 }
@@ -412,7 +412,7 @@ async fn events_without_an_inbox_are_kept_for_people() {
     bench.publish(&["run-7"]).await;
 
     let kept = bench.take(&bench.topology.unroutable()).await;
-    assert_eq!(kept.properties.message_id().as_ref().map(|id| id.as_str()), Some("run-7"));
+    assert_eq!(kept.properties.message_id().as_ref().map(ShortString::as_str), Some("run-7"));
 }
 
 #[tokio::test]

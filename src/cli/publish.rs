@@ -57,7 +57,7 @@ pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> a
         .into());
     }
     let payload = payload(&args.data, config.limits.max_payload_bytes)?;
-    let publisher = assemble::publisher(config).await?;
+    let publisher = assemble::publisher(config)?;
     let mut next = 1;
     while next <= args.count {
         let last = args.count.min(next.saturating_add(BATCH - 1));

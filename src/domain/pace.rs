@@ -46,7 +46,7 @@ mod tests {
         let mut pace = Pace::default();
         let start = Timestamp::from_seconds(1_790_000_000);
         pace.book(start, Duration::from_secs(1));
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         assert_eq!(pace.book(later, Duration::from_secs(1)), later);
     }
 }

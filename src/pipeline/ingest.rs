@@ -160,6 +160,8 @@ impl Ingest {
         let Accepted { event, receipt, .. } = accepted;
         self.metrics.event_accepted(endpoints.len());
         let hold = Hold::of(receipt);
+        #[cfg(feature = "failpoints")]
+        let hold = sabotage(hold);
         for endpoint in endpoints {
             let delivery = Delivery::first(Arc::clone(&event), endpoint);
             self.offer(delivery, event.deliver_at, &hold).await;
@@ -263,4 +265,15 @@ impl Ingest {
         event.id = EventId::minted(self.world.now(), self.world.chance_bytes());
         Accepted { event: Arc::new(event), nameless: false, ..accepted }
     }
+}
+
+/// The mistake that this stage is built to avoid, for a test of the test: acknowledges before
+/// anything is delivered.
+#[cfg(feature = "failpoints")]
+fn sabotage(hold: Hold) -> Hold {
+    if failpoint::sabotaged("give_back_early") {
+        hold.complete();
+        return Hold::without_receipt();
+    }
+    hold
 }

@@ -62,7 +62,7 @@ pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
 ///
 /// # Errors
 /// When the broker cannot be reached.
-pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
+pub fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
     Ok(rabbit.producer())
 }

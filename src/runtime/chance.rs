@@ -6,6 +6,7 @@
 /// When the operating system has none: nothing that needs chance can go on without it.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }

@@ -61,8 +61,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let admin_address = listener.local_addr()?;
 
     let routes = Routes::load(backends.catalogue.as_ref()).await?;
-    let mut router = Router::start(&config, backends, sender, routes, &metrics);
-    let condition = Arc::new(Running { metrics: Arc::clone(&metrics), numbers: router.numbers() });
+    let mut running = Router::start(&config, backends, sender, routes, &metrics);
+    let condition = Arc::new(Shown { metrics: Arc::clone(&metrics), numbers: running.numbers() });
     let admin_stop = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(listener, condition, admin_stop.clone()));
     info!(
@@ -74,12 +74,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        () = router.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
+        () = running.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
     tokio::select! {
-        () = router.stop(config.shutdown.grace) => info!("stopped"),
+        () = running.stop(config.shutdown.grace) => info!("stopped"),
         signal = signals.next() => {
             warn!(signal, "asked a second time: ending at once; what is unfinished comes again");
             std::process::exit(0);
@@ -178,7 +178,7 @@ impl Router {
         let changed = dispatcher.clone();
         let follow =
             routes.follow(Arc::clone(&backends.catalogue), stop_intake.clone(), move || {
-                changed.catalogue_changed()
+                changed.catalogue_changed();
             });
         let books = read_books(
             Arc::clone(&backends.journal),
@@ -270,12 +270,12 @@ async fn read_books(
 }
 
 /// What the admin port shows of a running router.
-struct Running {
+struct Shown {
     metrics: Arc<Metrics>,
     numbers: Box<dyn Fn() -> BrokerNumbers + Send + Sync>,
 }
 
-impl Condition for Running {
+impl Condition for Shown {
     fn metrics(&self) -> String {
         self.metrics.broker(&(self.numbers)());
         self.metrics.text()

@@ -13,6 +13,7 @@
 //!
 //! Left to others: where the keys come from.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -29,8 +30,12 @@ const HEAD: usize = 1 + 4 + NONCE;
 
 /// The keys that secrets are sealed with.
 pub struct Vault {
-    keys: Vec<(u32, SecretBox<[u8; 32]>)>,
+    seals: Key,
+    only_opens: Vec<Key>,
 }
+
+/// A key with the id that records name it by.
+type Key = (u32, SecretBox<[u8; 32]>);
 
 /// Where a record belongs. It opens nowhere else.
 #[derive(Debug, Clone, Copy)]
@@ -62,30 +67,29 @@ impl Vault {
     /// # Errors
     /// When there is no key, or two have the same id.
     pub fn new(keys: Vec<(u32, SecretBox<[u8; 32]>)>) -> Result<Self, NotAKeyring> {
-        if keys.is_empty() {
-            return Err(NotAKeyring::Empty);
+        let mut ids = HashSet::new();
+        if let Some((id, _)) = keys.iter().find(|(id, _)| !ids.insert(*id)) {
+            return Err(NotAKeyring::Twice(*id));
         }
-        let mut ids: Vec<u32> = keys.iter().map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(NotAKeyring::Twice(pair[0])),
-            None => Ok(Self { keys }),
-        }
+        let mut keys = keys.into_iter();
+        let seals = keys.next().ok_or(NotAKeyring::Empty)?;
+        Ok(Self { seals, only_opens: keys.collect() })
     }
 
     /// Seals a secret for its place.
     ///
     /// # Errors
-    /// `Unavailable` when the system has no randomness to give.
+    /// `Unavailable` when the system has no randomness to give; `Conflict` for a secret of more than
+    /// 256 GiB, the cipher's limit.
     pub fn seal(&self, place: &Place<'_>, secret: &[u8]) -> Result<Vec<u8>, StorageError> {
-        let (id, key) = self.keys.first().expect("a vault has a key");
+        let (id, key) = &self.seals;
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce)
             .map_err(|error| StorageError::Unavailable(format!("no randomness: {error}")))?;
         let bound = Payload { msg: secret, aad: &place.bound() };
-        let sealed = cipher(key)
-            .encrypt(&XNonce::from(nonce), bound)
-            .expect("a secret is far below the cipher's limit of 256 GiB");
+        let sealed = cipher(key).encrypt(&XNonce::from(nonce), bound).map_err(|_| {
+            StorageError::Conflict(format!("{place}: {} bytes are too many", secret.len()))
+        })?;
         let mut record = Vec::with_capacity(HEAD + sealed.len());
         record.push(VERSION);
         record.extend_from_slice(&id.to_be_bytes());
@@ -109,7 +113,7 @@ impl Vault {
             return Err(cannot(format!("sealed in form {version}: form {VERSION} is known")));
         }
         let id = u32::from_be_bytes([i0, i1, i2, i3]);
-        let Some((_, key)) = self.keys.iter().find(|(known, _)| *known == id) else {
+        let Some((_, key)) = self.keys().find(|(known, _)| *known == id) else {
             return Err(cannot(format!(
                 "sealed with encryption key {id}, which is not configured"
             )));
@@ -124,13 +128,20 @@ impl Vault {
     }
 }
 
+impl Vault {
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.seals).chain(&self.only_opens)
+    }
+}
+
 fn cipher(key: &SecretBox<[u8; 32]>) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.expose_secret().into())
 }
 
+/// The ids alone.
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|(id, _)| id)).finish()
+        f.debug_list().entries(self.keys().map(|(id, _)| id)).finish()
     }
 }
 

@@ -16,7 +16,10 @@ pub enum Format {
 /// # Errors
 /// A sentence, when the filter cannot be read. A second call changes nothing.
 pub fn start(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("log.filter: {error}"))?;
+    // The broker's client logs messages that are returned to it, body and all. Payloads are nobody's
+    // business, and the publisher reports a returned message itself.
+    let filter = EnvFilter::try_new(format!("{filter},lapin::returned_messages=off"))
+        .map_err(|error| format!("log.filter: {error}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (two servers in one test) finds the first one's log in place, which is right.
     let _ = match format {

@@ -126,6 +126,11 @@ fn free_port(low: u16) -> u16 {
     }
 }
 
+/// A free port for a server of a test's own.
+pub(crate) fn any_free_port() -> u16 {
+    free_port(10_000)
+}
+
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }

@@ -3,6 +3,10 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod broker;
+pub(crate) mod outside;
+pub(crate) mod producer;
+pub(crate) mod receiver;
+pub(crate) mod router;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -10,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use posthaste::domain::time::Timestamp;
 
 /// Longest that anything may take before a test gives up: a broker that boots on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again and again until there is an answer.
 ///
@@ -37,14 +41,37 @@ where
 /// # Panics
 /// When it has not within [`PATIENCE`].
 pub(crate) async fn within<T>(what: &str, happening: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, happening).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
-    }
+    let happened = tokio::time::timeout(PATIENCE, happening).await;
+    happened.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 /// The time, by the machine's clock.
 pub(crate) fn clock() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     Timestamp::from_millis(i64::try_from(since.as_millis()).expect("before the end of time"))
+}
+
+/// Asks again and again until something is so.
+///
+/// # Panics
+/// When it is not within `patience`, with the sentence of what was waited for.
+pub(crate) async fn until(what: &str, patience: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        let mut time = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            time.tick().await;
+            if is_so().await {
+                return;
+            }
+        }
+    };
+    assert!(
+        tokio::time::timeout(patience, asking).await.is_ok(),
+        "not within {patience:?}: {what}"
+    );
+}
+
+/// A prefix for exchanges and queues that no other test uses.
+pub(crate) fn unique_prefix() -> String {
+    format!("t{:08x}", getrandom::u32().expect("chance from the system"))
 }

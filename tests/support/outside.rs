@@ -11,27 +11,27 @@ use super::router::Posthaste;
 
 /// An event as its producer wrote it down.
 #[derive(Debug, Deserialize)]
-pub struct Published {
+pub(crate) struct Published {
     /// Its producer's id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its type.
     #[serde(rename = "type")]
-    pub event_type: String,
+    pub(crate) event_type: String,
     /// The hash of its body.
     pub sha256: String,
 }
 
 /// A request as the verifying receiver wrote it down.
 #[derive(Debug, Deserialize)]
-pub struct Verified {
+pub(crate) struct Entry {
     /// The endpoint's name.
-    pub to: String,
+    pub(crate) to: String,
     /// `webhook-id`.
-    pub id: String,
+    pub(crate) id: String,
     /// Whether the official library accepted it.
-    pub verified: bool,
+    pub(crate) verified: bool,
     /// Its complaint.
-    pub error: String,
+    pub(crate) error: String,
     /// The hash of its body.
     pub sha256: String,
 }
@@ -56,7 +56,7 @@ fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Vec<T> {
 }
 
 /// Publishes with pika and waits until each event is confirmed.
-pub fn publish_with_pika(posthaste: &Posthaste, count: usize) -> Vec<Published> {
+pub(crate) fn publish_with_pika(posthaste: &Posthaste, count: usize) -> Vec<Published> {
     let book = posthaste.folder().join("published");
     let status = Command::new(python())
         .arg(script("publish_events.py"))
@@ -69,7 +69,7 @@ pub fn publish_with_pika(posthaste: &Posthaste, count: usize) -> Vec<Published> 
 }
 
 /// Publishes one message with Debian's `amqp-publish`.
-pub fn amqp_publish(posthaste: &Posthaste, routing_key: &str, body: &str) {
+pub(crate) fn amqp_publish(posthaste: &Posthaste, routing_key: &str, body: &str) {
     let exchange = format!("{}.events", posthaste.prefix());
     let status = Command::new("amqp-publish")
         .args(["--url", posthaste.broker(), "--exchange", &exchange, "--routing-key", routing_key])
@@ -81,7 +81,7 @@ pub fn amqp_publish(posthaste: &Posthaste, routing_key: &str, body: &str) {
 
 /// The verifying receiver. It stops when it is dropped.
 #[derive(Debug)]
-pub struct VerifyingReceiver {
+pub(crate) struct VerifyingReceiver {
     child: Child,
     port: u16,
     secrets: PathBuf,
@@ -90,7 +90,7 @@ pub struct VerifyingReceiver {
 
 impl VerifyingReceiver {
     /// Starts on a free port, with its files in this folder.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let (secrets, book) = (folder.join("secrets.json"), folder.join("received"));
         std::fs::write(&secrets, "{}").expect("writable");
         let mut child = Command::new(python())
@@ -107,12 +107,12 @@ impl VerifyingReceiver {
     }
 
     /// The URL of an endpoint.
-    pub fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}/{name}", self.port)
     }
 
     /// Tells it an endpoint's secret.
-    pub fn knows(&self, name: &str, secret: &str) {
+    pub(crate) fn knows(&self, name: &str, secret: &str) {
         let text = std::fs::read_to_string(&self.secrets).expect("readable");
         let mut secrets: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         secrets[name] = secret.into();
@@ -120,7 +120,7 @@ impl VerifyingReceiver {
     }
 
     /// What it has received.
-    pub fn book(&self) -> Vec<Verified> {
+    pub(crate) fn book(&self) -> Vec<Entry> {
         lines(&self.book)
     }
 }

@@ -6,26 +6,26 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 
-use super::eventually;
 use super::router::Posthaste;
+use super::until;
 
 /// A connection of its own.
-pub struct Producer {
+pub(crate) struct Producer {
     _connection: Connection,
     channel: Channel,
     exchange: ShortString,
 }
 
 /// A message taken out of a queue.
-pub struct Taken {
+pub(crate) struct Taken {
     /// Its body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     headers: FieldTable,
 }
 
 impl Taken {
     /// A header as text; empty when it is not there.
-    pub fn header(&self, name: &str) -> String {
+    pub(crate) fn header(&self, name: &str) -> String {
         match self.headers.inner().get(name) {
             Some(AMQPValue::LongString(text)) => text.to_string(),
             Some(AMQPValue::ShortString(text)) => text.to_string(),
@@ -36,7 +36,7 @@ impl Taken {
 
 impl Producer {
     /// Connects to the broker of this posthaste.
-    pub async fn connect(posthaste: &Posthaste) -> Self {
+    pub(crate) async fn connect(posthaste: &Posthaste) -> Self {
         let connection = Connection::connect(posthaste.broker(), ConnectionProperties::default())
             .await
             .expect("the broker is up");
@@ -47,24 +47,24 @@ impl Producer {
     }
 
     /// Publishes one event, and waits for its confirm.
-    pub async fn publish(&self, routing_key: &str, body: &str) {
+    pub(crate) async fn publish(&self, routing_key: &str, body: &str) {
         self.send(routing_key, body.as_bytes(), BasicProperties::default()).await;
     }
 
     /// The same, with an id of its own.
-    pub async fn publish_named(&self, routing_key: &str, id: &str, body: &str) {
+    pub(crate) async fn publish_named(&self, routing_key: &str, id: &str, body: &str) {
         let properties = BasicProperties::default().with_message_id(id.into());
         self.send(routing_key, body.as_bytes(), properties).await;
     }
 
     /// The same, with a type beside the routing key.
-    pub async fn publish_typed(&self, routing_key: &str, event_type: &str, body: &[u8]) {
+    pub(crate) async fn publish_typed(&self, routing_key: &str, event_type: &str, body: &[u8]) {
         let properties = BasicProperties::default().with_type(event_type.into());
         self.send(routing_key, body, properties).await;
     }
 
     /// Publishes events that differ, as fast as may be; waits until all are confirmed.
-    pub async fn publish_many(&self, routing_key: &str, count: usize) {
+    pub(crate) async fn publish_many(&self, routing_key: &str, count: usize) {
         let mut confirms = Vec::new();
         for number in 0..count {
             let body = format!(r#"{{"n":{number}}}"#);
@@ -87,7 +87,7 @@ impl Producer {
     }
 
     /// Publishes one event; whether it was confirmed. For a broker that may die.
-    pub async fn try_publish(&self, routing_key: &str, id: &str, body: &str) -> bool {
+    pub(crate) async fn try_publish(&self, routing_key: &str, id: &str, body: &str) -> bool {
         let properties =
             BasicProperties::default().with_message_id(id.into()).with_delivery_mode(2);
         let sent = self.channel.basic_publish(
@@ -119,9 +119,9 @@ impl Producer {
     }
 
     /// Takes a message out of a queue, once there is one.
-    pub async fn take(&self, queue: &str) -> Taken {
+    pub(crate) async fn take(&self, queue: &str) -> Taken {
         let found = std::cell::RefCell::new(None);
-        eventually(&format!("{queue} has a message"), super::PATIENCE, async || {
+        until(&format!("{queue} has a message"), super::PATIENCE, async || {
             let got = self.channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await;
             *found.borrow_mut() = got.expect("the queue is there");
             found.borrow().is_some()
@@ -133,7 +133,7 @@ impl Producer {
     }
 
     /// Messages that are ready in a queue.
-    pub async fn waiting_in(&self, queue: &str) -> u32 {
+    pub(crate) async fn waiting_in(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declared = self.channel.queue_declare(queue.into(), options, FieldTable::default());
         declared.await.expect("the queue is there").message_count()

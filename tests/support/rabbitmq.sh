@@ -102,7 +102,7 @@ watch_owner() {
 case $cmd in
   start)   start; watch_owner ;;
   watch)   while kill -0 "$OWNER" 2>/dev/null && [ -d "$D" ]; do sleep 0.5; done
-           end "$D/pid"; end "$D/epmd.pid"; rm -rf "$D" ;;
+           end "$D/pid"; end "$D/epmd.pid"; rm -rf "$D"; rmdir "$(dirname "$D")" 2>/dev/null || true ;;
   stop)    end "$D/watch.pid"; end "$D/pid"; end "$D/epmd.pid" ;;
   kill9)   if alive "$D/pid"; then kill -9 "$(cat "$D/pid")"; fi ;;
   restart) end "$D/pid"; start ;;

@@ -15,28 +15,26 @@ use axum::routing::post;
 
 /// One request as it came.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// Milliseconds since the epoch when its head had come.
-    pub at_ms: u64,
-    /// The endpoint's name: the last word of the path.
-    pub to: String,
+    pub(crate) at_ms: u64,
     /// `webhook-id`.
-    pub id: String,
+    pub(crate) id: String,
     /// `webhook-timestamp`.
-    pub timestamp: String,
+    pub(crate) timestamp: String,
     /// `webhook-signature`.
-    pub signature: String,
+    pub(crate) signature: String,
     /// The body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// What it was answered; 0 while it is still open.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Requests to the same endpoint that were open when it came, itself included.
-    pub open: usize,
+    pub(crate) open: usize,
 }
 
 /// How an endpoint answers.
 #[derive(Debug, Clone)]
-pub enum Script {
+pub(crate) enum Script {
     /// This status, at once.
     Answer(u16),
     /// This status after a while.
@@ -52,13 +50,20 @@ pub enum Script {
 #[derive(Debug, Default)]
 struct Book {
     scripts: HashMap<String, Script>,
+    pages: HashMap<String, Page>,
+}
+
+/// One endpoint's part of the book.
+#[derive(Debug, Default)]
+struct Page {
     arrived: Vec<Arrived>,
-    open: HashMap<String, usize>,
+    seen: HashMap<String, usize>,
+    open: usize,
 }
 
 /// The receiver. It stops when it is dropped.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     book: Arc<Mutex<Book>>,
     address: SocketAddr,
     server: tokio::task::JoinHandle<()>,
@@ -66,7 +71,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Starts on a free port.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let book = Arc::new(Mutex::new(Book::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -78,24 +83,34 @@ impl Receiver {
     }
 
     /// The URL of an endpoint, which from now on answers so.
-    pub fn endpoint(&self, name: &str, script: Script) -> String {
+    pub(crate) fn endpoint(&self, name: &str, script: Script) -> String {
         self.book.lock().expect("no panic").scripts.insert(name.into(), script);
         format!("http://{}/{name}", self.address)
     }
 
     /// What has come to an endpoint, in the order of arrival.
-    pub fn arrived(&self, name: &str) -> Vec<Arrived> {
+    pub(crate) fn arrived(&self, name: &str) -> Vec<Arrived> {
         let book = self.book.lock().expect("no panic");
-        book.arrived.iter().filter(|one| one.to == name).cloned().collect()
+        book.pages.get(name).map(|page| page.arrived.clone()).unwrap_or_default()
     }
 
     /// How much has come to an endpoint.
-    pub fn count(&self, name: &str) -> usize {
-        self.arrived(name).len()
+    pub(crate) fn count(&self, name: &str) -> usize {
+        let book = self.book.lock().expect("no panic");
+        book.pages.get(name).map_or(0, |page| page.arrived.len())
+    }
+
+    /// The bodies that an endpoint has answered with a 2xx, each once.
+    pub(crate) fn accepted_bodies(&self, name: &str) -> std::collections::BTreeSet<String> {
+        self.arrived(name)
+            .into_iter()
+            .filter(|one| (200..300).contains(&one.status))
+            .map(|one| String::from_utf8_lossy(&one.body).into_owned())
+            .collect()
     }
 
     /// The ids that an endpoint has answered with a 2xx, sorted, each once.
-    pub fn accepted(&self, name: &str) -> Vec<String> {
+    pub(crate) fn accepted(&self, name: &str) -> Vec<String> {
         let arrived = self.arrived(name).into_iter();
         let mut ids: Vec<_> =
             arrived.filter(|one| (200..300).contains(&one.status)).map(|one| one.id).collect();
@@ -112,7 +127,7 @@ impl Drop for Receiver {
 }
 
 /// Milliseconds since the epoch.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_millis()).expect("before the year 500,000,000")
 }
@@ -123,45 +138,42 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let header = |name: &str| {
-        headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
-    };
+    let header =
+        |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let (script, place, earlier) = {
         let mut book = book.lock().expect("no panic");
+        let script = book.scripts.get(&name).cloned().unwrap_or(Script::Answer(404));
+        let page = book.pages.entry(name.clone()).or_default();
         let id = header("webhook-id");
-        let earlier = book.arrived.iter().filter(|one| one.to == name && one.id == id).count();
-        let open = book.open.entry(name.clone()).or_default();
-        *open += 1;
-        let open = *open;
-        book.arrived.push(Arrived {
+        let seen = page.seen.entry(id.clone()).or_default();
+        let earlier = *seen;
+        *seen += 1;
+        page.open += 1;
+        page.arrived.push(Arrived {
             at_ms: now_ms(),
-            to: name.clone(),
             id,
             timestamp: header("webhook-timestamp"),
             signature: header("webhook-signature"),
             body,
             status: 0,
-            open,
+            open: page.open,
         });
-        let script = book.scripts.get(&name).cloned().unwrap_or(Script::Answer(404));
-        (script, book.arrived.len() - 1, earlier)
+        (script, page.arrived.len() - 1, earlier)
     };
     // Counted down also when the client goes away and this future is dropped.
-    let _open = OpenOne { book: Arc::clone(&book), name };
+    let open = OpenOne { book: Arc::clone(&book), name };
     let (status, retry_after) = match script {
         Script::Answer(status) => (status, None),
         Script::Slowly(wait, status) => {
             tokio::time::sleep(wait).await; // the script's own slowness, not a wait for something
             (status, None)
         }
-        Script::FailFirst(count, status) => {
-            (if earlier < count { status } else { 200 }, None)
-        }
+        Script::FailFirst(count, status) => (if earlier < count { status } else { 200 }, None),
         Script::ComeBack(_) if earlier > 0 => (200, None),
         Script::ComeBack(when) => (503, Some(when)),
         Script::Hang => std::future::pending().await,
     };
-    book.lock().expect("no panic").arrived[place].status = status;
+    open.answered(place, status);
     let mut answer = StatusCode::from_u16(status).expect("a status").into_response();
     if let Some(when) = retry_after {
         let name = HeaderName::from_static("retry-after");
@@ -175,10 +187,20 @@ struct OpenOne {
     name: String,
 }
 
+impl OpenOne {
+    fn answered(&self, place: usize, status: u16) {
+        let mut book = self.book.lock().expect("no panic");
+        let page = book.pages.get_mut(&self.name).expect("it was opened");
+        page.arrived[place].status = status;
+    }
+}
+
 impl Drop for OpenOne {
     fn drop(&mut self) {
-        if let Ok(mut book) = self.book.lock() {
-            *book.open.entry(self.name.clone()).or_default() -= 1;
+        if let Ok(mut book) = self.book.lock()
+            && let Some(page) = book.pages.get_mut(&self.name)
+        {
+            page.open -= 1;
         }
     }
 }

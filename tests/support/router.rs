@@ -9,52 +9,52 @@ use tempfile::TempDir;
 
 /// A posthaste of its own: a data folder, a broker's URL, a prefix that nobody else uses.
 #[derive(Debug)]
-pub struct Posthaste {
+pub(crate) struct Posthaste {
     folder: TempDir,
     broker: String,
     prefix: String,
     /// Further settings, as environment.
-    pub environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A running `posthaste serve`. It is killed when it is dropped.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: std::process::Child,
     /// Where metrics and probes are.
-    pub admin: String,
+    pub(crate) admin: String,
 }
 
 impl Posthaste {
     /// One on this broker.
-    pub fn new(broker: &str, prefix: &str) -> Self {
+    pub(crate) fn new(broker: &str, prefix: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self { folder, broker: broker.into(), prefix: prefix.into(), environment: Vec::new() }
     }
 
     /// What its exchanges and queues are called by.
-    pub fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// Its broker.
-    pub fn broker(&self) -> &str {
+    pub(crate) fn broker(&self) -> &str {
         &self.broker
     }
 
     /// Its data folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// A further setting for whatever runs next.
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.into(), value.into()));
     }
 
     /// A command line, not yet run.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_posthaste"));
         command
             .args(arguments)
@@ -67,12 +67,12 @@ impl Posthaste {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).stdin(Stdio::null()).output().expect("the binary runs")
     }
 
     /// Runs a command that has to succeed; what it printed, read as JSON.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let mut all = vec!["--json"];
         all.extend(arguments);
         let output = self.run(&all);
@@ -86,7 +86,7 @@ impl Posthaste {
     }
 
     /// Runs a command that lists things, one JSON object a line.
-    pub fn list(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) fn list(&self, arguments: &[&str]) -> Vec<Value> {
         let mut all = vec!["--json"];
         all.extend(arguments);
         let output = self.run(&all);
@@ -99,15 +99,14 @@ impl Posthaste {
     }
 
     /// Makes the application `acme`.
-    pub fn with_application(self) -> Self {
+    pub(crate) fn with_application(self) -> Self {
         self.json(&["app", "create", "Acme", "--uid", "acme"]);
         self
     }
 
     /// Makes an endpoint of `acme` with this uid; its id and its secret.
-    pub fn endpoint(&self, uid: &str, url: &str, more: &[&str]) -> (String, String) {
-        let mut arguments =
-            vec!["endpoint", "create", "--app", "acme", "--uid", uid, "--url", url];
+    pub(crate) fn endpoint(&self, uid: &str, url: &str, more: &[&str]) -> (String, String) {
+        let mut arguments = vec!["endpoint", "create", "--app", "acme", "--uid", uid, "--url", url];
         arguments.extend(more);
         let made = self.json(&arguments);
         let text = |name: &str| made[name].as_str().expect("is shown").to_owned();
@@ -115,9 +114,9 @@ impl Posthaste {
     }
 
     /// Starts `serve` and waits until it is ready.
-    pub async fn serve(&self) -> Running {
+    pub(crate) async fn serve(&self) -> Running {
         let running = self.start();
-        super::eventually("the router is ready", Duration::from_secs(30), async || {
+        super::until("the router is ready", Duration::from_secs(30), async || {
             running.get("/readyz").await.is_some_and(|(status, _)| status == 200)
         })
         .await;
@@ -125,8 +124,8 @@ impl Posthaste {
     }
 
     /// Starts `serve` and waits for nothing.
-    pub fn start(&self) -> Running {
-        let port = super::free_port();
+    pub(crate) fn start(&self) -> Running {
+        let port = super::broker::any_free_port();
         let admin = format!("127.0.0.1:{port}");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -145,14 +144,14 @@ impl Posthaste {
     }
 
     /// All that was logged, by every `serve` so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
 impl Running {
     /// Asks the admin port; `None` when nobody answers.
-    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(&self.admin).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
@@ -165,34 +164,34 @@ impl Running {
     }
 
     /// The value of one series; `None` when it is not there.
-    pub async fn metric(&self, series: &str) -> Option<f64> {
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
         let (_, text) = self.get("/metrics").await?;
-        let line = text.lines().find(|line| {
-            line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' '))
-        })?;
+        let line = text
+            .lines()
+            .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs");
         assert!(sent.success(), "signal {name} to {pid}");
     }
 
     /// Whether it has ended by itself, and how.
-    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().expect("our own child")
     }
 
     /// Waits for it to end.
-    pub async fn end(&mut self) -> std::process::ExitStatus {
-        super::eventually("the router has ended", Duration::from_secs(60), async || {
+    pub(crate) async fn end(&mut self) -> std::process::ExitStatus {
+        super::until("the router has ended", Duration::from_secs(60), async || {
             self.child.try_wait().expect("our own child").is_some()
         })
         .await;
@@ -200,7 +199,7 @@ impl Running {
     }
 
     /// Kills it where it stands.
-    pub fn kill_9(&mut self) {
+    pub(crate) fn kill_9(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -88,7 +88,7 @@ pub(super) enum Note {
     /// A receipt was given back.
     Finished(u64),
     /// Consuming has begun on a new connection.
-    Opened(Channels),
+    Opened(Box<Channels>),
     /// Tell when the broker has heard of everything before this.
     Flush(oneshot::Sender<()>),
 }
@@ -148,7 +148,7 @@ pub(super) async fn run(
                         open.finished(place);
                     }
                 }
-                Note::Opened(channels) => open = Some(Open::new(channels)),
+                Note::Opened(channels) => open = Some(Open::new(*channels)),
                 Note::Flush(done) => flushed.push(done),
             }
         }

@@ -126,7 +126,7 @@ pub(super) async fn dial(addresses: &Addresses, name: &str) -> Result<Connection
             }
             Ok(Err(error)) => reasons.push(format!("{}: {error}", Shown(uri))),
             Err(_) => {
-                reasons.push(format!("{}: no answer within {CONNECT_DEADLINE:?}", Shown(uri)))
+                reasons.push(format!("{}: no answer within {CONNECT_DEADLINE:?}", Shown(uri)));
             }
         }
     }

@@ -100,7 +100,7 @@ impl Consumer {
                 Err(error) => complaint.about(&self.name, &error),
                 Ok(mut session) => {
                     complaint.settled();
-                    let began = Instant::now();
+                    let since = Instant::now();
                     self.opened(&session);
                     let ended = self.consume(&mut session).await;
                     if matches!(ended, Ended::Stopped) {
@@ -112,7 +112,7 @@ impl Consumer {
                         warn!(connection = self.name, "consuming was interrupted: {why}");
                     }
                     hang_up(&session.connection).await;
-                    if began.elapsed() > GOOD_AFTER {
+                    if since.elapsed() > GOOD_AFTER {
                         pause.over();
                     }
                 }
@@ -157,7 +157,7 @@ impl Consumer {
 
     /// The desk hears of the channels before anyone can give a receipt of theirs back.
     fn opened(&self, session: &Session) {
-        let _ = self.notes.send(Note::Opened(session.channels.clone()));
+        let _ = self.notes.send(Note::Opened(Box::new(session.channels.clone())));
         self.epoch.store(session.channels.epoch, Ordering::Release);
         Health::count(&self.health.consume_connects, 1);
         Health::set(&self.health.consume_connected, true);

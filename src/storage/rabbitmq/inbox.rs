@@ -155,6 +155,6 @@ impl fmt::Debug for AsItCame {
             .field("exchange", &self.message.exchange)
             .field("routing_key", &self.message.routing_key)
             .field("bytes", &self.message.body.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -327,7 +327,7 @@ async fn open(
         let noted = opened.as_ref().err().map(ToString::to_string);
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = noted;
         match opened {
-            Ok(line) => return line,
+            Ok(ready) => return ready,
             Err(error) => complaint.about("publish", &error),
         }
         pause.wait().await;

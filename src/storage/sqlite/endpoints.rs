@@ -168,7 +168,7 @@ pub(super) fn one(
     let Some(row) = found.next()? else {
         return Ok(None);
     };
-    let mut keys = keys(connection, vault, Some(row.get("id")?))?;
+    let mut keys = keys(connection, vault, Whose::Endpoint(row.get("id")?))?;
     endpoint(row, vault, &mut keys).map(Some)
 }
 
@@ -178,18 +178,31 @@ pub(super) fn all(
     vault: &Vault,
     application: Option<ApplicationId>,
 ) -> Result<Vec<Endpoint>, StorageError> {
-    let mut keys = keys(connection, vault, None)?;
-    let mut find = connection.prepare_cached(
-        "SELECT * FROM endpoints WHERE (?1 IS NULL OR application = ?1) AND deleted_at IS NULL \
-         ORDER BY created_at DESC, id DESC",
-    )?;
-    let found =
-        find.query_and_then([application], |row| endpoint(row, vault, &mut keys))?.collect();
-    found
+    let whose = application.map_or(Whose::Everyone, Whose::Application);
+    let mut keys = keys(connection, vault, whose)?;
+    let mut find = connection.prepare_cached(match application {
+        Some(_) => {
+            "SELECT * FROM endpoints WHERE application = ?1 AND deleted_at IS NULL \
+             ORDER BY created_at DESC, id DESC"
+        }
+        None => {
+            "SELECT * FROM endpoints WHERE ?1 IS NULL AND deleted_at IS NULL \
+             ORDER BY created_at DESC, id DESC"
+        }
+    })?;
+    find.query_and_then([application], |row| endpoint(row, vault, &mut keys))?.collect()
 }
 
-/// Signing keys by their endpoint, newest first: of one endpoint, or of all.
+/// Signing keys by their endpoint, newest first.
 type Keys = HashMap<EndpointId, Vec<EndpointKey>>;
+
+/// Which keys are wanted: no more are opened.
+#[derive(Clone, Copy)]
+enum Whose {
+    Everyone,
+    Application(ApplicationId),
+    Endpoint(EndpointId),
+}
 
 fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, StorageError> {
     let id: EndpointId = row.get("id")?;
@@ -228,16 +241,17 @@ fn state_of(word: &str) -> Option<EndpointState> {
         .find(|state| state.as_str() == word)
 }
 
-fn keys(
-    connection: &Connection,
-    vault: &Vault,
-    of: Option<EndpointId>,
-) -> Result<Keys, StorageError> {
-    let mut find = connection.prepare_cached(
+fn keys(connection: &Connection, vault: &Vault, whose: Whose) -> Result<Keys, StorageError> {
+    let (condition, id) = match &whose {
+        Whose::Everyone => ("?1 IS NULL", None),
+        Whose::Application(id) => ("e.application = ?1", Some(id.as_bytes())),
+        Whose::Endpoint(id) => ("k.endpoint = ?1", Some(id.as_bytes())),
+    };
+    let mut find = connection.prepare_cached(&format!(
         "SELECT k.*, e.application FROM endpoint_keys k JOIN endpoints e ON e.id = k.endpoint \
-         WHERE ?1 IS NULL OR k.endpoint = ?1 ORDER BY k.endpoint, k.position",
-    )?;
-    let mut found = find.query([of])?;
+         WHERE {condition} AND e.deleted_at IS NULL ORDER BY k.endpoint, k.position"
+    ))?;
+    let mut found = find.query([id])?;
     let mut keys = Keys::new();
     while let Some(row) = found.next()? {
         let endpoint: EndpointId = row.get("endpoint")?;

@@ -14,9 +14,8 @@ impl From<Error> for StorageError {
             Some(
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch,
             ) => Self::Corrupt(text),
-            Some(_) => Self::Unavailable(text),
             None if is_about_a_row(&error) => Self::Corrupt(text),
-            None => Self::Unavailable(text),
+            Some(_) | None => Self::Unavailable(text),
         }
     }
 }

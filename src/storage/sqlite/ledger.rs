@@ -88,8 +88,7 @@ fn attempts(connection: &Connection, key: DeliveryKey) -> Result<Vec<AttemptReco
         "SELECT * FROM attempts WHERE event = ?1 AND endpoint = ?2 \
          ORDER BY started_at, number, id",
     )?;
-    let found = find.query_and_then((event, key.endpoint), attempt)?.collect();
-    found
+    find.query_and_then((event, key.endpoint), attempt)?.collect()
 }
 
 fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {

@@ -81,14 +81,7 @@ pub(super) fn recall(
     from: i64,
     now: Timestamp,
 ) -> Result<Step, StorageError> {
-    let found = walk(
-        connection,
-        "SELECT event, state FROM deliveries \
-         WHERE endpoint = ?1 AND state < 2 AND event >= ?2 AND state = 1 \
-           AND (held_by = 1 OR (held_by = 2 AND due_at = ?3)) \
-         ORDER BY event LIMIT ?4",
-        params![endpoint, from, Timestamp::NEVER, STEP],
-    )?;
+    let found = walk(connection, RECALL, params![endpoint, from, Timestamp::NEVER, STEP])?;
     let mut offer = connection.prepare_cached(
         "UPDATE deliveries SET turn = turn + 1, held_by = 2, due_at = ?3 \
          WHERE event = ?1 AND endpoint = ?2",
@@ -105,12 +98,7 @@ pub(super) fn cancel(
     endpoint: EndpointId,
     from: i64,
 ) -> Result<Step, StorageError> {
-    let found = walk(
-        connection,
-        "SELECT event, state FROM deliveries \
-         WHERE endpoint = ?1 AND state < 2 AND event >= ?2 ORDER BY event LIMIT ?3",
-        params![endpoint, from, STEP],
-    )?;
+    let found = walk(connection, CANCEL, params![endpoint, from, STEP])?;
     let mut cancel = connection.prepare_cached(
         "UPDATE deliveries SET turn = turn + 1, state = 4, held_by = NULL, due_at = NULL \
          WHERE event = ?1 AND endpoint = ?2",
@@ -123,6 +111,15 @@ pub(super) fn cancel(
     movement.post(connection)?;
     Ok(Step::over(found.iter().map(|(event, _)| *event)))
 }
+
+/// What a recall is about, through `deliveries_unfinished`: `state < 2` says nothing new, it is there
+/// for the planner to see that the index fits.
+pub(super) const RECALL: &str = "SELECT event, state FROM deliveries \
+     WHERE endpoint = ?1 AND state < 2 AND event >= ?2 AND state = 1 \
+       AND (held_by = 1 OR (held_by = 2 AND due_at = ?3)) \
+     ORDER BY event LIMIT ?4";
+pub(super) const CANCEL: &str = "SELECT event, state FROM deliveries \
+     WHERE endpoint = ?1 AND state < 2 AND event >= ?2 ORDER BY event LIMIT ?3";
 
 /// Deliveries of one endpoint, by their event.
 fn walk(

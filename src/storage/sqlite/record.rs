@@ -121,9 +121,10 @@ impl Record<'_> {
             Settlement::Cancelled => (State::Cancelled, None),
         };
         // A success at an old turn: what was counted since then stays counted.
-        let attempts = match settled.turn < found.turn {
-            true => settled.attempts.max(found.attempts),
-            false => settled.attempts,
+        let attempts = if settled.turn < found.turn {
+            settled.attempts.max(found.attempts)
+        } else {
+            settled.attempts
         };
         self.settle.execute(params![
             found.event,

@@ -3,6 +3,8 @@
 //! The contract is in the design, section 4. Whatever breaks it is a [`Rejection`] that names the
 //! property or header; nothing that a producer asked for is silently left out.
 
+use lapin::types::ShortString;
+
 use super::{Raw, as_number, as_text, described, header};
 use crate::domain::event::{
     ApplicationName, EventType, Identity, NewEvent, Rejection, SHORT_TEXT_MAX, check_payload,
@@ -27,8 +29,7 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         return Err(Rejection::NoApplication(key.into()));
     }
     let properties = &message.properties;
-    let named =
-        properties.kind().as_ref().map(|kind| kind.as_str()).filter(|kind| !kind.is_empty());
+    let named = properties.kind().as_ref().map(ShortString::as_str).filter(|kind| !kind.is_empty());
     let event_type: EventType = named.unwrap_or(tail).parse()?;
     refuse_what_is_not_supported(message)?;
     let new = NewEvent {
@@ -65,7 +66,7 @@ fn refuse_what_is_not_supported(message: &Raw) -> Result<(), Rejection> {
             wanted: "no such header (channels are not supported yet)",
         });
     }
-    let content_type = message.properties.content_type().as_ref().map(|text| text.as_str());
+    let content_type = message.properties.content_type().as_ref().map(ShortString::as_str);
     if let Some(text) = content_type
         && text.to_ascii_lowercase().starts_with("application/cloudevents")
     {
@@ -86,7 +87,7 @@ fn identity(message: &Raw) -> Identity {
     if let Some(id) = properties.message_id().as_ref().filter(|id| !id.as_str().is_empty()) {
         return Identity::Given(id.as_str().into());
     }
-    let text = |property: &Option<lapin::types::ShortString>| {
+    let text = |property: &Option<ShortString>| {
         property.as_ref().map_or("", |text| text.as_str()).to_owned()
     };
     let named =

@@ -78,13 +78,13 @@ pub(super) fn stripped(headers: Option<&FieldTable>) -> BTreeMap<ShortString, AM
 struct Headers(BTreeMap<ShortString, AMQPValue>);
 
 impl Headers {
-    fn text(mut self, name: &'static str, value: impl ToString) -> Self {
+    fn text(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         let value = LongString::from(value.to_string());
         self.0.insert(name.into(), AMQPValue::LongString(value));
         self
     }
 
-    fn optional_text(self, name: &'static str, value: Option<impl ToString>) -> Self {
+    fn optional_text(self, name: &'static str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.text(name, value),
             None => self,

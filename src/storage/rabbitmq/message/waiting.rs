@@ -41,9 +41,9 @@ pub(in super::super) fn message(
 ) -> Outgoing {
     let event = &delivery.event;
     let headers = Headers::default()
-        .text(EVENT, event.id)
-        .text(APPLICATION, event.application)
-        .text(ENDPOINT, delivery.endpoint)
+        .text(EVENT, &event.id)
+        .text(APPLICATION, &event.application)
+        .text(ENDPOINT, &delivery.endpoint)
         .number(TURN, delivery.turn.0)
         .number(ATTEMPTS, delivery.attempts)
         .moment(DUE_AT, due_at)

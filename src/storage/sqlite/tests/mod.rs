@@ -1,1 +1,225 @@
-//! t
+//! What the ports promise, held against a file on disk.
+
+mod balance;
+mod catalogue;
+mod file;
+mod journal;
+mod ledger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretBox;
+use tempfile::TempDir;
+
+use super::{Settings, Sqlite};
+use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, DeliveryState, Standing, Turn};
+use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::event::Event;
+use crate::domain::filter::Filter;
+use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId};
+use crate::domain::outcome::Outcome;
+use crate::domain::retry::Due;
+use crate::domain::settlement::{DeathReason, Postponed, Settlement};
+use crate::domain::signature::SigningKey;
+use crate::domain::time::Timestamp;
+use crate::storage::catalogue::Catalogue;
+use crate::storage::journal::{Journal, Owed, Recorded, Settled};
+use crate::storage::vault::Vault;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+const LONG_AGO: Timestamp = Timestamp::from_seconds(0);
+
+/// A journal in a folder of its own, which goes with it.
+struct Place {
+    store: Sqlite,
+    folder: TempDir,
+}
+
+impl std::ops::Deref for Place {
+    type Target = Sqlite;
+    fn deref(&self) -> &Sqlite {
+        &self.store
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Sqlite::open(&settings(&folder), vault()).expect("opens");
+        Self { store, folder }
+    }
+
+    /// Another process with the same file.
+    fn elsewhere(&self) -> Sqlite {
+        Sqlite::open(&settings(&self.folder), vault()).expect("opens")
+    }
+
+    /// The same file after a restart.
+    async fn restarted(self) -> Self {
+        self.store.close().await;
+        let store = Sqlite::open(&settings(&self.folder), vault()).expect("opens");
+        Self { store, folder: self.folder }
+    }
+
+    /// How a delivery stands.
+    async fn standing(&self, key: DeliveryKey) -> Standing {
+        self.standings(vec![key]).await.expect("read")[0].expect("it is owed")
+    }
+
+    /// Records one settlement.
+    async fn settle(&self, settled: Settled) -> Recorded {
+        self.record(vec![settled]).await.expect("recorded")[0]
+    }
+
+    /// Claims what is due at `now`, leased for a minute; nothing that a router holds.
+    async fn claim_due(&self, now: Timestamp) -> Vec<Delivery> {
+        self.claim(now, LONG_AGO, now + 60 * SECOND, 100).await.expect("claimed")
+    }
+
+    /// An event owed to some active endpoints of one application, accepted.
+    async fn owe(&self, name: &str, endpoints: &[&str]) -> Arc<Event> {
+        for endpoint in endpoints {
+            self.have_endpoint(endpoint).await;
+        }
+        let event = event(name);
+        self.accept(vec![owed(&event, endpoints)]).await.expect("accepted");
+        event
+    }
+
+    /// An endpoint in the catalogue, unless it is there.
+    async fn have_endpoint(&self, name: &str) {
+        let endpoint = endpoint(name);
+        if self.application(&"acme".into()).await.expect("read").is_none() {
+            self.add_application(&application("acme")).await.expect("added");
+        }
+        let id = endpoint.id.to_string();
+        if Catalogue::endpoint(&self.store, None, &id).await.expect("read").is_none() {
+            self.add_endpoint(&endpoint).await.expect("added");
+        }
+    }
+}
+
+fn settings(folder: &TempDir) -> Settings {
+    Settings { path: folder.path().join("journal.db") }
+}
+
+fn vault() -> Arc<Vault> {
+    let key = SecretBox::new(Box::new([7; 32]));
+    Arc::new(Vault::new(vec![(1, key)]).expect("a keyring"))
+}
+
+fn application(uid: &str) -> Application {
+    Application {
+        id: ApplicationId::derived(&[uid.as_bytes()]),
+        uid: Some(uid.to_owned()),
+        name: uid.to_uppercase(),
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+fn endpoint_id(name: &str) -> EndpointId {
+    EndpointId::derived(&[name.as_bytes()])
+}
+
+/// An active endpoint of `acme`, with one key and one header.
+fn endpoint(name: &str) -> Endpoint {
+    Endpoint {
+        id: endpoint_id(name),
+        application: application("acme").id,
+        uid: Some(name.to_owned()),
+        description: String::new(),
+        url: format!("https://{name}.example/hook").parse().expect("a url"),
+        filter: Filter::of(vec!["job.*".parse().expect("a pattern")]),
+        state: EndpointState::Active,
+        throttle_rate: std::num::NonZeroU32::new(5),
+        policy: Policy::default(),
+        headers: vec![("authorization".to_owned(), "Bearer tenants-secret".to_owned())],
+        keys: vec![signing_key(1)],
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+fn signing_key(byte: u8) -> EndpointKey {
+    let key = SigningKey::from_bytes(vec![byte; 32]).expect("a key");
+    EndpointKey { key, created_at: NOW, expires_at: None }
+}
+
+fn event(name: &str) -> Arc<Event> {
+    typed_event(name, "job.completed")
+}
+
+fn typed_event(name: &str, event_type: &str) -> Arc<Event> {
+    Arc::new(Event {
+        id: EventId::derived(&[name.as_bytes()]),
+        application: application("acme").id,
+        event_type: event_type.parse().expect("a type"),
+        event_id: Some(name.into()),
+        subject: Some("job-1".into()),
+        occurred_at: NOW,
+        received_at: NOW + SECOND,
+        deliver_at: None,
+        expires_at: Some(NOW + 3_600 * SECOND),
+        content_type: None,
+        traceparent: Some("00-abc-def-01".into()),
+        payload: Bytes::from_static(b"{\"amount\":1250.50}"),
+    })
+}
+
+fn owed(event: &Arc<Event>, endpoints: &[&str]) -> Owed {
+    let endpoints = endpoints.iter().map(|name| endpoint_id(name)).collect();
+    Owed { event: Arc::clone(event), endpoints }
+}
+
+fn key(event: &Event, endpoint: &str) -> DeliveryKey {
+    DeliveryKey { event: event.id, endpoint: endpoint_id(endpoint) }
+}
+
+/// A settlement of one turn, behind a request if its outcome is given.
+fn settled(
+    key: DeliveryKey,
+    turn: u32,
+    outcome: Option<Outcome>,
+    settlement: Settlement,
+) -> Settled {
+    let attempts = turn + u32::from(outcome.is_some());
+    let attempt = outcome.map(|outcome| Attempt {
+        id: AttemptId::derived(&[key.id().as_bytes(), &turn.to_be_bytes()]),
+        number: attempts,
+        started_at: NOW + turn * SECOND,
+        duration_ms: 120,
+        outcome,
+        url: "https://a.example/hook".into(),
+        response: Bytes::from_static(b"no"),
+        detail: "the receiver said 500".to_owned(),
+    });
+    Settled { key, turn: Turn(turn), attempts, attempt, settlement, at: NOW + turn * SECOND }
+}
+
+const FAILURE: Outcome = Outcome::Answered { status: 500, retry_after: None };
+
+fn delivered(key: DeliveryKey, turn: u32) -> Settled {
+    let success = Outcome::Answered { status: 200, retry_after: None };
+    settled(key, turn, Some(success), Settlement::Delivered)
+}
+
+fn failed(key: DeliveryKey, turn: u32) -> Settled {
+    settled(key, turn, Some(FAILURE), Settlement::Retry(Due::exactly(NOW + 5 * SECOND)))
+}
+
+fn paused(key: DeliveryKey, turn: u32) -> Settled {
+    let never = Due::exactly(Timestamp::NEVER);
+    settled(key, turn, None, Settlement::Postpone(never, Postponed::Paused))
+}
+
+fn given_up(key: DeliveryKey, turn: u32) -> Settled {
+    settled(key, turn, Some(FAILURE), Settlement::DeadLetter(DeathReason::AttemptsExhausted))
+}
+
+fn standing(turn: u32, attempts: u32, state: DeliveryState) -> Standing {
+    Standing { turn: Turn(turn), attempts, state }
+}

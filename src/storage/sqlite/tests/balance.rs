@@ -1,0 +1,140 @@
+//! Whatever happens in whatever order, the books are balanced, and say what the table says.
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+
+use super::*;
+use crate::domain::id::EndpointId;
+use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Accept { event: u8, endpoints: u8 },
+    Record { event: u8, endpoint: u8, turn: u32, how: u8 },
+    HandedOn { event: u8, endpoint: u8, turn: u32 },
+    Claim { seconds: u32 },
+    Replay { endpoint: Option<u8> },
+    Recall { endpoint: u8 },
+    Cancel { endpoint: u8 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (event, endpoint, turn) = (0..6_u8, 0..3_u8, 0..5_u32);
+    let step = prop_oneof![
+        4 => (event.clone(), 0..8_u8)
+            .prop_map(|(event, endpoints)| Step::Accept { event, endpoints }),
+        12 => (event.clone(), endpoint.clone(), turn.clone(), 0..6_u8)
+            .prop_map(|(event, endpoint, turn, how)| Step::Record { event, endpoint, turn, how }),
+        2 => (event, endpoint.clone(), turn)
+            .prop_map(|(event, endpoint, turn)| Step::HandedOn { event, endpoint, turn }),
+        2 => (0..200_u32).prop_map(|seconds| Step::Claim { seconds }),
+        2 => proptest::option::of(endpoint.clone()).prop_map(|endpoint| Step::Replay { endpoint }),
+        1 => endpoint.clone().prop_map(|endpoint| Step::Recall { endpoint }),
+        1 => endpoint.prop_map(|endpoint| Step::Cancel { endpoint }),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+fn name(number: u8) -> String {
+    format!("n{number}")
+}
+
+fn endpoint_of(number: u8) -> EndpointId {
+    endpoint_id(&name(number))
+}
+
+fn key_of(event_number: u8, endpoint: u8) -> DeliveryKey {
+    key(&event(&name(event_number)), &name(endpoint))
+}
+
+async fn take(place: &Place, step: Step) {
+    match step {
+        Step::Accept { event: number, endpoints } => {
+            let names: Vec<_> = (0..3).filter(|bit| endpoints >> bit & 1 == 1).map(name).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            place.accept(vec![owed(&event(&name(number)), &names)]).await.expect("accepted");
+        }
+        Step::Record { event, endpoint, turn, how } => {
+            let key = key_of(event, endpoint);
+            let settled = match how {
+                0 => delivered(key, turn),
+                1 => failed(key, turn),
+                2 => paused(key, turn),
+                3 => settled(key, turn, None, Settlement::Cancelled),
+                _ => given_up(key, turn),
+            };
+            place.settle(settled).await;
+        }
+        Step::HandedOn { event, endpoint, turn } => {
+            place.handed_on(vec![(key_of(event, endpoint), Turn(turn))]).await.expect("noted");
+        }
+        Step::Claim { seconds } => {
+            let now = NOW + seconds * SECOND;
+            place.claim(now, now, now + 60 * SECOND, 3).await.expect("claimed");
+        }
+        Step::Replay { endpoint } => {
+            let endpoint = endpoint.map(endpoint_of);
+            let filter = DeadLetterFilter { endpoint, ..DeadLetterFilter::default() };
+            place.replay(&filter, NOW).await.expect("replayed");
+        }
+        Step::Recall { endpoint } => {
+            place.recall(endpoint_of(endpoint), NOW).await.expect("recalled");
+        }
+        Step::Cancel { endpoint } => {
+            place.cancel(endpoint_of(endpoint), NOW).await.expect("cancelled");
+        }
+    }
+}
+
+/// The books as the deliveries themselves say them.
+fn counted(place: &Place) -> Books {
+    let connection = Connection::open(settings(&place.folder).path).expect("opens");
+    let count = |condition: &str| {
+        let sql = format!("SELECT count(*) FROM deliveries WHERE {condition}");
+        let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).expect("counted");
+        u64::try_from(count).expect("a count")
+    };
+    Books {
+        owed: count("1"),
+        pending: count("state = 0"),
+        waiting: count("state = 1"),
+        delivered: count("state = 2"),
+        dead: count("state = 3"),
+        cancelled: count("state = 4"),
+    }
+}
+
+proptest! {
+    // Each case is a database with some twenty commits: 48 take about two seconds.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_books_are_balanced_whatever_happens(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let place = Place::new();
+            for number in 0..3 {
+                place.have_endpoint(&name(number)).await;
+            }
+            let mut turns = std::collections::HashMap::new();
+            for step in steps {
+                take(&place, step.clone()).await;
+                let books = place.books().await.expect("books");
+                prop_assert_eq!(books.unaccounted(), 0, "{:?}", step);
+                prop_assert_eq!(books, counted(&place), "{:?}", step);
+                let dead = place.count_dead_letters(&DeadLetterFilter::default()).await;
+                prop_assert_eq!(dead, Ok(books.dead), "{:?}", step);
+                // No step takes a turn back: the fence would let an old copy through.
+                for event in 0..6 {
+                    for endpoint in 0..3 {
+                        let key = key_of(event, endpoint);
+                        let stands = place.standings(vec![key]).await.expect("read")[0];
+                        let turn = stands.map_or(Turn::FIRST, |standing| standing.turn);
+                        let before = turns.insert(key, turn).unwrap_or(Turn::FIRST);
+                        prop_assert!(turn >= before, "{step:?} {key:?}");
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+}

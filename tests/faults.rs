@@ -1,0 +1,223 @@
+//! What we promise, broken on purpose and counted: the router killed at every step of the way, and
+//! the broker in mid-stream.
+//!
+//! A checker compares what the producer saw confirmed with what the receivers accepted. It is shown
+//! to work by a router that acknowledges too early: that one it must catch.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use support::broker::Broker;
+use support::producer::Producer;
+use support::receiver::{Receiver, Script};
+use support::router::{Posthaste, Running};
+use support::{unique_prefix, until};
+
+const SOON: Duration = Duration::from_secs(90);
+/// Events of one case: more than the batches and waits in memory that it has to break in the middle.
+const EVENTS: usize = 120;
+
+/// Three kinds of receiver, so that every step of the way is taken: one that accepts, one that fails
+/// each event once (some of its waits are kept in memory, what is more goes on the ladder), and one
+/// that is gone, so that all it is owed becomes dead letters.
+struct Case {
+    posthaste: Posthaste,
+    receiver: Receiver,
+}
+
+/// What the comparison came to.
+#[derive(Debug, Default)]
+struct Verdict {
+    /// Confirmed, and not accepted by an endpoint that wanted it.
+    lost: Vec<String>,
+    /// Requests beyond those that the scripts call for.
+    repeated: usize,
+}
+
+impl Case {
+    async fn new(broker: &str) -> Self {
+        let posthaste = Posthaste::new(broker, &unique_prefix()).with_application();
+        let receiver = Receiver::start().await;
+        let good = receiver.endpoint("good", Script::Answer(200));
+        let flaky = receiver.endpoint("flaky", Script::FailFirst(1, 500));
+        let gone = receiver.endpoint("gone", Script::Answer(410));
+        posthaste.endpoint("good", &good, &[]);
+        posthaste.endpoint("flaky", &flaky, &["--retry", "300,300,300,300", "--jitter", "0"]);
+        posthaste.endpoint("gone", &gone, &[]);
+        Self { posthaste, receiver }
+    }
+
+    /// Publishes, each confirmed before the next so that they come in many small batches.
+    async fn publish(&self) -> BTreeSet<String> {
+        let producer = Producer::connect(&self.posthaste).await;
+        let mut confirmed = BTreeSet::new();
+        for number in 0..EVENTS {
+            let body = format!(r#"{{"n":{number}}}"#);
+            if producer.try_publish("acme.job.completed", &format!("e{number}"), &body).await {
+                confirmed.insert(body);
+            }
+        }
+        assert_eq!(confirmed.len(), EVENTS, "the broker is well");
+        confirmed
+    }
+
+    /// Waits until nothing is on the way any more: all is delivered, or dead.
+    async fn settled(&self, router: &Running) {
+        until("everything is settled", SOON, async || {
+            let inbox = router.metric("posthaste_deliveries_in_memory").await;
+            let pending = router.metric("posthaste_ledger_deliveries{state=\"pending\"}").await;
+            let waiting = router.metric("posthaste_ledger_deliveries{state=\"waiting\"}").await;
+            let owed = router.metric("posthaste_ledger_deliveries{state=\"owed\"}").await;
+            (inbox, pending, waiting) == (Some(0.0), Some(0.0), Some(0.0))
+                && owed >= Some((EVENTS * 3) as f64)
+        })
+        .await;
+    }
+
+    /// Mends the receiver that was gone and replays what it missed.
+    fn replay(&self) {
+        self.receiver.endpoint("gone", Script::Answer(200));
+        self.posthaste.json(&["replay", "--all", "--yes"]);
+    }
+
+    fn verdict(&self, confirmed: &BTreeSet<String>) -> Verdict {
+        let mut verdict = Verdict::default();
+        for name in ["good", "flaky", "gone"] {
+            let accepted = self.receiver.accepted_bodies(name);
+            let missing = confirmed.difference(&accepted);
+            verdict.lost.extend(missing.map(|body| format!("{name}: {body}")));
+        }
+        let requests: usize =
+            ["good", "flaky", "gone"].iter().map(|name| self.receiver.count(name)).sum();
+        // Once to the good one, twice to the flaky one, twice to the one that was gone.
+        verdict.repeated = requests.saturating_sub(confirmed.len() * 5);
+        verdict
+    }
+}
+
+/// Kills the router at the `hit`th time it comes to `step`, starts it again, and judges.
+async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
+    let mut case = Case::new(broker).await;
+    case.posthaste.set("FAILPOINT_KILL_AT", &format!("{step}={hit}"));
+    let mut doomed = case.posthaste.serve().await;
+    let confirmed = case.publish().await;
+    if step == "reclaim.claimed" {
+        case.settled(&doomed).await;
+        case.replay();
+    }
+    let status = doomed.end().await;
+    assert!(!status.success(), "{step} was reached {hit} times and killed it");
+
+    case.posthaste.set("FAILPOINT_KILL_AT", "none");
+    // What a dead router had claimed is claimed again when its lease ends; not to wait for minutes
+    // here, the clock of the next one is ahead.
+    case.posthaste.set("FAILPOINT_CLOCK_AHEAD_MS", "180000");
+    let router = case.posthaste.serve().await;
+    case.settled(&router).await;
+    case.replay();
+    case.settled(&router).await;
+    assert_eq!(
+        router.metric("posthaste_ledger_unaccounted_deliveries").await,
+        Some(0.0),
+        "the books balance after {step}={hit}"
+    );
+    case.verdict(&confirmed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_at_any_step_loses_nothing() {
+    let broker = Broker::shared().await;
+    let mut cases: Vec<(&str, usize)> = Vec::new();
+    for step in posthaste::failpoint::ALL {
+        cases.extend([(step, 1), (step, 2), (step, 17)]);
+    }
+    let url = broker.url();
+    // A few at a time: each is a router and a receiver, and the machine may be small.
+    let mut verdicts = futures_util::StreamExt::buffer_unordered(
+        futures_util::stream::iter(cases.iter().map(|(step, hit)| {
+            let url = &url;
+            async move { (*step, *hit, killed_at(url, step, *hit).await) }
+        })),
+        3,
+    );
+    let mut repeated = 0;
+    while let Some((step, hit, verdict)) = futures_util::StreamExt::next(&mut verdicts).await {
+        println!(
+            "killed at {step}, hit {hit}: {} lost, {} repeated",
+            verdict.lost.len(),
+            verdict.repeated
+        );
+        assert!(verdict.lost.is_empty(), "killed at {step}, hit {hit}: {:?}", verdict.lost);
+        repeated += verdict.repeated;
+    }
+    println!("{} kills, 0 lost, {repeated} requests repeated", cases.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checker_catches_a_router_that_acknowledges_too_early() {
+    let broker = Broker::shared().await;
+    let mut case = Case::new(&broker.url()).await;
+    case.posthaste.set("FAILPOINT_SABOTAGE", "give_back_early");
+    case.posthaste.set("FAILPOINT_KILL_AT", "send.answered=60");
+    let mut doomed = case.posthaste.serve().await;
+    let confirmed = case.publish().await;
+    assert!(!doomed.end().await.success());
+
+    case.posthaste.set("FAILPOINT_SABOTAGE", "none");
+    case.posthaste.set("FAILPOINT_KILL_AT", "none");
+    let router = case.posthaste.serve().await;
+    let inbox = format!("{}.v1.inbox", case.posthaste.prefix());
+    let producer = Producer::connect(&case.posthaste).await;
+    until("the inbox is empty and nothing is in memory", SOON, async || {
+        producer.waiting_in(&inbox).await == 0
+            && router.metric("posthaste_deliveries_in_memory").await == Some(0.0)
+            && router
+                .metric("posthaste_broker_messages_received_total{redelivered=\"false\"}")
+                .await
+                > Some(0.0)
+    })
+    .await;
+    case.replay();
+
+    let verdict = case.verdict(&confirmed);
+    println!("sabotaged: {} lost", verdict.lost.len());
+    assert!(!verdict.lost.is_empty(), "an early acknowledgement has to show");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_killed_in_mid_stream_loses_nothing_that_it_confirmed() {
+    let broker = Broker::start().await;
+    let case = Case::new(&broker.url()).await;
+    let router = case.posthaste.serve().await;
+    let mut confirmed = BTreeSet::new();
+    let mut producer = Producer::connect(&case.posthaste).await;
+    for number in 0..EVENTS {
+        if number == EVENTS / 3 || number == EVENTS * 2 / 3 {
+            broker.kill_9().await;
+            let live = router.get("/livez").await.map(|(status, _)| status);
+            assert_eq!(live, Some(200), "the process is alive without its broker");
+            until("it says that it is not ready", SOON, async || {
+                router.get("/readyz").await.is_some_and(|(status, _)| status == 503)
+            })
+            .await;
+            broker.restart().await;
+            producer = Producer::connect(&case.posthaste).await;
+        }
+        let body = format!(r#"{{"n":{number}}}"#);
+        until("the producer has its confirm", SOON, async || {
+            producer.try_publish("acme.job.completed", &format!("e{number}"), &body).await
+        })
+        .await;
+        confirmed.insert(body);
+    }
+    case.settled(&router).await;
+    case.replay();
+    case.settled(&router).await;
+
+    let verdict = case.verdict(&confirmed);
+    println!("broker killed twice: {} lost, {} repeated", verdict.lost.len(), verdict.repeated);
+    assert!(verdict.lost.is_empty(), "{:?}", verdict.lost);
+    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0.0));
+}
