@@ -69,14 +69,16 @@ stop() {
 broker() { # start, stop or ctl, of the private node
   local command=$1
   shift
-  DATA=$folder PORT=${port:-} EPMD=${epmd:-} OWNER=$$ "$rabbitmq" "$command" "$node" "$@"
+  # In a session of its own, out of reach of a Ctrl-C: half a start could not be stopped.
+  DATA=$folder PORT=${port:-} EPMD=${epmd:-} OWNER=$$ \
+    setsid --wait "$rabbitmq" "$command" "$node" "$@"
 }
 
 clean_up() {
   local status=$?
   trap - EXIT
   trap '' INT TERM HUP # cleaning up is not interrupted: it would leave a broker behind
-  if [ "$status" -ne 0 ] && [ -s "$folder/router.log" ]; then
+  if [ "$status" -ne 0 ] && [ "$status" -lt 128 ] && [ -s "$folder/router.log" ]; then
     echo "demo: the end of the router's log:" >&2
     tail -n 20 "$folder/router.log" >&2
   fi
