@@ -65,21 +65,39 @@ impl Case {
 
     /// Waits until nothing is on the way any more: all is delivered, or dead.
     async fn settled(&self, router: &Running) {
-        until("everything is settled", SOON, async || {
-            let inbox = router.metric("posthaste_deliveries_in_memory").await;
-            let pending = router.metric("posthaste_ledger_deliveries{state=\"pending\"}").await;
-            let waiting = router.metric("posthaste_ledger_deliveries{state=\"waiting\"}").await;
-            let owed = router.metric("posthaste_ledger_deliveries{state=\"owed\"}").await;
-            (inbox, pending, waiting) == (Some(0.0), Some(0.0), Some(0.0))
-                && owed >= Some((EVENTS * 3) as f64)
-        })
-        .await;
+        let state = async |state: &str| {
+            let series = format!("posthaste_ledger_deliveries{{state=\"{state}\"}}");
+            router.metric(&series).await.unwrap_or(f64::NAN)
+        };
+        let counts = std::cell::Cell::new([0.0; 4]);
+        let settled = async || {
+            let memory = router.metric("posthaste_deliveries_in_memory").await;
+            let now = [
+                state("owed").await,
+                state("pending").await,
+                state("waiting").await,
+                memory.unwrap_or(f64::NAN),
+            ];
+            counts.set(now);
+            now == [(EVENTS * 3) as f64, 0.0, 0.0, 0.0]
+        };
+        let waited = tokio::time::timeout(SOON, until("everything is settled", SOON * 2, settled));
+        assert!(
+            waited.await.is_ok(),
+            "[owed, pending, waiting, in memory] are {:?} after {SOON:?}",
+            counts.get()
+        );
     }
 
-    /// Mends the receiver that was gone and replays what it missed.
-    fn replay(&self) {
+    /// Mends the receiver that was gone, replays what it missed, and waits for that.
+    async fn replay(&self, router: &Running) {
         self.receiver.endpoint("gone", Script::Answer(200));
         self.posthaste.json(&["replay", "--all", "--yes"]);
+        until("nothing is dead any more", SOON, async || {
+            router.metric("posthaste_dead_letters").await == Some(0.0)
+        })
+        .await;
+        self.settled(router).await;
     }
 
     fn verdict(&self, confirmed: &BTreeSet<String>) -> Verdict {
@@ -105,7 +123,8 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     let confirmed = case.publish().await;
     if step == "reclaim.claimed" {
         case.settled(&doomed).await;
-        case.replay();
+        case.receiver.endpoint("gone", Script::Answer(200));
+        case.posthaste.json(&["replay", "--all", "--yes"]);
     }
     let status = doomed.end().await;
     assert!(!status.success(), "{step} was reached {hit} times and killed it");
@@ -116,8 +135,7 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     case.posthaste.set("FAILPOINT_CLOCK_AHEAD_MS", "180000");
     let router = case.posthaste.serve().await;
     case.settled(&router).await;
-    case.replay();
-    case.settled(&router).await;
+    case.replay(&router).await;
     assert_eq!(
         router.metric("posthaste_ledger_unaccounted_deliveries").await,
         Some(0.0),
@@ -179,7 +197,8 @@ async fn the_checker_catches_a_router_that_acknowledges_too_early() {
                 > Some(0.0)
     })
     .await;
-    case.replay();
+    case.receiver.endpoint("gone", Script::Answer(200));
+    case.posthaste.json(&["replay", "--all", "--yes"]);
 
     let verdict = case.verdict(&confirmed);
     println!("sabotaged: {} lost", verdict.lost.len());
@@ -195,6 +214,7 @@ async fn a_broker_killed_in_mid_stream_loses_nothing_that_it_confirmed() {
     let mut producer = Producer::connect(&case.posthaste).await;
     for number in 0..EVENTS {
         if number == EVENTS / 3 || number == EVENTS * 2 / 3 {
+            broker.settle().await;
             broker.kill_9().await;
             let live = router.get("/livez").await.map(|(status, _)| status);
             assert_eq!(live, Some(200), "the process is alive without its broker");
@@ -213,8 +233,7 @@ async fn a_broker_killed_in_mid_stream_loses_nothing_that_it_confirmed() {
         confirmed.insert(body);
     }
     case.settled(&router).await;
-    case.replay();
-    case.settled(&router).await;
+    case.replay(&router).await;
 
     let verdict = case.verdict(&confirmed);
     println!("broker killed twice: {} lost, {} repeated", verdict.lost.len(), verdict.repeated);

@@ -80,7 +80,11 @@ fn event(args: &PublishArgs, number: u32, payload: &Bytes) -> Publication {
     let id = match &args.id {
         Some(id) if args.count == 1 => id.clone(),
         Some(id) => format!("{id}-{number}"),
-        None => EventId::minted(now, chance::bytes()).to_string(),
+        None => {
+            let id = EventId::minted(now, chance::bytes()).to_string();
+            // Not in the form of our own ids: receivers see the id that is derived from this one.
+            id.replace(EventId::PREFIX, "event-")
+        }
     };
     Publication {
         application: args.app.clone(),

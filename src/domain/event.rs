@@ -170,16 +170,14 @@ pub struct Event {
 impl NewEvent {
     /// The event, once its application is known.
     ///
-    /// Its id is derived from what the producer called it, so that a redelivered message gives the
-    /// id it gave the first time. A given identity in the form of our own ids is taken as it is.
+    /// Its id is derived from what the producer called it within its application, so that a redelivered
+    /// message gives the id it gave the first time, and no tenant can name an event of another.
     pub fn of(self, application: ApplicationId, now: Timestamp) -> Event {
         let (id, event_id) = match self.identity {
-            Identity::Given(name) => (
-                name.parse().unwrap_or_else(|_| {
-                    EventId::derived(&[application.as_bytes(), name.as_bytes()])
-                }),
-                Some(name),
-            ),
+            Identity::Given(name) => {
+                (EventId::derived(&[application.as_bytes(), name.as_bytes()]), Some(name))
+            }
+            // The fingerprint is over the routing key too, which names the application.
             Identity::Fingerprint(id) => (id, None),
         };
         Event {
@@ -322,7 +320,7 @@ mod tests {
 
         assert_eq!(new("run-7.done").of(one, now).id, new("run-7.done").of(one, now).id);
         assert_ne!(new("run-7.done").of(one, now).id, new("run-7.done").of(other, now).id);
-        let ours = EventId::derived(&[b"ours"]);
-        assert_eq!(new(&ours.to_string()).of(one, now).id, ours);
+        let theirs = EventId::derived(&[b"theirs"]);
+        assert_ne!(new(&theirs.to_string()).of(one, now).id, theirs, "not even by its own name");
     }
 }

@@ -1,5 +1,5 @@
-//! Brings back what the journal itself holds: replayed dead letters, what was recalled, and what a
-//! router left lying.
+//! Brings back what the journal itself holds: replayed dead letters, what was recalled, what a router
+//! left lying, and what the ladder has lost.
 //!
 //! Replay and recall are edits of the journal and need no router. Here a router claims what they
 //! left due, a page at a time and only as fast as the window takes it in. A claim is a lease: who
@@ -14,7 +14,7 @@ use super::dispatch::Dispatcher;
 use super::window::{Hold, Window};
 use super::{Job, World, until_taken};
 use crate::failpoint;
-use crate::storage::journal::Journal;
+use crate::storage::journal::{Journal, Overdue};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the journal is asked when it last had nothing.
@@ -29,6 +29,12 @@ const PAGE: usize = 200;
 /// Two minutes: more than the longest wait in a lane (5 s) and the longest request (60 s) together,
 /// so that what is merely slow is not offered twice.
 const LEASE: Duration = Duration::from_mins(2);
+
+/// How long a delivery must be overdue before we believe that the ladder has lost it.
+///
+/// Two hours: the ladder may be late by 6 % of a wait of a day and by some minutes after a broker's
+/// restart. A broker that loses a queue is rare, and this is the second line behind it.
+const LADDER_LATE: Duration = Duration::from_hours(2);
 
 /// The stage.
 pub struct Reclaim {
@@ -61,7 +67,12 @@ impl Reclaim {
             "claiming what is due",
             || {
                 let now = self.world.now();
-                self.journal.claim(now, now - LEASE, now + LEASE, PAGE)
+                let overdue = Overdue {
+                    due_by: now,
+                    abandoned_before: now - LEASE,
+                    lost_before: now - LADDER_LATE,
+                };
+                self.journal.claim(overdue, now + LEASE, PAGE)
             },
             &|away| self.metrics.journal_away(away),
         )

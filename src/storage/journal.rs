@@ -88,6 +88,18 @@ impl Books {
     }
 }
 
+/// Which waiting deliveries may be claimed from the journal, by who holds them.
+#[derive(Debug, Clone, Copy)]
+pub struct Overdue {
+    /// Held by the journal itself, and due by this moment.
+    pub due_by: Timestamp,
+    /// Held by a router, and due before this: it is gone, or it would have settled them.
+    pub abandoned_before: Timestamp,
+    /// Held by the ladder, and due before this: the ladder has lost them (a queue that was purged,
+    /// or that its broker could not recover). A copy that comes back after all is an old turn.
+    pub lost_before: Timestamp,
+}
+
 /// The pipeline's half.
 #[async_trait]
 pub trait Journal: Send + Sync {
@@ -129,8 +141,7 @@ pub trait Journal: Send + Sync {
     /// `Unavailable`; may be dropped.
     async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError>;
 
-    /// Claims deliveries that the journal itself holds and that are due, oldest due first; and
-    /// those that a router held and left lying since before `abandoned_before`.
+    /// Claims deliveries that wait in vain or for nobody else, oldest due first: see [`Overdue`].
     ///
     /// Each is claimed for one caller: its turn grows, and until `lease_until` nobody else can claim
     /// it. A claimer that dies loses nothing: the lease ends and it is claimed again.
@@ -139,8 +150,7 @@ pub trait Journal: Send + Sync {
     /// `Unavailable`.
     async fn claim(
         &self,
-        now: Timestamp,
-        abandoned_before: Timestamp,
+        overdue: Overdue,
         lease_until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Delivery>, StorageError>;

@@ -84,8 +84,12 @@ impl Vault {
     pub fn seal(&self, place: &Place<'_>, secret: &[u8]) -> Result<Vec<u8>, StorageError> {
         let (id, key) = &self.seals;
         let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce)
-            .map_err(|error| StorageError::Unavailable(format!("no randomness: {error}")))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a nonce repeated is a secret lost: no caller may choose it"
+        )]
+        let drawn = getrandom::fill(&mut nonce);
+        drawn.map_err(|error| StorageError::Unavailable(format!("no randomness: {error}")))?;
         let bound = Payload { msg: secret, aad: &place.bound() };
         let sealed = cipher(key).encrypt(&XNonce::from(nonce), bound).map_err(|_| {
             StorageError::Conflict(format!("{place}: {} bytes are too many", secret.len()))

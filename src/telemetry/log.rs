@@ -1,5 +1,7 @@
 //! The log: lines for people, or JSON for programs, on standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// The form of a line.
@@ -20,7 +22,10 @@ pub fn start(format: Format, filter: &str) -> Result<(), String> {
     // business, and the publisher reports a returned message itself.
     let filter = EnvFilter::try_new(format!("{filter},lapin::returned_messages=off"))
         .map_err(|error| format!("log.filter: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start (two servers in one test) finds the first one's log in place, which is right.
     let _ = match format {
         Format::Text => lines.with_target(false).try_init(),

@@ -149,6 +149,19 @@ impl Posthaste {
     }
 }
 
+impl Drop for Posthaste {
+    /// A test that fails shows what the router had to say.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            for line in &lines[lines.len().saturating_sub(60)..] {
+                println!("{line}");
+            }
+        }
+    }
+}
+
 impl Running {
     /// Asks the admin port; `None` when nobody answers.
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {

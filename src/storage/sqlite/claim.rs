@@ -1,4 +1,4 @@
-//! Claiming what the journal holds, and what a router left lying.
+//! Claiming what the journal holds, what a router left lying, and what the ladder has lost.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,44 +11,45 @@ use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::journal::Overdue;
 
-/// What can be claimed at `?1` (now) and `?2` (abandoned before), through `deliveries_to_claim`:
-/// `held_by <> 1` says nothing new, it is there for the planner to see that the index fits.
+/// What can be claimed: the journal's due by `?1`, a router's abandoned before `?2`, the ladder's
+/// lost before `?3`; each through `deliveries_waiting`.
 macro_rules! to_claim {
     () => {
         "SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
-         WHERE state = 1 AND held_by <> 1 AND held_by = 2 AND due_at <= ?1 \
+         WHERE state = 1 AND held_by = 2 AND due_at <= ?1 \
          UNION ALL \
          SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
-         WHERE state = 1 AND held_by <> 1 AND held_by = 0 AND due_at < ?2 \
+         WHERE state = 1 AND held_by = 0 AND due_at < ?2 \
+         UNION ALL \
+         SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+         WHERE state = 1 AND held_by = 1 AND due_at < ?3 \
          ORDER BY due_at"
     };
 }
-pub(super) const TO_CLAIM: &str = concat!(to_claim!(), " LIMIT ?3");
+pub(super) const TO_CLAIM: &str = concat!(to_claim!(), " LIMIT ?4");
 const ANY: &str = concat!("SELECT EXISTS (", to_claim!(), ")");
 
 /// Whether there is anything to claim.
-pub(super) fn any(
-    connection: &Connection,
-    now: Timestamp,
-    abandoned_before: Timestamp,
-) -> Result<bool, StorageError> {
+pub(super) fn any(connection: &Connection, overdue: Overdue) -> Result<bool, StorageError> {
+    let Overdue { due_by, abandoned_before, lost_before } = overdue;
     let mut look = connection.prepare_cached(ANY)?;
-    Ok(look.query_row(params![now, abandoned_before], |row| row.get(0))?)
+    Ok(look.query_row(params![due_by, abandoned_before, lost_before], |row| row.get(0))?)
 }
 
 /// Claims up to `limit`, oldest due first: their turn grows, and their lease ends at `lease_until`.
 pub(super) fn claim(
     connection: &Connection,
-    now: Timestamp,
-    abandoned_before: Timestamp,
+    overdue: Overdue,
     lease_until: Timestamp,
     limit: usize,
 ) -> Result<Vec<Delivery>, StorageError> {
+    let Overdue { due_by, abandoned_before, lost_before } = overdue;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut find = connection.prepare_cached(TO_CLAIM)?;
     let due = find
-        .query_map(params![now, abandoned_before, limit], |row| {
+        .query_map(params![due_by, abandoned_before, lost_before, limit], |row| {
             Ok(Due {
                 seq: row.get(0)?,
                 endpoint: row.get(1)?,

@@ -6,7 +6,7 @@ use super::{Sqlite, accept, books, claim, record};
 use crate::domain::delivery::{Delivery, DeliveryKey, Standing, Turn};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{Acceptance, Books, Journal, Owed, Recorded, Settled};
+use crate::storage::journal::{Acceptance, Books, Journal, Overdue, Owed, Recorded, Settled};
 
 #[async_trait]
 impl Journal for Sqlite {
@@ -31,21 +31,15 @@ impl Journal for Sqlite {
 
     async fn claim(
         &self,
-        now: Timestamp,
-        abandoned_before: Timestamp,
+        overdue: Overdue,
         lease_until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Delivery>, StorageError> {
         // Asked often and mostly in vain: a look from a reader keeps the idle writer idle.
-        let any =
-            self.read(move |connection| claim::any(connection, now, abandoned_before)).await?;
-        if !any {
+        if !self.read(move |connection| claim::any(connection, overdue)).await? {
             return Ok(Vec::new());
         }
-        self.write(move |connection| {
-            claim::claim(connection, now, abandoned_before, lease_until, limit)
-        })
-        .await
+        self.write(move |connection| claim::claim(connection, overdue, lease_until, limit)).await
     }
 
     async fn books(&self) -> Result<Books, StorageError> {

@@ -39,8 +39,8 @@ CREATE TABLE deliveries (
     CHECK ((state = 1) = (held_by IS NOT NULL) AND (state = 1) = (due_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- What can be claimed. What is on the ladder cannot, so a million of those cost nothing here.
-CREATE INDEX deliveries_to_claim ON deliveries (held_by, due_at) WHERE state = 1 AND held_by <> 1;
+-- What waits, by who holds it and from when on somebody else may claim it.
+CREATE INDEX deliveries_waiting ON deliveries (held_by, due_at) WHERE state = 1;
 -- What an endpoint is owed and has not got. What is finished, nearly everything, is not in it.
 CREATE INDEX deliveries_unfinished ON deliveries (endpoint) WHERE state < 2;
 

@@ -70,7 +70,7 @@ async fn take(place: &Place, step: Step) {
         }
         Step::Claim { seconds } => {
             let now = NOW + seconds * SECOND;
-            place.claim(now, now, now + 60 * SECOND, 3).await.expect("claimed");
+            place.claim(overdue(now, now), now + 60 * SECOND, 3).await.expect("claimed");
         }
         Step::Replay { endpoint } => {
             let endpoint = endpoint.map(endpoint_of);

@@ -225,8 +225,8 @@ fn what_waits_is_found_by_index_however_much_there_is() {
         let steps = explain.query_map(values, |row| row.get::<_, String>(3)).expect("run");
         steps.collect::<Result<Vec<_>, _>>().expect("read").join("\n")
     };
-    let claim = plan(TO_CLAIM, 3);
-    assert_eq!(claim.matches("USING INDEX deliveries_to_claim").count(), 2, "{claim}");
+    let claim = plan(TO_CLAIM, 4);
+    assert_eq!(claim.matches("USING INDEX deliveries_waiting").count(), 3, "{claim}");
     assert!(!claim.contains("TEMP B-TREE") && !claim.contains("SCAN"), "{claim}");
     for step in [super::super::offer::RECALL, super::super::offer::CANCEL] {
         let walk = plan(step, step.matches('?').count());

@@ -259,7 +259,7 @@ async fn a_claim_is_one_callers_until_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn what_a_router_left_lying_can_be_claimed_and_what_is_on_the_ladder_cannot() {
+async fn what_a_router_left_lying_can_be_claimed_and_later_what_the_ladder_has_lost() {
     let place = Place::new();
     let event = place.owe("run-7", &["a", "b"]).await;
     let (a, b) = (key(&event, "a"), key(&event, "b"));
@@ -267,12 +267,18 @@ async fn what_a_router_left_lying_can_be_claimed_and_what_is_on_the_ladder_canno
     place.handed_on(vec![(b, Turn(1))]).await.expect("noted");
     let due = NOW + 5 * SECOND;
 
-    let claim = |abandoned_before| place.claim(NOW, abandoned_before, NOW + 60 * SECOND, 10);
-    assert!(claim(due).await.expect("claimed").is_empty(), "not abandoned yet");
-    let claimed = claim(due + SECOND).await.expect("claimed");
+    let claim = async |abandoned_before, lost_before| {
+        let overdue = Overdue { due_by: NOW, abandoned_before, lost_before };
+        place.claim(overdue, NOW + 60 * SECOND, 10).await.expect("claimed")
+    };
+    assert!(claim(due, due).await.is_empty(), "neither abandoned nor lost yet");
+    let abandoned = claim(due + SECOND, due).await;
+    let lost = claim(due + SECOND, due + SECOND).await;
 
-    assert_eq!(claimed.iter().map(Delivery::key).collect::<Vec<_>>(), [a]);
-    assert_eq!((claimed[0].turn, claimed[0].attempts), (Turn(2), 1));
+    assert_eq!(abandoned.iter().map(Delivery::key).collect::<Vec<_>>(), [a]);
+    assert_eq!((abandoned[0].turn, abandoned[0].attempts), (Turn(2), 1));
+    assert_eq!(lost.iter().map(Delivery::key).collect::<Vec<_>>(), [b]);
+    assert_eq!(place.standing(b).await.judge(Turn(1)), Fence::Drop, "its copy is of an old turn");
 }
 
 #[tokio::test]
@@ -284,7 +290,7 @@ async fn a_claim_takes_no_more_than_its_limit() {
     }
     place.recall(endpoint_id("a"), NOW).await.expect("recalled");
 
-    let claim = || place.claim(NOW, LONG_AGO, NOW + SECOND, 2);
+    let claim = || place.claim(overdue(NOW, LONG_AGO), NOW + SECOND, 2);
     assert_eq!(claim().await.expect("claimed").len(), 2);
     assert_eq!(claim().await.expect("claimed").len(), 1);
 }

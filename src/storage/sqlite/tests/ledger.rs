@@ -274,7 +274,7 @@ async fn more_than_one_step_is_moved_in_steps_and_completely() {
     place.record(keys.iter().map(|key| given_up(*key, 0)).collect()).await.expect("recorded");
 
     assert_eq!(place.replay(&everything(), NOW).await, Ok(1_200));
-    let claimed = place.claim(NOW, LONG_AGO, NOW + SECOND, 2_000).await.expect("claimed");
+    let claimed = place.claim(overdue(NOW, LONG_AGO), NOW + SECOND, 2_000).await.expect("claimed");
     assert_eq!(claimed.len(), 1_200);
     let paused = claimed.iter().map(|one| paused(one.key(), one.turn.0)).collect();
     place.record(paused).await.expect("recorded");

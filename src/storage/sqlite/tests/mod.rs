@@ -25,7 +25,7 @@ use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
 use crate::storage::catalogue::Catalogue;
-use crate::storage::journal::{Journal, Owed, Recorded, Settled};
+use crate::storage::journal::{Journal, Overdue, Owed, Recorded, Settled};
 use crate::storage::vault::Vault;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -76,7 +76,7 @@ impl Place {
 
     /// Claims what is due at `now`, leased for a minute; nothing that a router holds.
     async fn claim_due(&self, now: Timestamp) -> Vec<Delivery> {
-        self.claim(now, LONG_AGO, now + 60 * SECOND, 100).await.expect("claimed")
+        self.claim(overdue(now, LONG_AGO), now + 60 * SECOND, 100).await.expect("claimed")
     }
 
     /// An event owed to some active endpoints of one application, accepted.
@@ -222,4 +222,9 @@ fn given_up(key: DeliveryKey, turn: u32) -> Settled {
 
 fn standing(turn: u32, attempts: u32, state: DeliveryState) -> Standing {
     Standing { turn: Turn(turn), attempts, state }
+}
+
+/// What is due by `due_by`, and what routers and the ladder have had since before `abandoned_before`.
+fn overdue(due_by: Timestamp, abandoned_before: Timestamp) -> Overdue {
+    Overdue { due_by, abandoned_before, lost_before: abandoned_before }
 }
