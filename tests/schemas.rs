@@ -1,0 +1,364 @@
+//! The published schemas are current: what `schemas/` says is what the code does, and the other way
+//! round.
+//!
+//! Exchanges, queues, bindings and their arguments are compared with the topology itself, words with
+//! the types that spell them. Which headers a message has is nowhere but in the functions that write
+//! and read it, so those are read as text, as `architecture` reads the `use` lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use posthaste::domain::event::{
+    EVENT_TYPE_MAX, EventType, NotAnEventType, Rejection, SHORT_TEXT_MAX, check_payload,
+};
+use posthaste::domain::settlement::DeathReason;
+use posthaste::domain::time::Timestamp;
+use posthaste::storage::outlet::Verdict;
+use posthaste::storage::rabbitmq::topology::{Argument, Declaration, Topology};
+use serde_json::{Map, Value, json};
+
+/// The default of `limits.max_payload_bytes`.
+const LIMIT: usize = 1_048_576;
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the file is there")
+}
+
+fn schema(name: &str) -> Value {
+    serde_json::from_str(&text_of(&format!("schemas/{name}"))).expect("JSON")
+}
+
+fn topology() -> Topology {
+    Topology::new("posthaste").expect("the default prefix")
+}
+
+fn object<'a>(value: &'a Value, pointer: &str) -> &'a Map<String, Value> {
+    value.pointer(pointer).and_then(Value::as_object).unwrap_or_else(|| panic!("no {pointer}"))
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer}"))
+}
+
+fn words(value: &Value, pointer: &str) -> BTreeSet<String> {
+    let list = value.pointer(pointer).and_then(Value::as_array);
+    let list = list.unwrap_or_else(|| panic!("no {pointer}"));
+    list.iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
+}
+
+fn set<'a>(words: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
+// ── What is declared ─────────────────────────────────────────────────────────────────────────────
+
+/// Exchanges and queues with everything they are declared with, and the bindings, as the code says.
+fn declared() -> BTreeSet<String> {
+    let said = |declaration: Declaration| match declaration {
+        Declaration::Exchange { name, kind, alternate } => {
+            let alternate = alternate.map(|name| json!({ "alternate-exchange": name }));
+            let arguments = alternate.unwrap_or_else(|| json!({}));
+            format!("exchange {name} {} {arguments}", kind.as_str())
+        }
+        Declaration::Queue { name, arguments } => {
+            let arguments: BTreeMap<_, Value> = arguments
+                .into_iter()
+                .map(|(name, value)| match value {
+                    Argument::Text(text) => (name, text.into()),
+                    Argument::Number(number) => (name, number.into()),
+                })
+                .collect();
+            format!("queue {name} {}", json!(arguments))
+        }
+        Declaration::Binding { exchange, queue, key } => {
+            format!("binding {exchange} {queue} `{key}`")
+        }
+    };
+    topology().declarations().into_iter().map(said).collect()
+}
+
+/// The same, as the schema says.
+fn published() -> BTreeSet<String> {
+    let asyncapi = schema("asyncapi.json");
+    let mut all = BTreeSet::new();
+    for (name, channel) in object(&asyncapi, "/channels") {
+        let arguments = channel.get("x-arguments").cloned().unwrap_or_else(|| json!({}));
+        let arguments = sorted(&arguments);
+        match text(channel, "/bindings/amqp/is") {
+            "routingKey" => {
+                let exchange = &channel["bindings"]["amqp"]["exchange"];
+                let (name, kind) = (text(exchange, "/name"), text(exchange, "/type"));
+                assert_eq!(exchange["durable"], true, "{name}");
+                all.insert(format!("exchange {name} {kind} {arguments}"));
+            }
+            "queue" => {
+                let queue = text(channel, "/bindings/amqp/queue/name");
+                assert_eq!(channel["address"], queue, "{name}");
+                let from = text(channel, "/x-bound-to/exchange");
+                let key = text(channel, "/x-bound-to/routingKey");
+                all.insert(format!("queue {queue} {arguments}"));
+                all.insert(format!("binding {from} {queue} `{key}`"));
+            }
+            other => panic!("{name} is bound as `{other}`"),
+        }
+    }
+    all
+}
+
+fn sorted(arguments: &Value) -> Value {
+    json!(object(arguments, "").iter().collect::<BTreeMap<_, _>>())
+}
+
+#[test]
+fn every_exchange_queue_and_binding_is_published_as_it_is_declared() {
+    assert_eq!(published(), declared());
+}
+
+#[test]
+fn a_difference_in_an_argument_would_be_noticed() {
+    let inbox = |all: BTreeSet<String>| {
+        all.into_iter().find(|line| line.starts_with("queue posthaste.v1.inbox")).expect("there")
+    };
+    assert!(inbox(declared()).contains(r#""x-delivery-limit":100"#));
+    assert!(inbox(published()).contains(r#""x-dead-letter-exchange":"posthaste.poison""#));
+}
+
+// ── What messages carry ──────────────────────────────────────────────────────────────────────────
+
+/// The code of one function, from its name to the brace that ends it.
+fn function(path: &str, name: &str) -> String {
+    let text = text_of(path);
+    let start =
+        text.find(&format!("fn {name}(")).unwrap_or_else(|| panic!("no fn {name} in {path}"));
+    let end = text[start..].find("\n}\n").expect("a function ends");
+    text[start..start + end].to_owned()
+}
+
+/// The string literals that follow one of these beginnings.
+fn literals_behind(code: &str, beginnings: &[&str]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for beginning in beginnings {
+        for (position, _) in code.match_indices(&format!("{beginning}\"")) {
+            let rest = &code[position + beginning.len() + 1..];
+            found.insert(rest[..rest.find('"').expect("a literal ends")].to_owned());
+        }
+    }
+    found
+}
+
+fn headers_of(message: &str) -> BTreeSet<String> {
+    let asyncapi = schema("asyncapi.json");
+    let pointer = format!("/components/messages/{message}/headers/properties");
+    object(&asyncapi, &pointer).keys().cloned().collect()
+}
+
+/// Whether a schema says that there may be no such header.
+fn is_refused(message: &str, header: &str) -> bool {
+    let asyncapi = schema("asyncapi.json");
+    asyncapi["components"]["messages"][message]["headers"]["properties"][header] == false
+}
+
+const INCOMING: &str = "src/storage/rabbitmq/message/incoming.rs";
+const OUTGOING: &str = "src/storage/rabbitmq/message/outgoing.rs";
+
+#[test]
+fn the_headers_of_an_event_are_those_that_are_read() {
+    let all = text_of(INCOMING);
+    let code = all.split("#[cfg(test)]").next().expect("code comes first");
+    let mut read = literals_behind(
+        code,
+        &["header(&message.properties, ", "moment(message, ", "named(", "name: "],
+    );
+    let refusing = function(INCOMING, "refuse_what_is_not_supported");
+    let (_, list) = refusing.split_once("for name in [").expect("a list of what is refused");
+    let list = list.split(']').next().expect("a list ends");
+    let refused = set(list.split(',').map(|name| name.trim().trim_matches('"')));
+    read.extend(refused.clone());
+    // Properties, not headers: they have rejections of their own.
+    for property in ["content_type", "timestamp"] {
+        read.remove(property);
+    }
+
+    assert_eq!(headers_of("event"), read);
+    for header in refused.iter().map(String::as_str).chain(["channels"]) {
+        assert!(is_refused("event", header), "{header} is refused, and published as if it was not");
+    }
+}
+
+#[test]
+fn the_headers_of_an_event_include_those_of_our_own_producer() {
+    let code = function(OUTGOING, "published");
+    let written = literals_behind(&code, &["text(", "moment("]);
+    assert!(!written.is_empty());
+    assert!(written.is_subset(&headers_of("event")), "{written:?}");
+}
+
+#[test]
+fn the_headers_of_a_dead_letter_are_those_that_are_written() {
+    let code = function(OUTGOING, "dead_letter");
+    let written = literals_behind(&code, &["text(", "number(", "moment("]);
+    assert_eq!(headers_of("deadLetter"), written);
+}
+
+#[test]
+fn the_headers_of_what_is_quarantined_are_those_that_are_written() {
+    let written = literals_behind(&function(OUTGOING, "quarantined"), &["("]);
+    assert_eq!(headers_of("quarantined"), written);
+    let required =
+        words(&schema("asyncapi.json"), "/components/messages/quarantined/headers/required");
+    assert_eq!(required, written);
+}
+
+#[test]
+fn the_fields_of_a_result_are_those_that_are_written() {
+    let text = text_of(OUTGOING);
+    let (_, body) = text.split_once("struct ResultBody<'a> {").expect("its body is a struct");
+    let body = body.split("\n}\n").next().expect("a struct ends");
+    let mut written = BTreeSet::new();
+    let mut required = BTreeSet::new();
+    for line in body.lines().map(str::trim).filter(|line| !line.starts_with(['/', '#'])) {
+        let Some((name, kind)) = line.split_once(':') else { continue };
+        written.insert(name.to_owned());
+        if !kind.trim().starts_with("Option<") {
+            required.insert(name.to_owned());
+        }
+    }
+
+    let asyncapi = schema("asyncapi.json");
+    let published = object(&asyncapi, "/components/messages/result/payload/properties");
+    assert_eq!(published.keys().cloned().collect::<BTreeSet<_>>(), written);
+    assert_eq!(words(&asyncapi, "/components/messages/result/payload/required"), required);
+}
+
+// ── What words there are ─────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn the_reasons_of_quarantine_are_those_of_a_rejection() {
+    let reasons = every_rejection().iter().map(Rejection::reason).collect::<Vec<_>>();
+    let published = words(
+        &schema("asyncapi.json"),
+        "/components/messages/quarantined/headers/properties/x-reason/enum",
+    );
+    assert_eq!(published, set(reasons));
+}
+
+/// One of each kind. A kind that is added does not compile until it is here.
+fn every_rejection() -> Vec<Rejection> {
+    let next = |rejection: &Rejection| match rejection {
+        Rejection::EventType(NotAnEventType::Missing) => Some(NotAnEventType::TooLong(129).into()),
+        Rejection::EventType(NotAnEventType::TooLong(_)) => {
+            Some(NotAnEventType::Malformed("a b".into()).into())
+        }
+        Rejection::EventType(NotAnEventType::Malformed(_)) => {
+            Some(Rejection::NoApplication(String::new()))
+        }
+        Rejection::NoApplication(_) => Some(Rejection::UnknownApplication("x".into())),
+        Rejection::UnknownApplication(_) => Some(Rejection::NotUtf8(0)),
+        Rejection::NotUtf8(_) => Some(Rejection::NotJson(String::new())),
+        Rejection::NotJson(_) => Some(Rejection::TooLarge { size: 2, limit: 1 }),
+        Rejection::TooLarge { .. } => {
+            Some(Rejection::BadField { name: "subject", found: String::new(), wanted: "" })
+        }
+        Rejection::BadField { .. } => None,
+    };
+    std::iter::successors(Some(NotAnEventType::Missing.into()), next).collect()
+}
+
+#[test]
+fn the_reasons_and_outcomes_of_deliveries_are_those_of_the_code() {
+    let asyncapi = schema("asyncapi.json");
+    let reasons = set(DeathReason::ALL.map(DeathReason::as_str));
+    for pointer in [
+        "/components/messages/deadLetter/headers/properties/x-reason/enum",
+        "/components/messages/result/payload/properties/reason/enum",
+    ] {
+        assert_eq!(words(&asyncapi, pointer), reasons, "{pointer}");
+    }
+    let next = |verdict: &Verdict| match verdict {
+        Verdict::Succeeded => Some(Verdict::Failed),
+        Verdict::Failed => Some(Verdict::Dead(DeathReason::Gone)),
+        Verdict::Dead(_) => Some(Verdict::Cancelled),
+        Verdict::Cancelled => None,
+    };
+    let outcomes = std::iter::successors(Some(Verdict::Succeeded), next);
+    let outcomes = set(outcomes.map(Verdict::as_str).collect::<Vec<_>>());
+    for pointer in [
+        "/channels/results/parameters/outcome/enum",
+        "/components/messages/result/payload/properties/outcome/enum",
+    ] {
+        assert_eq!(words(&asyncapi, pointer), outcomes, "{pointer}");
+    }
+}
+
+// ── Payloads ─────────────────────────────────────────────────────────────────────────────────────
+
+/// The example events, by the name of the definition that they stand in.
+fn examples() -> Vec<(String, Value)> {
+    let schemas = schema("event-schemas.json");
+    let mut all = Vec::new();
+    for (name, definition) in object(&schemas, "/$defs") {
+        let examples = definition.get("examples").and_then(Value::as_array);
+        all.extend(examples.into_iter().flatten().map(|event| (name.clone(), event.clone())));
+    }
+    all
+}
+
+#[test]
+fn every_event_type_of_the_main_job_has_an_example() {
+    let with_example = set(examples().iter().map(|(name, _)| name.as_str()));
+    let wanted = [
+        "job.created",
+        "job.processing",
+        "job.completed",
+        "job.failed",
+        "job.rejected",
+        "job.cancelled",
+        "process.completed",
+        "document.ready",
+    ];
+    assert_eq!(with_example, set(wanted));
+}
+
+#[test]
+fn the_example_events_are_events() {
+    for (name, event) in examples() {
+        assert_eq!(text(&event, "/type"), name);
+        assert!(name.parse::<EventType>().is_ok(), "{name}");
+        assert!(text(&event, "/timestamp").parse::<Timestamp>().is_ok(), "{name}");
+        assert!((1..=SHORT_TEXT_MAX).contains(&text(&event, "/id").len()), "{name}");
+        assert!((1..=SHORT_TEXT_MAX).contains(&text(&event, "/subject").len()), "{name}");
+        let payload = serde_json::to_vec(&event).expect("JSON");
+        assert_eq!(check_payload(&payload, LIMIT), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn the_lengths_in_the_envelope_are_those_that_are_accepted() {
+    let schemas = schema("event-schemas.json");
+    for (field, length) in
+        [("type", EVENT_TYPE_MAX), ("subject", SHORT_TEXT_MAX), ("id", SHORT_TEXT_MAX)]
+    {
+        let pointer = format!("/$defs/event/properties/{field}/maxLength");
+        assert_eq!(schemas.pointer(&pointer), Some(&json!(length)), "{pointer}");
+    }
+}
+
+#[test]
+fn every_reference_in_the_schemas_leads_somewhere() {
+    for name in ["asyncapi.json", "event-schemas.json"] {
+        let whole = schema(name);
+        let mut left = vec![&whole];
+        while let Some(value) = left.pop() {
+            if let Some(target) = value.get("$ref").and_then(Value::as_str) {
+                let pointer = target.strip_prefix('#').unwrap_or_else(|| panic!("{target}"));
+                assert!(whole.pointer(pointer).is_some(), "{name}: {target} leads nowhere");
+            }
+            match value {
+                Value::Object(fields) => left.extend(fields.values()),
+                Value::Array(items) => left.extend(items),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+    }
+}
