@@ -3,7 +3,7 @@
 SHELL := bash
 CARGO ?= cargo
 VENV := $(CURDIR)/target/test-venv
-export POSTHASTE_TEST_PYTHON := $(VENV)/bin/python
+export TEST_PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt clippy deny bench run test-tools

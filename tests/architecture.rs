@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "runtime",
         &[
             "domain",
+            "failpoint",
             "storage",
             "storage::sqlite",
             "storage::rabbitmq",
@@ -56,18 +57,22 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every `crate::…` and `posthaste::…` path that a file's code names, comments left out.
-fn paths_used(text: &str) -> Vec<String> {
+/// What stands before a path of ours: the crate's name, in the binary, which is a crate of its own.
+fn start_of_paths(file: &str) -> &'static str {
+    if file == "main.rs" { "posthaste::" } else { "crate::" }
+}
+
+/// Every path of ours that a file's code names, comments left out.
+fn paths_used(file: &str, text: &str) -> Vec<String> {
+    let start = start_of_paths(file);
     let mut found = Vec::new();
     for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-        for start in ["crate::", "posthaste::"] {
-            for (position, _) in line.match_indices(start) {
-                let rest = &line[position + start.len()..];
-                let end = rest
-                    .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
-                    .unwrap_or(rest.len());
-                found.push(rest[..end].to_owned());
-            }
+        for (position, _) in line.match_indices(start) {
+            let rest = &line[position + start.len()..];
+            let end = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+                .unwrap_or(rest.len());
+            found.push(rest[..end].to_owned());
         }
     }
     found
@@ -102,7 +107,7 @@ fn dependencies_point_inward() {
     for path in files_below(&source) {
         let file = path.strip_prefix(&source).expect("below").to_string_lossy().replace('\\', "/");
         let text = fs::read_to_string(&path).expect("readable");
-        breaches.extend(paths_used(&text).iter().filter_map(|used| breach(&file, used)));
+        breaches.extend(paths_used(&file, &text).iter().filter_map(|used| breach(&file, used)));
     }
     assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
 }

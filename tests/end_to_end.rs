@@ -6,7 +6,6 @@ mod support;
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use support::broker::Broker;
 use support::producer::Producer;
 use support::receiver::{Arrived, Receiver, Script, now_ms};
@@ -61,7 +60,7 @@ async fn a_thousand_events_reach_exactly_who_wants_them_and_verify_with_the_offi
     until("everything has arrived", SOON, async || receiver.book().len() >= expected.len()).await;
     until("everything is settled", SOON, async || {
         router.metric("posthaste_ledger_deliveries{state=\"delivered\"}").await
-            == Some(expected.len() as f64)
+            == i64::try_from(expected.len()).ok()
     })
     .await;
 
@@ -73,8 +72,8 @@ async fn a_thousand_events_reach_exactly_who_wants_them_and_verify_with_the_offi
     arrived.sort();
     assert_eq!(arrived.len(), expected.len());
     assert!(arrived == expected, "each endpoint got what its filter says, byte for byte");
-    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0.0));
-    assert_eq!(router.metric("posthaste_ledger_deliveries{state=\"waiting\"}").await, Some(0.0));
+    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
+    assert_eq!(router.metric("posthaste_ledger_deliveries{state=\"waiting\"}").await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +110,7 @@ async fn a_failing_endpoint_is_tried_again_as_its_schedule_says_and_then_deliver
     let times: Vec<i64> = arrived.iter().map(|one| one.timestamp.parse().expect("s")).collect();
     assert!(times[2] - times[0] >= 6, "a fresh webhook-timestamp for each attempt: {times:?}");
     until("it is on record as delivered", SOON, async || {
-        router.metric("posthaste_ledger_deliveries{state=\"delivered\"}").await == Some(1.0)
+        router.metric("posthaste_ledger_deliveries{state=\"delivered\"}").await == Some(1)
     })
     .await;
 }
@@ -129,7 +128,7 @@ async fn what_fails_every_time_is_dead_lettered_listed_and_replayed_with_the_sam
     producer.publish("acme.job.failed", r#"{"job_id":"j1"}"#).await;
 
     until("it is in the dead letters", SOON, async || {
-        router.metric("posthaste_dead_letters").await == Some(1.0)
+        router.metric("posthaste_dead_letters").await == Some(1)
     })
     .await;
     assert_eq!(receiver.count("broken"), 3);
@@ -149,7 +148,7 @@ async fn what_fails_every_time_is_dead_lettered_listed_and_replayed_with_the_sam
 
     until("the replay is delivered", SOON, async || {
         receiver.accepted("broken").len() == 1
-            && router.metric("posthaste_dead_letters").await == Some(0.0)
+            && router.metric("posthaste_dead_letters").await == Some(0)
     })
     .await;
     let arrived = receiver.arrived("broken");
@@ -173,7 +172,7 @@ async fn a_rate_is_never_exceeded_everything_arrives_and_others_do_not_notice() 
 
     until("the other has all", SOON, async || receiver.count("free") == 200).await;
     let free_took = receiver.arrived("free").last().expect("200").at_ms - began;
-    until("all have arrived", Duration::from_secs(60), async || {
+    until("all have arrived", Duration::from_mins(1), async || {
         receiver.accepted("slow").len() == 200
     })
     .await;
@@ -284,7 +283,7 @@ async fn what_is_not_an_event_is_quarantined_once_with_its_fault_and_others_flow
     assert_eq!(producer.waiting_in(&format!("{}.v1.inbox", posthaste.prefix())).await, 0);
     assert_eq!(
         router.metric("posthaste_events_quarantined_total{reason=\"payload_too_large\"}").await,
-        Some(1.0)
+        Some(1)
     );
     assert_eq!(receiver.arrived("all")[0].body, r#"{"good":true}"#);
 }
@@ -306,14 +305,14 @@ async fn the_same_id_twice_is_one_event_and_no_id_twice_is_two() {
 
     until("all are taken in", SOON, async || {
         router.metric("posthaste_broker_messages_received_total{redelivered=\"false\"}").await
-            == Some(5.0)
+            == Some(5)
     })
     .await;
     until("three are delivered", SOON, async || receiver.count("all") == 3).await;
     assert_eq!(receiver.accepted("all").len(), 3, "three ids");
     assert_eq!(
         router.metric("posthaste_events_known_total{cause=\"published_twice\"}").await,
-        Some(2.0)
+        Some(2)
     );
 }
 
@@ -339,19 +338,19 @@ async fn edits_hold_from_the_next_attempt_on() {
     posthaste.json(&["endpoint", "pause", &endpoint]);
     until("it is paused", SOON, async || {
         producer.publish("acme.job.created", r#"{"n":3}"#).await;
-        router.metric("posthaste_deliveries_postponed_total{reason=\"paused\"}").await > Some(0.0)
+        router.metric("posthaste_deliveries_postponed_total{reason=\"paused\"}").await > Some(0)
     })
     .await;
     let before = receiver.count("new");
     posthaste.json(&["endpoint", "resume", &endpoint]);
     until("what waited is delivered", SOON, async || {
         receiver.count("new") > before
-            && router.metric("posthaste_ledger_deliveries{state=\"waiting\"}").await == Some(0.0)
+            && router.metric("posthaste_ledger_deliveries{state=\"waiting\"}").await == Some(0)
     })
     .await;
 
     posthaste.json(&["endpoint", "delete", &endpoint]);
-    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0.0));
+    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -422,11 +421,4 @@ async fn a_second_signal_ends_the_process_at_once() {
     let began = now_ms();
     assert_eq!(router.end().await.code(), Some(0));
     assert!(now_ms() - began < 5_000, "the grace time is 30 s");
-}
-
-#[test]
-fn a_hash_is_what_the_outside_says_it_is() {
-    // The two sides of the first test hash in different languages; a slip would make it vacuous.
-    let hex: String = Sha256::digest(b"abc").iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(hex.starts_with("ba7816bf"));
 }

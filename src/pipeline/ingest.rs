@@ -24,6 +24,7 @@ use crate::domain::event::{Event, Identity, NewEvent, Rejection};
 use crate::domain::id::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
+use crate::storage::catalogue::Catalogue;
 use crate::storage::inbox::{Arrival, Content, Inbox, Original, Receipt};
 use crate::storage::journal::{Acceptance, Journal, Owed};
 use crate::telemetry::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct Ingest {
     pub journal: Arc<dyn Journal>,
     /// Who wants them.
     pub routes: Routes,
+    /// Where that is read from.
+    pub catalogue: Arc<dyn Catalogue>,
     /// Where they take their places.
     pub window: Arc<Window>,
     /// Where they go next.
@@ -88,6 +91,9 @@ impl Ingest {
 
     async fn take_in(&self, batch: Vec<Arrival>) {
         let now = self.world.now();
+        // Asked for each batch: what was published behind an edit is routed by it. When it cannot be
+        // asked, the last version is better than a halt; the journal will be away too.
+        let _ = self.routes.refresh(self.catalogue.as_ref()).await;
         let table = self.routes.table();
         let mut events = Vec::with_capacity(batch.len());
         let mut returned = Vec::new();
@@ -252,7 +258,7 @@ impl Ingest {
         match original.quarantine(why).await {
             Ok(()) => {
                 self.metrics.event_quarantined(why.reason());
-                warn!(reason = why.reason(), error = %why, "message quarantined: {why}");
+                warn!(reason = why.reason(), message_was = ?original, "message quarantined: {why}");
                 receipt.give_back();
             }
             // Its receipt is dropped: the message comes again, and is quarantined then.

@@ -53,11 +53,15 @@ impl Routes {
         changed: impl Fn() + Send,
     ) {
         let mut away = false;
+        let mut told = self.0.load().version;
         while stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
             match self.refresh(catalogue.as_ref()).await {
-                Ok(moved_on) => {
+                Ok(_) => {
                     away = false;
-                    if moved_on {
+                    // Ingest refreshes as well, so that the version here may have moved without us.
+                    let version = self.0.load().version;
+                    if version != told {
+                        told = version;
                         changed();
                     }
                 }
@@ -70,7 +74,11 @@ impl Routes {
         }
     }
 
-    async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
+    /// Reads the catalogue again if its version has moved on; whether it had.
+    ///
+    /// # Errors
+    /// As [`Catalogue::snapshot`]; the index is as it was.
+    pub async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
         if catalogue.version().await? == self.0.load().version {
             return Ok(false);
         }

@@ -1,6 +1,6 @@
 //! The one place that names back ends: what stands behind each port.
 
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
@@ -82,13 +82,29 @@ pub async fn apply_topology(config: &Config) -> anyhow::Result<()> {
     Ok(topology::apply(&settings.urls, &settings.prefix).await?)
 }
 
-/// Every exchange, queue and binding: an array of `{kind, name, arguments, …}`.
+/// One exchange, queue or binding.
+pub struct Declared {
+    /// Which of them it is.
+    pub kind: &'static str,
+    /// Its name; the queue's, for a binding.
+    pub name: String,
+    /// Everything else, for people.
+    pub details: String,
+    /// The whole of it, for programs.
+    pub whole: serde_json::Value,
+}
+
+/// Every exchange, queue and binding, in the order of their declaration.
 ///
 /// # Errors
 /// When the configured prefix cannot be part of a queue's name.
-pub fn topology(config: &Config) -> anyhow::Result<serde_json::Value> {
-    let topology = Topology::new(&config.rabbitmq.prefix)?;
-    Ok(serde_json::to_value(topology.declarations())?)
+pub fn topology(config: &Config) -> anyhow::Result<Vec<Declared>> {
+    let declarations = Topology::new(&config.rabbitmq.prefix)?.declarations();
+    let declared = declarations.iter().map(|declaration| {
+        let (kind, name, details) = declaration.row();
+        Ok(Declared { kind, name, details, whole: serde_json::to_value(declaration)? })
+    });
+    declared.collect()
 }
 
 /// Opens everything that a router needs. Does not wait for the broker: it may come later.
@@ -143,11 +159,18 @@ impl Backends {
     }
 }
 
+/// Makes the data folder, readable by its owner only, unless it is there.
+pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
+    let folder = &config.data_dir;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("data_dir: {} cannot be made", folder.display()))
+}
+
 async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
-    let folder = config.data_dir.clone();
-    let made = fs::metadata(&folder).is_ok()
-        || DirBuilder::new().recursive(true).mode(0o700).create(&folder).is_ok();
-    anyhow::ensure!(made, "data_dir: {} cannot be made", folder.display());
+    data_folder(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = sqlite::Settings { path: config.database() };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;

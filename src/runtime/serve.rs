@@ -5,6 +5,7 @@
 //! handed on and acknowledged; the connections are closed. A second signal ends the process at once,
 //! which is safe, because being killed is.
 
+use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     metrics.in_flight_limit(config.limits.max_in_flight);
+    let _lock = only_router(&config)?;
     let backends = assemble::backends(&config).await?;
     let sender = assemble::sender(&config)?;
     let listener = TcpListener::bind(config.admin.listen)
@@ -88,6 +90,22 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     admin_stop.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     Ok(())
+}
+
+/// Takes the data folder for this router, until it ends.
+fn only_router(config: &Config) -> anyhow::Result<File> {
+    assemble::data_folder(config)?;
+    let path = config.data_dir.join("serve.lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    // Two routers on one file would each send at the whole of an endpoint's rate.
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "another router runs on the data folder {}: stop it, or use another folder",
+            config.data_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 /// A running pipeline.
@@ -162,6 +180,7 @@ impl Router {
         let ingest = Ingest {
             journal: Arc::clone(&backends.journal),
             routes: routes.clone(),
+            catalogue: Arc::clone(&backends.catalogue),
             window: Arc::clone(&window),
             dispatcher: dispatcher.clone(),
             settler,

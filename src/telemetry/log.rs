@@ -18,9 +18,10 @@ pub enum Format {
 /// # Errors
 /// A sentence, when the filter cannot be read. A second call changes nothing.
 pub fn start(format: Format, filter: &str) -> Result<(), String> {
-    // The broker's client logs messages that are returned to it, body and all. Payloads are nobody's
-    // business, and the publisher reports a returned message itself.
-    let filter = EnvFilter::try_new(format!("{filter},lapin::returned_messages=off"))
+    // The broker's client logs each failure two or three times over, where our own line says it once;
+    // who wants to hear it asks for it (`lapin=warn`). But never for messages that are returned to it:
+    // it logs them body and all, and payloads are nobody's business.
+    let filter = EnvFilter::try_new(format!("lapin=off,{filter},lapin::returned_messages=off"))
         .map_err(|error| format!("log.filter: {error}"))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

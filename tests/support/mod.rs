@@ -1,6 +1,7 @@
 //! What integration tests share: real brokers, and waiting for a condition instead of for a time.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::print_stdout, reason = "a failing test shows what it has")]
 
 pub(crate) mod broker;
 pub(crate) mod outside;
@@ -46,6 +47,7 @@ pub(crate) async fn within<T>(what: &str, happening: impl Future<Output = T>) ->
 }
 
 /// The time, by the machine's clock.
+#[expect(clippy::disallowed_methods, reason = "tests of the whole live in real time")]
 pub(crate) fn clock() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     Timestamp::from_millis(i64::try_from(since.as_millis()).expect("before the end of time"))

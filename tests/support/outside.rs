@@ -39,7 +39,7 @@ pub(crate) struct Entry {
 /// A Python that has what the tests need.
 fn python() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python");
-    let found = std::env::var_os("POSTHASTE_TEST_PYTHON").map_or(own, PathBuf::from);
+    let found = std::env::var_os("TEST_PYTHON").map_or(own, PathBuf::from);
     assert!(found.exists(), "{} is missing: run `make test-tools`", found.display());
     found
 }

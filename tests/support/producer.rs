@@ -129,7 +129,7 @@ impl Producer {
         .await;
         let message = found.into_inner().expect("waited for").delivery;
         let headers = message.properties.headers().clone().unwrap_or_default();
-        Taken { body: message.data.to_vec(), headers }
+        Taken { body: message.data, headers }
     }
 
     /// Messages that are ready in a queue.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -128,8 +128,7 @@ impl Drop for Receiver {
 
 /// Milliseconds since the epoch.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    u64::try_from(since.as_millis()).expect("before the year 500,000,000")
+    u64::try_from(super::clock().as_millis()).expect("after 1970")
 }
 
 async fn receive(

@@ -177,7 +177,7 @@ impl Running {
     }
 
     /// The value of one series; `None` when it is not there.
-    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+    pub(crate) async fn metric(&self, series: &str) -> Option<i64> {
         let (_, text) = self.get("/metrics").await?;
         let line = text
             .lines()
@@ -204,7 +204,7 @@ impl Running {
 
     /// Waits for it to end.
     pub(crate) async fn end(&mut self) -> std::process::ExitStatus {
-        super::until("the router has ended", Duration::from_secs(60), async || {
+        super::until("the router has ended", Duration::from_mins(1), async || {
             self.child.try_wait().expect("our own child").is_some()
         })
         .await;

@@ -194,7 +194,11 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
     };
     let verdict = judge(&arrival, &receiver.keys);
     let seen = receiver.tally().count(arrival.header("webhook-id"), &verdict);
-    let answer = receiver.manners.answer(seen);
+    let answer = match &verdict {
+        // As a good receiver does: what does not verify is not accepted.
+        Verdict::Refused(_) => Answer::plain(401),
+        Verdict::Unchecked | Verdict::Verified => receiver.manners.answer(seen),
+    };
     if let Err(error) = receiver.show(&arrival, &verdict, answer.status) {
         note(&format!("an arrival could not be shown: {error}"));
     }

@@ -73,7 +73,9 @@ pub enum Refusal {
     #[error("the host of the URL is not a name: labels of 1 to 63 of a-z, 0-9, - and _ are wanted")]
     InvalidName,
     /// Another scheme than policy accepts.
-    #[error("the scheme of the URL is not accepted: use https")]
+    #[error(
+        "the scheme of the URL is not accepted: use https (http needs egress.allow_http, or --dev)"
+    )]
     Scheme,
     /// A user name or password.
     #[error(

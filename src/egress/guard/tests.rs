@@ -1,3 +1,5 @@
+//! The guard's rules that need no table; the table of hostile URLs is `tests/egress`.
+
 use super::*;
 
 fn public() -> EgressPolicy {
