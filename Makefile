@@ -31,7 +31,7 @@ deny: ## Check licences, advisories and sources, where cargo-deny is installed
 	else echo "cargo-deny is not installed: cargo install cargo-deny --locked"; fi
 
 bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
-	@tests/support/bench.sh
+	$(CARGO) bench --locked --bench throughput
 
 run: ## Run a router for development (needs a RabbitMQ on 5672)
 	$(CARGO) run -- serve --dev

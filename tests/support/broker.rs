@@ -52,6 +52,13 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
+    /// The node's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        let file = self.data.path().join("test/pid");
+        let text = std::fs::read_to_string(file).expect("a running node has a pid file");
+        text.trim().parse().expect("a process id")
+    }
+
     /// Waits until queues that were just declared would survive a kill.
     ///
     /// RabbitMQ 3.10 keeps the vote of a new quorum queue in memory for some seconds; a queue whose
