@@ -205,6 +205,46 @@ async fn with_a_cap_of_one_there_are_never_two_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_room_for_one_request_in_all_every_endpoint_gets_its_turn() {
+    let mut posthaste = posthaste().await;
+    posthaste.set("POSTHASTE_LIMITS__MAX_IN_FLIGHT", "1");
+    let receiver = Receiver::start().await;
+    for name in ["one", "other", "third"] {
+        let url = receiver.endpoint(name, Script::Slowly(Duration::from_millis(10), 200));
+        posthaste.endpoint(name, &url, &[]);
+    }
+    let router = posthaste.serve().await;
+
+    Producer::connect(&posthaste).await.publish_many("acme.job.created", 40).await;
+
+    until("all have all", SOON, async || {
+        ["one", "other", "third"].iter().all(|name| receiver.accepted(name).len() == 40)
+    })
+    .await;
+    assert!(router.metric("posthaste_delivery_in_flight").await <= Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_endpoint_gets_what_is_published_behind_it() {
+    let posthaste = posthaste().await;
+    let receiver = Receiver::start().await;
+    let _router = posthaste.serve().await;
+    let producer = Producer::connect(&posthaste).await;
+
+    for name in ["first", "second", "third"] {
+        posthaste.endpoint(name, &receiver.endpoint(name, Script::Answer(200)), &[]);
+        producer.publish("acme.job.created", "{}").await;
+    }
+
+    until("each has what was published since it was made", SOON, async || {
+        [("first", 3), ("second", 2), ("third", 1)]
+            .iter()
+            .all(|(name, count)| receiver.count(name) == *count)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_after_is_kept() {
     let posthaste = posthaste().await;
     let receiver = Receiver::start().await;
@@ -400,6 +440,19 @@ async fn a_request_that_outlasts_the_grace_time_is_interrupted_and_costs_no_atte
     until("it is delivered after all", SOON, async || receiver.accepted("hanging").len() == 1)
         .await;
     assert_eq!(posthaste.list(&["dead-letters", "list"]), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_router_on_the_same_data_folder_is_refused() {
+    let posthaste = posthaste().await;
+    let _router = posthaste.serve().await;
+
+    let second = posthaste.command(&["serve", "--set", "admin.listen=127.0.0.1:0"]).output();
+
+    let second = second.expect("the binary runs");
+    assert!(!second.status.success());
+    let error = String::from_utf8_lossy(&second.stderr);
+    assert!(error.contains("another router runs on the data folder"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -245,3 +245,33 @@ async fn a_broker_killed_in_mid_stream_loses_nothing_that_it_confirmed() {
     assert!(verdict.lost.is_empty(), "{:?}", verdict.lost);
     assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_and_then_the_router_killed_with_requests_on_the_way_loses_nothing() {
+    let broker = Broker::start().await;
+    let posthaste = Posthaste::new(&broker.url(), &unique_prefix()).with_application();
+    let receiver = Receiver::start().await;
+    let url = receiver.endpoint("slow", Script::Hang);
+    posthaste.endpoint("slow", &url, &["--timeout-ms", "60000"]);
+    let mut router = posthaste.serve().await;
+    Producer::connect(&posthaste).await.publish_many("acme.job.created", 20).await;
+    until("requests are on the way", SOON, async || receiver.count("slow") == 20).await;
+
+    // The broker forgets whom it gave the events to, and gives them again over the new connection.
+    // What is on the way still holds receipts of the old one.
+    broker.settle().await;
+    broker.kill_9().await;
+    broker.restart().await;
+    until("the events came again", SOON, async || {
+        let again = "posthaste_broker_messages_received_total{redelivered=\"true\"}";
+        router.metric(again).await >= Some(20)
+    })
+    .await;
+    router.kill_9();
+
+    receiver.endpoint("slow", Script::Answer(200));
+    let router = posthaste.serve().await;
+    until("all are delivered after all", SOON, async || receiver.accepted("slow").len() == 20)
+        .await;
+    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
+}

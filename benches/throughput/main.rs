@@ -8,6 +8,12 @@
 //! `make bench`, or `BENCH_EVENTS=20000 BENCH_ROUNDS=5 make bench`. Each role is a process of its own
 //! (this binary, told by its first argument), so that each one's CPU can be read.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints, and is told by the environment"
+)]
+
 #[path = "../../tests/support/broker.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod broker;

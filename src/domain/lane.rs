@@ -10,7 +10,6 @@
 //! A [`Permit`] is made here and nowhere else, is moved to the sender, and has to come back through
 //! [`Lane::finished`]: sending without one does not compile.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
@@ -194,17 +193,23 @@ impl<J> Lane<J> {
     }
 
     /// When to look again, if nothing ends before; `None` when only an ending can change anything.
-    pub fn wake_at(&self) -> Option<Timestamp> {
-        let starts = (!self.line.is_empty() && self.in_flight < self.max_in_flight.get())
-            .then_some(self.not_before);
+    ///
+    /// `may_start` says whether there is room outside for another request: if not, only what has to
+    /// leave the line is worth a look.
+    pub fn wake_at(&self, may_start: bool) -> Option<Timestamp> {
         let leaves = self.line.front().map(|(until, _)| *until);
+        if !may_start || self.in_flight >= self.max_in_flight.get() {
+            return leaves;
+        }
+        let starts = (!self.line.is_empty()).then_some(self.not_before);
         let held = self.timed.first_key_value().map(|((due, _), _)| *due);
         [starts, leaves, held].into_iter().flatten().min()
     }
 
-    /// Whether nothing is in line, held or on the way.
-    pub fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.line.is_empty() && self.timed.is_empty()
+    /// Whether nothing is in line, held or on the way, and nothing has been since `moment`.
+    pub fn is_idle_since(&self, moment: Timestamp) -> bool {
+        let empty = self.in_flight == 0 && self.line.is_empty() && self.timed.is_empty();
+        empty && self.progress_at <= moment
     }
 
     /// Requests on the way.
@@ -221,7 +226,8 @@ impl<J> Lane<J> {
     fn line_max(&self, now: Timestamp) -> usize {
         let interval = self.interval_by_count(now).max(self.interval_by_rate());
         let fitting = HOLD_MAX.as_micros() / interval.as_micros().max(1);
-        usize::try_from(fitting).unwrap_or(LINE_MAX).min(LINE_MAX)
+        // One at the least: a lane that takes nothing in would never learn that its endpoint is back.
+        usize::try_from(fitting).unwrap_or(LINE_MAX).clamp(1, LINE_MAX)
     }
 
     /// How far apart starts are by what the endpoint has been doing. A lane that is full and has not
@@ -252,10 +258,10 @@ impl<J> Lane<J> {
         while let Some(entry) = self.timed.first_entry()
             && entry.key().0 <= now
         {
-            due.push((Reverse(entry.key().1), entry.remove()));
+            due.push(entry.remove());
         }
         // To the front: they have waited already, and their schedules are counted in tenths.
-        for (_, job) in due.into_iter().rev() {
+        for job in due.into_iter().rev() {
             self.line.push_front((now + HOLD_MAX, job));
         }
     }
@@ -282,7 +288,7 @@ impl Limiter {
         self.limiter.check().map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now());
             // Rounded up to the grain of time here, or we would look again a moment too early.
-            now + wait.max(Duration::from_millis(1)) + Duration::from_micros(999)
+            now + (wait + Duration::from_micros(999)).max(Duration::from_millis(1))
         })
     }
 }
@@ -360,7 +366,7 @@ mod tests {
         assert_eq!(job, 8);
         lane.finished(permit, Duration::from_millis(1), at(499));
         assert!(lane.next(at(499)).is_none());
-        assert_eq!(lane.wake_at(), Some(at(500)));
+        assert_eq!(lane.wake_at(true), Some(at(500)));
         assert_eq!(lane.next(at(500)).map(|(_, job)| job), Some(7));
     }
 
@@ -395,6 +401,24 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_that_timed_out_again_and_again_is_still_given_a_chance() {
+        let mut lane = lane(None, 1);
+        for _ in 0..100 {
+            lane.offer(0, START).expect("one may always stand in an empty line");
+            let (permit, _) = lane.next(START).expect("starts");
+            lane.finished(permit, Duration::from_mins(1), START);
+        }
+    }
+
+    #[test]
+    fn without_room_outside_a_lane_asks_only_to_be_looked_at_when_something_must_leave() {
+        let mut lane = lane(None, 8);
+        lane.offer(1, START).expect("room");
+        assert_eq!(lane.wake_at(true), Some(Timestamp::default()), "it could start at once");
+        assert_eq!(lane.wake_at(false), Some(at(5_000)));
+    }
+
+    #[test]
     fn an_endpoint_that_is_fast_has_room_for_a_whole_window() {
         let mut lane = lane(None, 32);
         for _ in 0..64 {
@@ -424,7 +448,7 @@ mod tests {
         let _permit = lane.next(START).expect("starts, and hangs");
 
         assert!(lane.expelled(at(4_999)).is_none());
-        assert_eq!(lane.wake_at(), Some(at(5_000)));
+        assert_eq!(lane.wake_at(true), Some(at(5_000)));
         assert_eq!(lane.expelled(at(5_000)).map(|refused| refused.job), Some(1));
         assert_eq!(lane.expelled(at(5_000)).map(|refused| refused.job), Some(2));
         assert!(lane.expelled(at(5_000)).is_none());

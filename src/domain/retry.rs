@@ -132,7 +132,7 @@ impl RetryPolicy {
             Some(RetryAfter::At(moment)) => moment.min(now + RETRY_AFTER_MAX),
             None => return Some(planned),
         };
-        Some(if asked > planned.at { Due::exactly(asked) } else { planned })
+        Some(Due { at: planned.at.max(asked), earliest: planned.earliest.max(asked) })
     }
 
     /// Attempts in all before we give up.
@@ -301,6 +301,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_retry_after_is_never_undercut(wait in 1_u64..100_000, asked_ms in 0_u64..100_000, bits: u64) {
+            let asked = NOW + Duration::from_millis(asked_ms);
+            let due = schedule(&[wait], 0.2)
+                .next(1, Some(RetryAfter::At(asked)), NOW, Chance::from_bits(bits))
+                .expect("one retry");
+            prop_assert!(due.earliest >= asked && due.at >= due.earliest);
+        }
+
         #[test]
         fn jitter_stays_within_its_share(wait in 1_u64..100_000_000, bits: u64, share in 0.0..0.5) {
             let policy = schedule(&[wait], share);

@@ -24,16 +24,6 @@ pub enum Settlement {
     Cancelled,
 }
 
-impl Settlement {
-    /// When it goes on, if it does.
-    pub const fn due(&self) -> Option<Due> {
-        match self {
-            Self::Retry(due) | Self::Postpone(due, _) => Some(*due),
-            Self::Delivered | Self::DeadLetter(_) | Self::Cancelled => None,
-        }
-    }
-}
-
 /// Why a delivery was put off without an attempt that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Postponed {

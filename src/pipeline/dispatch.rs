@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio_util::task::TaskTracker;
 
 use super::route::Routes;
 use super::send::Courier;
@@ -64,10 +63,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// The delivery, when the dispatcher has stopped: then it belongs on the ladder.
-    pub fn hold_until(&self, due_at: Timestamp, job: Job) -> Result<(), Job> {
+    pub fn hold_until(&self, due_at: Timestamp, job: Job) -> Result<(), Box<Job>> {
         match self.0.send(Message::HoldUntil(due_at, job)) {
             Ok(()) => Ok(()),
-            Err(mpsc::error::SendError(Message::HoldUntil(_, job))) => Err(job),
+            Err(mpsc::error::SendError(Message::HoldUntil(_, job))) => Err(Box::new(job)),
             Err(_) => unreachable!("a message that could not be sent comes back as it was"),
         }
     }
@@ -113,8 +112,6 @@ pub struct Dispatch {
     pub metrics: Arc<Metrics>,
     /// Requests that may be on the way at the same time, to all endpoints together.
     pub max_in_flight: usize,
-    /// Where sending tasks are kept track of.
-    pub sending: TaskTracker,
 }
 
 /// The dispatcher at work.
@@ -127,6 +124,7 @@ struct Lanes {
     /// Lanes that could start if there were room, in turn.
     starved: VecDeque<EndpointId>,
     in_flight: usize,
+    swept_at: Timestamp,
     stopping: bool,
 }
 
@@ -140,6 +138,7 @@ impl Dispatch {
             alarm_of: HashMap::new(),
             starved: VecDeque::new(),
             in_flight: 0,
+            swept_at: Timestamp::default(),
             stopping: false,
         };
         lanes.run(letters.0).await;
@@ -155,10 +154,8 @@ impl Lanes {
             });
             // A time-out is not an error here: it is the next alarm.
             let read = letters.recv_many(&mut batch, BATCH_MAX);
-            match tokio::time::timeout(sleep, read).await {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(_) => self.clear_away_idle_lanes(sleep),
+            if tokio::time::timeout(sleep, read).await == Ok(0) {
+                return;
             }
             let now = self.stage.world.now();
             for message in batch.drain(..) {
@@ -166,6 +163,7 @@ impl Lanes {
             }
             self.ring(now);
             self.share_room(now);
+            self.clear_away_idle_lanes(now);
             self.stage.metrics.in_flight(self.in_flight);
         }
     }
@@ -269,7 +267,7 @@ impl Lanes {
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let (courier, dispatcher) =
             (Arc::clone(&self.stage.courier), self.stage.dispatcher.clone());
-        self.stage.sending.spawn(async move {
+        tokio::spawn(async move {
             let begun = tokio::time::Instant::now();
             courier.deliver(job, endpoint).await;
             dispatcher.finished(id, permit, begun.elapsed());
@@ -282,11 +280,16 @@ impl Lanes {
 
     /// Looks at every lane whose alarm has come.
     fn ring(&mut self, now: Timestamp) {
+        // Each once: a lane may set its next alarm for this same moment, and that one is for later.
+        let mut due = Vec::new();
         while let Some((at, id)) = self.alarms.first().copied()
             && at <= now
         {
             self.alarms.pop_first();
             self.alarm_of.remove(&id);
+            due.push(id);
+        }
+        for id in due {
             self.move_on(id, now);
         }
     }
@@ -310,7 +313,8 @@ impl Lanes {
     }
 
     fn set_alarm(&mut self, id: EndpointId) {
-        let wanted = self.by_endpoint.get(&id).and_then(Lane::wake_at);
+        let may_start = self.in_flight < self.stage.max_in_flight;
+        let wanted = self.by_endpoint.get(&id).and_then(|lane| lane.wake_at(may_start));
         if self.alarm_of.get(&id).copied() == wanted {
             return;
         }
@@ -359,10 +363,12 @@ impl Lanes {
         }
     }
 
-    fn clear_away_idle_lanes(&mut self, slept: Duration) {
-        // Only after a long quiet: an idle lane is small, but its limiter remembers the last second.
-        if slept >= IDLE {
-            self.by_endpoint.retain(|_, lane| !lane.is_idle());
+    /// Forgets lanes that nothing has been in for a while; not at once, or their limiters would forget
+    /// the last second.
+    fn clear_away_idle_lanes(&mut self, now: Timestamp) {
+        if now.since(self.swept_at) >= IDLE {
+            self.swept_at = now;
+            self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
         }
     }
 }

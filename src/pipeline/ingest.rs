@@ -10,6 +10,7 @@
 //! the event comes again, is known, and its deliveries go on from where the journal says they stand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -139,17 +140,24 @@ impl Ingest {
                         .wanting(accepted.event.application, &accepted.event.event_type),
                 })
                 .collect();
-            let answers =
-                until_taken("accepting events", || self.journal.accept(owed.clone()), &|away| {
-                    self.metrics.journal_away(away);
-                })
-                .await;
+            let tries = AtomicU32::new(0);
+            let accept = || {
+                tries.fetch_add(1, Ordering::Relaxed);
+                self.journal.accept(owed.clone())
+            };
+            let away = |away| self.metrics.journal_away(away);
+            let answers = until_taken("accepting events", accept, &away).await;
+            // When the first try failed we cannot know whether it was written: what is known then may
+            // be known by our own doing.
+            let repeated = tries.into_inner() > 1;
             failpoint!("ingest.accepted");
             let mut again = Vec::new();
             for ((accepted, owed), answer) in events.into_iter().zip(owed).zip(answers) {
                 match answer {
                     Acceptance::New => self.offer_new(accepted, owed.endpoints).await,
-                    Acceptance::Known(_) if accepted.nameless && !accepted.redelivered => {
+                    Acceptance::Known(_)
+                        if accepted.nameless && !accepted.redelivered && !repeated =>
+                    {
                         again.push(self.renamed(accepted));
                     }
                     Acceptance::Known(standings) => self.rejoin(accepted, standings).await,
@@ -183,8 +191,8 @@ impl Ingest {
         let hold = Hold::of(receipt);
         for (endpoint, standing) in standings {
             let mut delivery = Delivery::first(Arc::clone(&event), endpoint);
-            if self.window.holds(delivery.key()) {
-                continue; // another copy is on its way here, and holds a receipt of its own
+            if self.window.join(delivery.key(), delivery.turn, &hold) {
+                continue; // another copy is on its way here
             }
             delivery.turn = standing.turn;
             delivery.attempts = standing.attempts;
@@ -214,11 +222,15 @@ impl Ingest {
         for (back, standing) in returned.into_iter().zip(standings) {
             let Returned { mut delivery, mut due_at, receipt } = back;
             let hold = Hold::of(receipt);
-            let fence = match standing {
-                Some(_) if self.window.holds(delivery.key()) => Fence::Drop,
-                Some(standing) => standing.judge(delivery.turn),
-                // Retention has removed it, which it does only to what is finished.
-                None => Fence::Drop,
+            if self.window.join(delivery.key(), delivery.turn, &hold) {
+                hold.complete();
+                continue;
+            }
+            let fence = if let Some(standing) = standing {
+                standing.judge(delivery.turn)
+            } else {
+                self.enter_late(&delivery).await;
+                Fence::Attempt
             };
             match (fence, standing) {
                 (Fence::Attempt, _) => self.offer(delivery, Some(due_at), &hold).await,
@@ -236,8 +248,18 @@ impl Ingest {
         }
     }
 
+    /// Records a delivery that the journal does not know: it was restored from a backup, or is another
+    /// one. The copy carries all that is needed, and knows better.
+    async fn enter_late(&self, delivery: &Delivery) {
+        let owed = Owed { event: Arc::clone(&delivery.event), endpoints: vec![delivery.endpoint] };
+        let accepted = || self.journal.accept(vec![owed.clone()]);
+        let away = |away| self.metrics.journal_away(away);
+        until_taken("accepting a delivery that came back", accepted, &away).await;
+        warn!(delivery_id = %delivery.key().id(), "a delivery came back that was not on record");
+    }
+
     async fn offer(&self, delivery: Delivery, due_at: Option<Timestamp>, hold: &Hold) {
-        let share = self.window.enter(delivery.key(), hold).await;
+        let share = self.window.enter(delivery.key(), delivery.turn, hold).await;
         let now = self.world.now();
         let ready_at = due_at.unwrap_or(now);
         let job = Job { delivery, share, ready_at };
@@ -255,15 +277,13 @@ impl Ingest {
     }
 
     async fn quarantine(&self, original: &dyn Original, receipt: Receipt, why: &Rejection) {
-        match original.quarantine(why).await {
-            Ok(()) => {
-                self.metrics.event_quarantined(why.reason());
-                warn!(reason = why.reason(), message_was = ?original, "message quarantined: {why}");
-                receipt.give_back();
-            }
-            // Its receipt is dropped: the message comes again, and is quarantined then.
-            Err(error) => warn!(%error, "a message could not be quarantined and stays where it is"),
-        }
+        // Waited for: a receipt that is merely dropped would keep its place in the consumer's window
+        // for as long as the connection lives.
+        let away = |away| self.metrics.ladder_away(away);
+        until_taken("quarantining a message", || original.quarantine(why), &away).await;
+        self.metrics.event_quarantined(why.reason());
+        warn!(reason = why.reason(), message_was = ?original, "message quarantined: {why}");
+        receipt.give_back();
     }
 
     fn renamed(&self, accepted: Accepted) -> Accepted {

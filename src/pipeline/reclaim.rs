@@ -36,6 +36,12 @@ const LEASE: Duration = Duration::from_mins(2);
 /// restart. A broker that loses a queue is rare, and this is the second line behind it.
 const LADDER_LATE: Duration = Duration::from_hours(2);
 
+/// How long a delivery must have been pending before we believe that its event comes no more.
+///
+/// Fifteen minutes: an event is accepted just before its deliveries are attempted, and only a store
+/// that is away for so long keeps one pending. If it does come, its turn is over.
+const FORGOTTEN: Duration = Duration::from_mins(15);
+
 /// The stage.
 pub struct Reclaim {
     /// What is asked.
@@ -71,6 +77,7 @@ impl Reclaim {
                     due_by: now,
                     abandoned_before: now - LEASE,
                     lost_before: now - LADDER_LATE,
+                    forgotten_before: now - FORGOTTEN,
                 };
                 self.journal.claim(overdue, now + LEASE, PAGE)
             },
@@ -84,7 +91,8 @@ impl Reclaim {
                 continue; // on its way here already; the lease ends by itself
             }
             let hold = Hold::without_receipt();
-            let share = self.window.enter(delivery.key(), &hold).await;
+            let share = self.window.enter(delivery.key(), delivery.turn, &hold).await;
+            hold.complete();
             self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
         }
         found

@@ -82,9 +82,12 @@ impl Routes {
         if catalogue.version().await? == self.0.load().version {
             return Ok(false);
         }
-        let table = Table::of(catalogue.snapshot().await?);
+        let table = Arc::new(Table::of(catalogue.snapshot().await?));
         info!(version = table.version, endpoints = table.endpoints.len(), "catalogue changed");
-        self.0.store(Arc::new(table));
+        // Two may refresh at once: the later version stays, whoever is the last to store.
+        self.0.rcu(|current| {
+            if current.version > table.version { Arc::clone(current) } else { Arc::clone(&table) }
+        });
         Ok(true)
     }
 }

@@ -37,6 +37,12 @@ use crate::telemetry::metrics::Metrics;
 /// Most settlements in one record, and most releases in one publish: the publisher's own bound.
 const BATCH_MAX: usize = 512;
 
+/// How long a delivery may have been in memory and still wait there for its next attempt.
+///
+/// Fifteen seconds: a few short waits, not fifty. While it is here its event is unacknowledged, and
+/// brokers do not like that for long (30 minutes, and it costs everybody's channel).
+const STAY_MAX: Duration = Duration::from_secs(15);
+
 /// Hears how deliveries ended. Its queue needs no bound: each message is a delivery with a place in
 /// the window.
 #[derive(Debug, Clone)]
@@ -236,11 +242,12 @@ impl Record {
             return;
         };
         let delivery = delivery.after(settled.attempts);
-        let soon = due.at.since(self.world.now()) <= HOLD_MAX;
+        let soon = due.at.since(self.world.now()) <= HOLD_MAX && share.age() <= STAY_MAX;
         if soon && notice.is_none() && matches!(settled.settlement, Settlement::Retry(_)) {
+            share.is_at(delivery.turn);
             let job = Job { delivery, share, ready_at: due.at };
             if let Err(job) = self.dispatcher.hold_until(due.at, job) {
-                self.settler.hand_on(job, due.at);
+                self.settler.hand_on(*job, due.at);
             }
         } else {
             self.pass_on(Released { waiting: Some(Waiting { delivery, due }), notice, share });

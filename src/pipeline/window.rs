@@ -6,13 +6,16 @@
 //! shutdown) keeps the receipt from ever being given back, so its arrival comes again: forgetting
 //! is safe, only slow.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use crate::domain::delivery::DeliveryKey;
+use crate::domain::delivery::{DeliveryKey, Turn};
 use crate::storage::inbox::Receipt;
 
 /// All deliveries in memory.
@@ -20,7 +23,16 @@ use crate::storage::inbox::Receipt;
 pub struct Window {
     room: Arc<Semaphore>,
     size: usize,
-    keys: Mutex<HashSet<DeliveryKey>>,
+    present: Mutex<HashMap<DeliveryKey, Present>>,
+}
+
+/// A delivery that is in memory.
+#[derive(Debug)]
+struct Present {
+    /// The turn that it is at.
+    turn: Turn,
+    /// Other arrivals of the same delivery: their receipts go the way of its own.
+    joined: Vec<Arc<Held>>,
 }
 
 impl Window {
@@ -29,7 +41,7 @@ impl Window {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(size)),
             size,
-            keys: Mutex::new(HashSet::new()),
+            present: Mutex::new(HashMap::new()),
         })
     }
 
@@ -40,23 +52,58 @@ impl Window {
 
     /// Whether this delivery is in memory already.
     pub fn holds(&self, key: DeliveryKey) -> bool {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+        self.present().contains_key(&key)
+    }
+
+    /// Lets another arrival of a delivery that is in memory, at `turn` or later, share its fate; whether
+    /// it was there. Its receipt goes back when the delivery's own does: that one may be of a connection
+    /// that is lost, and mean nothing any more.
+    ///
+    /// A copy at a later turn does not join: what is in memory was handed on and is about to leave, and
+    /// this copy is what it was handed on as.
+    pub fn join(&self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
+        match self.present().get_mut(&key) {
+            Some(present) if turn <= present.turn => {
+                present.joined.push(Arc::clone(hold.open()));
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Takes a place for one delivery, as a part of `hold`; waits until there is one.
-    pub async fn enter(self: &Arc<Self>, key: DeliveryKey, hold: &Hold) -> Share {
+    pub async fn enter(self: &Arc<Self>, key: DeliveryKey, turn: Turn, hold: &Hold) -> Share {
         let place = Arc::clone(&self.room)
             .acquire_owned()
             .await
             .expect("the window's semaphore is never closed");
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        Share { key, window: Arc::clone(self), hold: Some(Arc::clone(&hold.0)), _place: place }
+        let registered = match self.present().entry(key) {
+            Entry::Occupied(_) => false, // a copy that is about to leave: see `join`
+            Entry::Vacant(place) => {
+                place.insert(Present { turn, joined: Vec::new() });
+                true
+            }
+        };
+        Share {
+            key,
+            registered,
+            entered_at: Instant::now(),
+            window: Arc::clone(self),
+            held: Some(Arc::clone(hold.open())),
+            _place: place,
+        }
+    }
+
+    fn present(&self) -> MutexGuard<'_, HashMap<DeliveryKey, Present>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What an arrival's deliveries have in common: its receipt.
+///
+/// Dropped before [`Hold::complete`], it keeps the receipt for ever: not all shares were given out.
 #[derive(Debug)]
-pub struct Hold(Arc<Held>);
+pub struct Hold(Option<Arc<Held>>);
 
 #[derive(Debug)]
 struct Held {
@@ -67,17 +114,33 @@ struct Held {
 impl Hold {
     /// Holds a receipt until every share is released and [`Hold::complete`] was called.
     pub fn of(receipt: Receipt) -> Self {
-        Self(Arc::new(Held { receipt: Some(receipt), broken: AtomicBool::new(false) }))
+        Self::new(Some(receipt))
     }
 
     /// For deliveries that came from no message: the journal has them.
     pub fn without_receipt() -> Self {
-        Self(Arc::new(Held { receipt: None, broken: AtomicBool::new(false) }))
+        Self::new(None)
     }
 
     /// Says that all shares are given out. If all are released already, the receipt goes back now.
-    pub fn complete(self) {
-        release(self.0);
+    pub fn complete(mut self) {
+        release(self.0.take().expect("it is completed once, by value"));
+    }
+
+    fn new(receipt: Option<Receipt>) -> Self {
+        Self(Some(Arc::new(Held { receipt, broken: AtomicBool::new(false) })))
+    }
+
+    fn open(&self) -> &Arc<Held> {
+        self.0.as_ref().expect("it is open until it is completed, by value")
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(held) = &self.0 {
+            held.broken.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -86,32 +149,59 @@ impl Hold {
 #[must_use = "a share that is dropped brings its arrival back"]
 pub struct Share {
     key: DeliveryKey,
+    /// Whether the window knows the delivery by this share.
+    registered: bool,
+    entered_at: Instant,
     window: Arc<Window>,
-    hold: Option<Arc<Held>>,
+    held: Option<Arc<Held>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Share {
     /// The delivery is delivered, or safely handed on. The last share gives the receipt back.
     pub fn release(mut self) {
-        if let Some(hold) = self.hold.take() {
-            release(hold);
+        for joined in self.leave() {
+            release(joined);
         }
+        if let Some(held) = self.held.take() {
+            release(held);
+        }
+    }
+
+    /// The delivery stays in memory and is at this turn now.
+    pub fn is_at(&self, turn: Turn) {
+        if self.registered
+            && let Some(present) = self.window.present().get_mut(&self.key)
+        {
+            present.turn = turn;
+        }
+    }
+
+    /// How long the delivery has been in memory.
+    pub fn age(&self) -> Duration {
+        self.entered_at.elapsed()
+    }
+
+    fn leave(&mut self) -> Vec<Arc<Held>> {
+        if !std::mem::take(&mut self.registered) {
+            return Vec::new();
+        }
+        self.window.present().remove(&self.key).map(|gone| gone.joined).unwrap_or_default()
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.window.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-        if let Some(hold) = &self.hold {
-            hold.broken.store(true, Ordering::Release);
+        let joined = self.leave();
+        for held in joined.iter().chain(&self.held) {
+            held.broken.store(true, Ordering::Release);
         }
     }
 }
 
-fn release(hold: Arc<Held>) {
+fn release(held: Arc<Held>) {
     // The count of the `Arc` is the count of what is still open.
-    if let Some(Held { receipt: Some(receipt), broken }) = Arc::into_inner(hold)
+    if let Some(Held { receipt: Some(receipt), broken }) = Arc::into_inner(held)
         && !broken.into_inner()
     {
         receipt.give_back();
@@ -151,8 +241,8 @@ mod tests {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), &hold).await;
-        let other = window.enter(key(2), &hold).await;
+        let one = window.enter(key(1), Turn::FIRST, &hold).await;
+        let other = window.enter(key(2), Turn::FIRST, &hold).await;
         hold.complete();
 
         one.release();
@@ -175,8 +265,8 @@ mod tests {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), &hold).await;
-        let other = window.enter(key(2), &hold).await;
+        let one = window.enter(key(1), Turn::FIRST, &hold).await;
+        let other = window.enter(key(2), Turn::FIRST, &hold).await;
         hold.complete();
 
         drop(one);
@@ -190,10 +280,58 @@ mod tests {
     async fn whoever_comes_when_it_is_full_waits() {
         let window = Window::new(1);
         let hold = Hold::without_receipt();
-        let first = window.enter(key(1), &hold).await;
-        let mut second = Box::pin(window.enter(key(2), &hold));
+        let first = window.enter(key(1), Turn::FIRST, &hold).await;
+        let mut second = Box::pin(window.enter(key(2), Turn::FIRST, &hold));
         assert!(futures_util::poll!(&mut second).is_pending());
         first.release();
         assert!(futures_util::poll!(&mut second).is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_second_arrival_of_the_same_delivery_shares_its_fate() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(10);
+        let first = Hold::of(Receipt::new(1, desk.clone()));
+        let share = window.enter(key(1), Turn(1), &first).await;
+        first.complete();
+
+        let again = Hold::of(Receipt::new(2, desk.clone()));
+        assert!(window.join(key(1), Turn(1), &again));
+        again.complete();
+        assert!(desk.numbers().is_empty(), "neither goes back while the delivery is open");
+
+        share.release();
+        assert_eq!(desk.numbers(), [2, 1]);
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_on_does_not_join_what_is_about_to_leave() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(10);
+        let first = Hold::of(Receipt::new(1, desk.clone()));
+        let leaving = window.enter(key(1), Turn(1), &first).await;
+        first.complete();
+
+        let handed_on = Hold::of(Receipt::new(2, desk.clone()));
+        assert!(!window.join(key(1), Turn(2), &handed_on));
+        let next = window.enter(key(1), Turn(2), &handed_on).await;
+        handed_on.complete();
+        leaving.release();
+        assert_eq!(desk.numbers(), [1]);
+        next.release();
+        assert_eq!(desk.numbers(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn an_arrival_whose_deliveries_were_not_all_given_out_keeps_its_receipt() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(10);
+        let hold = Hold::of(Receipt::new(1, desk.clone()));
+        let share = window.enter(key(1), Turn::FIRST, &hold).await;
+
+        drop(hold); // interrupted before the second was offered
+        share.release();
+
+        assert!(desk.numbers().is_empty());
     }
 }

@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::assemble::{self, Backends};
@@ -101,7 +100,8 @@ fn only_router(config: &Config) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => anyhow::bail!(
-            "another router runs on the data folder {}: stop it, or use another folder",
+            "another router runs on the data folder {}: stop it, or use another folder and another \
+             rabbitmq.prefix",
             config.data_dir.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
@@ -118,7 +118,6 @@ struct Router {
     out_of_time: CancellationToken,
     stop_record: CancellationToken,
     stop_release: CancellationToken,
-    sending: TaskTracker,
     intake: Vec<JoinHandle<()>>,
     ingest: JoinHandle<Box<dyn crate::storage::inbox::Inbox>>,
     dispatch: JoinHandle<()>,
@@ -141,7 +140,6 @@ impl Router {
         let stop_intake = CancellationToken::new();
         let out_of_time = CancellationToken::new();
         let (stop_record, stop_release) = (CancellationToken::new(), CancellationToken::new());
-        let sending = TaskTracker::new();
 
         let (record, release) = endings.split(
             |queue| Record {
@@ -175,7 +173,6 @@ impl Router {
             world: world.clone(),
             metrics: Arc::clone(metrics),
             max_in_flight: config.limits.max_in_flight,
-            sending: sending.clone(),
         };
         let ingest = Ingest {
             journal: Arc::clone(&backends.journal),
@@ -221,7 +218,6 @@ impl Router {
             out_of_time,
             stop_record,
             stop_release,
-            sending,
         }
     }
 
@@ -246,21 +242,20 @@ impl Router {
         for task in self.intake {
             let _ = task.await;
         }
-        let inbox = self.ingest.await;
+        // Nothing more is handed to us, and what was goes to somebody else; receipts still go back.
+        drop(self.ingest.await);
         self.dispatcher.stop();
-        self.sending.close();
-        if tokio::time::timeout(grace, self.sending.wait()).await.is_err() {
-            warn!(left = self.sending.len(), "grace time is over, interrupting what is on the way");
+        let mut dispatch = self.dispatch; // ends when nothing is on the way
+        if tokio::time::timeout(grace, &mut dispatch).await.is_err() {
+            warn!("grace time is over, interrupting what is on the way");
             self.out_of_time.cancel();
-            self.sending.wait().await; // each ends at its next breath
+            let _ = tokio::time::timeout(LAST_STEPS, dispatch).await; // each ends at its next breath
         }
         let last_steps = async {
-            let _ = self.dispatch.await;
             self.stop_record.cancel();
             let _ = self.record.await;
             self.stop_release.cancel();
             let _ = self.release.await;
-            drop(inbox);
             self.backends.close().await;
         };
         if tokio::time::timeout(LAST_STEPS, last_steps).await.is_err() {
@@ -307,6 +302,7 @@ impl Condition for Shown {
             (!self.metrics.is_draining(), "it is stopping"),
             (numbers.consume_connected, "the broker's consuming connection is down"),
             (numbers.publish_connected, "the broker's publishing connection is down"),
+            (!numbers.publish_blocked, "the broker is in a memory or disk alarm"),
             (self.metrics.journal_is_up(), "the journal is away"),
         ] {
             if !there {

@@ -95,6 +95,8 @@ pub struct Overdue {
     pub due_by: Timestamp,
     /// Held by a router, and due before this: it is gone, or it would have settled them.
     pub abandoned_before: Timestamp,
+    /// Never settled, and received before this: the message that it would come again with is gone.
+    pub forgotten_before: Timestamp,
     /// Held by the ladder, and due before this: the ladder has lost them (a queue that was purged,
     /// or that its broker could not recover). A copy that comes back after all is an old turn.
     pub lost_before: Timestamp,

@@ -197,7 +197,7 @@ impl Metrics {
             ),
             unaccounted: book.gauge(
                 "ledger_unaccounted_deliveries",
-                "Owed, but in no state: anything but 0 is a loss.",
+                "By the books, owed but in no state: anything but 0 means that something was miscounted.",
             ),
             dead_letters: book.gauge("dead_letters", "Dead letters that somebody has to look at."),
             broker_received: book.counters(

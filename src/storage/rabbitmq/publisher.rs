@@ -128,7 +128,7 @@ impl Publisher {
         let mut answers = Vec::new();
         let mut rest = messages;
         while !rest.is_empty() {
-            let behind = rest.split_off(rest.len().min(BATCH_MAX));
+            let behind = rest.split_off(first_batch(&rest));
             let (done, answer) = oneshot::channel();
             let job = Job { messages: std::mem::replace(&mut rest, behind), done };
             let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed) % self.inner.queues.len();
@@ -290,6 +290,16 @@ async fn next(held: &mut Option<Job>, jobs: &mut mpsc::Receiver<Job>) -> Option<
         Some(job) => Some(job),
         None => jobs.recv().await,
     }
+}
+
+/// How many messages from the front make a batch: within both bounds, and one at the least.
+fn first_batch(messages: &[Outgoing]) -> usize {
+    let mut bytes = 0;
+    let fitting = messages.iter().take(BATCH_MAX).take_while(|message| {
+        bytes += message.body.len();
+        bytes <= BATCH_BYTES_MAX
+    });
+    fitting.count().max(1)
 }
 
 impl Job {

@@ -1,4 +1,5 @@
-//! Claiming what the journal holds, what a router left lying, and what the ladder has lost.
+//! Claiming what the journal holds, what a router left lying, what the ladder has lost, and what
+//! everybody has forgotten.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::rows;
+use super::books::Movement;
+use super::rows::{self, State};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
@@ -14,28 +16,34 @@ use crate::storage::StorageError;
 use crate::storage::journal::Overdue;
 
 /// What can be claimed: the journal's due by `?1`, a router's abandoned before `?2`, the ladder's
-/// lost before `?3`; each through `deliveries_waiting`.
+/// lost before `?3`, each through `deliveries_waiting`; and what is pending and forgotten since before
+/// `?5`. Of those only the oldest are looked at: they are in the order in which they were received.
 macro_rules! to_claim {
     () => {
-        "SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+        "SELECT event, endpoint, turn, attempts, state, due_at FROM deliveries \
          WHERE state = 1 AND held_by = 2 AND due_at <= ?1 \
          UNION ALL \
-         SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+         SELECT event, endpoint, turn, attempts, state, due_at FROM deliveries \
          WHERE state = 1 AND held_by = 0 AND due_at < ?2 \
          UNION ALL \
-         SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+         SELECT event, endpoint, turn, attempts, state, due_at FROM deliveries \
          WHERE state = 1 AND held_by = 1 AND due_at < ?3 \
+         UNION ALL \
+         SELECT oldest.event, endpoint, turn, attempts, state, received_at \
+         FROM (SELECT event, endpoint, turn, attempts, state FROM deliveries \
+               WHERE state = 0 ORDER BY event LIMIT 200) AS oldest \
+         JOIN events ON events.seq = oldest.event \
+         WHERE received_at < ?5 \
          ORDER BY due_at"
     };
 }
 pub(super) const TO_CLAIM: &str = concat!(to_claim!(), " LIMIT ?4");
-const ANY: &str = concat!("SELECT EXISTS (", to_claim!(), ")");
 
 /// Whether there is anything to claim.
 pub(super) fn any(connection: &Connection, overdue: Overdue) -> Result<bool, StorageError> {
-    let Overdue { due_by, abandoned_before, lost_before } = overdue;
-    let mut look = connection.prepare_cached(ANY)?;
-    Ok(look.query_row(params![due_by, abandoned_before, lost_before], |row| row.get(0))?)
+    let Overdue { due_by, abandoned_before, lost_before, forgotten_before } = overdue;
+    let mut look = connection.prepare_cached(TO_CLAIM)?;
+    Ok(look.exists(params![due_by, abandoned_before, lost_before, 1, forgotten_before])?)
 }
 
 /// Claims up to `limit`, oldest due first: their turn grows, and their lease ends at `lease_until`.
@@ -45,35 +53,42 @@ pub(super) fn claim(
     lease_until: Timestamp,
     limit: usize,
 ) -> Result<Vec<Delivery>, StorageError> {
-    let Overdue { due_by, abandoned_before, lost_before } = overdue;
+    let Overdue { due_by, abandoned_before, lost_before, forgotten_before } = overdue;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut find = connection.prepare_cached(TO_CLAIM)?;
     let due = find
-        .query_map(params![due_by, abandoned_before, lost_before, limit], |row| {
-            Ok(Due {
-                seq: row.get(0)?,
-                endpoint: row.get(1)?,
-                turn: row.get(2)?,
-                attempts: row.get(3)?,
-            })
-        })?
+        .query_map(
+            params![due_by, abandoned_before, lost_before, limit, forgotten_before],
+            |row| {
+                Ok(Due {
+                    seq: row.get(0)?,
+                    endpoint: row.get(1)?,
+                    turn: row.get(2)?,
+                    attempts: row.get(3)?,
+                    state: row.get(4)?,
+                })
+            },
+        )?
         .collect::<Result<Vec<_>, _>>()?;
     let mut lease = connection.prepare_cached(
-        "UPDATE deliveries SET turn = ?3, held_by = 2, due_at = ?4 \
+        "UPDATE deliveries SET turn = ?3, state = 1, held_by = 2, due_at = ?4 \
          WHERE event = ?1 AND endpoint = ?2",
     )?;
+    let mut movement = Movement::default();
     // One event may be due for many endpoints: its payload is loaded once and shared.
     let mut events = HashMap::new();
     let mut claimed = Vec::with_capacity(due.len());
-    for Due { seq, endpoint, turn, attempts } in due {
+    for Due { seq, endpoint, turn, attempts, state } in due {
         let turn = turn.next();
         lease.execute(params![seq, endpoint, turn, lease_until])?;
+        movement.moves(state, State::Waiting);
         let event = match events.entry(seq) {
             Entry::Occupied(loaded) => Arc::clone(loaded.get()),
             Entry::Vacant(place) => Arc::clone(place.insert(rows::event_at(connection, seq)?)),
         };
         claimed.push(Delivery { event, endpoint, turn, attempts });
     }
+    movement.post(connection)?;
     Ok(claimed)
 }
 
@@ -83,4 +98,5 @@ struct Due {
     endpoint: EndpointId,
     turn: Turn,
     attempts: u32,
+    state: State,
 }

@@ -115,7 +115,7 @@ impl Record<'_> {
         let (state, waits) = match settled.settlement {
             Settlement::Delivered => (State::Delivered, None),
             Settlement::Retry(_) | Settlement::Postpone(..) => {
-                (State::Waiting, Some(waits(&settled.settlement)))
+                (State::Waiting, Some(self.waits(settled)?))
             }
             Settlement::DeadLetter(_) => (State::Dead, None),
             Settlement::Cancelled => (State::Cancelled, None),
@@ -140,6 +140,22 @@ impl Record<'_> {
         }
         self.movement.moves(found.state, state);
         Ok(())
+    }
+
+    /// Who holds what goes on, and until when: the router, which has to hand it on; or, when nobody
+    /// has to, the journal until a person acts.
+    ///
+    /// Whether there is anything to wait for is decided here, in the transaction: a router that saw
+    /// the endpoint paused may have seen an old version of it, and its resumption has passed by.
+    fn waits(&mut self, settled: &Settled) -> Result<(Holder, Timestamp), StorageError> {
+        if let Some(due) = to_hand_on(&settled.settlement) {
+            return Ok((Holder::Router, due.at));
+        }
+        let mut find = self.connection.prepare_cached(
+            "SELECT 1 FROM endpoints WHERE id = ?1 AND state <> 'active' AND deleted_at IS NULL",
+        )?;
+        let paused = find.exists(params![settled.key.endpoint])?;
+        Ok((Holder::Journal, if paused { Timestamp::NEVER } else { settled.at }))
     }
 
     fn lay_down(
@@ -170,13 +186,6 @@ impl Record<'_> {
         ])?;
         Ok(())
     }
-}
-
-/// Who holds what goes on, and until when: the router, which has to hand it on; or, when nobody has
-/// to, the journal until a person acts.
-fn waits(settlement: &Settlement) -> (Holder, Timestamp) {
-    to_hand_on(settlement)
-        .map_or((Holder::Journal, Timestamp::NEVER), |due| (Holder::Router, due.at))
 }
 
 /// Notes that the ladder holds what goes on at these turns.

@@ -40,7 +40,7 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         occurred_at: occurred_at(message)?,
         deliver_at: moment(message, "deliver-at")?,
         expires_at: moment(message, "expires-at")?,
-        content_type: properties.content_type().as_ref().map(|text| text.as_str().into()),
+        content_type: content_type(message)?,
         traceparent: traceparent(message),
         payload: message.body.clone(),
     };
@@ -165,6 +165,21 @@ fn in_seconds(found: u64) -> Option<Timestamp> {
 
 /// The trace, if it has the form of one. W3C Trace Context §2.2: what cannot be read is ignored, and
 /// the receiver begins a trace of its own.
+/// The media type, which becomes a header of every request: so it has to be able to be one.
+fn content_type(message: &Raw) -> Result<Option<Box<str>>, Rejection> {
+    let Some(text) = message.properties.content_type().as_ref().map(ShortString::as_str) else {
+        return Ok(None);
+    };
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(Some(text.into()));
+    }
+    Err(Rejection::BadField {
+        name: "content_type",
+        found: format!("{text:?}"),
+        wanted: "a media type in printable ASCII",
+    })
+}
+
 fn traceparent(message: &Raw) -> Option<Box<str>> {
     let text = as_text(header(&message.properties, "traceparent")?)?;
     let plain = |c: char| c.is_ascii_hexdigit() || c == '-';

@@ -41,6 +41,8 @@ CREATE TABLE deliveries (
 
 -- What waits, by who holds it and from when on somebody else may claim it.
 CREATE INDEX deliveries_waiting ON deliveries (held_by, due_at) WHERE state = 1;
+-- What was never settled, oldest first. In and out within milliseconds, at the ends of the tree.
+CREATE INDEX deliveries_pending ON deliveries (event) WHERE state = 0;
 -- What an endpoint is owed and has not got. What is finished, nearly everything, is not in it.
 CREATE INDEX deliveries_unfinished ON deliveries (endpoint) WHERE state < 2;
 

@@ -107,7 +107,7 @@ async fn an_edit_changes_everything_but_keys_and_state() {
     let read = Catalogue::endpoint(&place.store, None, &id).await.expect("read").expect("there");
     assert_eq!(read.url.as_str(), "https://new.example/");
     assert_eq!((read.headers.len(), read.throttle_rate), (0, None));
-    assert_eq!((read.keys[0].key.expose(), read.state), (&[1; 32][..], EndpointState::Active));
+    assert_eq!((read.keys[0].key.expose(), read.state), (&[1; 32][..], EndpointState::Paused));
 
     edited.uid = Some("b".to_owned());
     assert!(conflict(place.edit_endpoint(&edited).await).contains("`b`"));

@@ -268,7 +268,8 @@ async fn what_a_router_left_lying_can_be_claimed_and_later_what_the_ladder_has_l
     let due = NOW + 5 * SECOND;
 
     let claim = async |abandoned_before, lost_before| {
-        let overdue = Overdue { due_by: NOW, abandoned_before, lost_before };
+        let overdue =
+            Overdue { due_by: NOW, abandoned_before, lost_before, forgotten_before: LONG_AGO };
         place.claim(overdue, NOW + 60 * SECOND, 10).await.expect("claimed")
     };
     assert!(claim(due, due).await.is_empty(), "neither abandoned nor lost yet");
@@ -279,6 +280,44 @@ async fn what_a_router_left_lying_can_be_claimed_and_later_what_the_ladder_has_l
     assert_eq!((abandoned[0].turn, abandoned[0].attempts), (Turn(2), 1));
     assert_eq!(lost.iter().map(Delivery::key).collect::<Vec<_>>(), [b]);
     assert_eq!(place.standing(b).await.judge(Turn(1)), Fence::Drop, "its copy is of an old turn");
+}
+
+#[tokio::test]
+async fn what_is_pending_and_forgotten_can_be_claimed_and_the_books_still_balance() {
+    let place = Place::new();
+    let event = place.owe("run-7", &["a"]).await;
+    let claim = async |forgotten_before| {
+        let overdue = Overdue {
+            due_by: NOW,
+            abandoned_before: LONG_AGO,
+            lost_before: LONG_AGO,
+            forgotten_before,
+        };
+        place.claim(overdue, NOW + 60 * SECOND, 10).await.expect("claimed")
+    };
+    assert!(claim(event.received_at).await.is_empty(), "not forgotten yet");
+    let claimed = claim(event.received_at + SECOND).await;
+
+    assert_eq!(claimed.iter().map(Delivery::key).collect::<Vec<_>>(), [key(&event, "a")]);
+    assert_eq!(claimed[0].turn, Turn(1));
+    let books = place.books().await.expect("read");
+    assert_eq!((books.pending, books.waiting, books.unaccounted()), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn what_is_refused_as_paused_when_its_endpoint_was_resumed_meanwhile_is_due_at_once() {
+    let place = Place::new();
+    let event = place.owe("run-7", &["a"]).await;
+    let active = EndpointState::Active;
+    place.set_endpoint_state(endpoint_id("a"), active, NOW).await.expect("resumed");
+    place.settle(paused(key(&event, "a"), 0)).await;
+
+    let DeliveryState::Waiting { due_at, held_by } = place.standing(key(&event, "a")).await.state
+    else {
+        panic!("it waits")
+    };
+    assert_eq!(held_by, Holder::Journal);
+    assert!(due_at < Timestamp::NEVER);
 }
 
 #[tokio::test]

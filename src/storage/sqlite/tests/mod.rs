@@ -134,7 +134,7 @@ fn endpoint(name: &str) -> Endpoint {
         description: String::new(),
         url: format!("https://{name}.example/hook").parse().expect("a url"),
         filter: Filter::of(vec!["job.*".parse().expect("a pattern")]),
-        state: EndpointState::Active,
+        state: EndpointState::Paused, // so that what is settled as paused waits as it should
         throttle_rate: std::num::NonZeroU32::new(5),
         policy: Policy::default(),
         headers: vec![("authorization".to_owned(), "Bearer tenants-secret".to_owned())],
@@ -226,5 +226,5 @@ fn standing(turn: u32, attempts: u32, state: DeliveryState) -> Standing {
 
 /// What is due by `due_by`, and what routers and the ladder have had since before `abandoned_before`.
 fn overdue(due_by: Timestamp, abandoned_before: Timestamp) -> Overdue {
-    Overdue { due_by, abandoned_before, lost_before: abandoned_before }
+    Overdue { due_by, abandoned_before, lost_before: abandoned_before, forgotten_before: LONG_AGO }
 }
