@@ -52,14 +52,21 @@ impl Case {
         Self { posthaste, receiver }
     }
 
-    /// Publishes, each confirmed before the next so that they come in many small batches.
-    async fn publish(&self) -> BTreeSet<String> {
+    /// Publishes, each confirmed before the next so that they come in many small batches; and, when
+    /// asked, each received before the next, so that they leave in as many.
+    async fn publish(&self, one_by_one: bool, router: &mut Running) -> BTreeSet<String> {
         let producer = Producer::connect(&self.posthaste).await;
         let mut confirmed = BTreeSet::new();
         for number in 0..EVENTS {
             let body = format!(r#"{{"n":{number}}}"#);
             if producer.try_publish("acme.job.completed", &format!("e{number}"), &body).await {
                 confirmed.insert(body);
+            }
+            if one_by_one && router.ended().is_none() {
+                until("it has come, or the router is gone", SOON, async || {
+                    self.receiver.count("flaky") > number || router.ended().is_some()
+                })
+                .await;
             }
         }
         assert_eq!(confirmed.len(), EVENTS, "the broker is well");
@@ -125,7 +132,7 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     let mut case = Case::new(broker, waits).await;
     case.posthaste.set("FAILPOINT_KILL_AT", &format!("{step}={hit}"));
     let mut doomed = case.posthaste.serve().await;
-    let confirmed = case.publish().await;
+    let confirmed = case.publish(step == "release.postponed", &mut doomed).await;
     if step == "reclaim.claimed" {
         case.settled(&doomed).await;
         case.receiver.endpoint("gone", Script::Answer(200));
@@ -185,7 +192,7 @@ async fn the_checker_catches_a_router_that_acknowledges_too_early() {
     case.posthaste.set("FAILPOINT_SABOTAGE", "give_back_early");
     case.posthaste.set("FAILPOINT_KILL_AT", "send.answered=60");
     let mut doomed = case.posthaste.serve().await;
-    let confirmed = case.publish().await;
+    let confirmed = case.publish(false, &mut doomed).await;
     assert!(!doomed.end().await.success());
 
     case.posthaste.set("FAILPOINT_SABOTAGE", "none");
