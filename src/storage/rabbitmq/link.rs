@@ -75,9 +75,12 @@ pub(super) async fn keep(
                 let why = watch_over(&live, &health, &mut doubts, &stop).await;
                 Health::set(&health.publish_connected, false);
                 Health::set(&health.publish_blocked, false);
-                if !stop.is_cancelled() {
-                    warn!(connection = name, "publishing connection lost: {why}");
-                }
+                let Some(why) = why else {
+                    tell.send_replace(Link::Down("stopped".into()));
+                    hang_up(&live.connection).await;
+                    return;
+                };
+                warn!(connection = name, "publishing connection lost: {why}");
                 tell.send_replace(Link::Down(why));
                 hang_up(&live.connection).await;
                 if began.elapsed() > GOOD_AFTER {
@@ -98,15 +101,15 @@ async fn watch_over(
     health: &Health,
     doubts: &mut mpsc::Receiver<u64>,
     stop: &CancellationToken,
-) -> String {
+) -> Option<String> {
     let mut pulse = live.pulse.clone();
     loop {
         // In the order of what settles most: a stop, then facts, then doubts.
         tokio::select! { biased;
-            () = stop.cancelled() => return "stopped".into(),
+            () = stop.cancelled() => return None,
             changed = pulse.changed() => {
                 if changed.is_err() {
-                    return "the connection was closed".into();
+                    return Some("the connection was closed".into());
                 }
                 match &*pulse.borrow_and_update() {
                     Pulse::Up => Health::set(&health.publish_blocked, false),
@@ -114,15 +117,15 @@ async fn watch_over(
                         warn!("the broker takes no publishes: {reason}");
                         Health::set(&health.publish_blocked, true);
                     }
-                    Pulse::Lost(why) => return why.clone(),
+                    Pulse::Lost(why) => return Some(why.clone()),
                 }
             }
             doubted = doubts.recv() => match doubted {
                 Some(epoch) if epoch == live.epoch => {
-                    return "the broker did not answer in time".into();
+                    return Some("the broker did not answer in time".into());
                 }
                 Some(_) => {}
-                None => return "stopped".into(),
+                None => return None, // nobody publishes any more
             },
         }
     }
