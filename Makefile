@@ -6,7 +6,7 @@ VENV := $(CURDIR)/target/test-venv
 export TEST_PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt clippy deny bench run test-tools
+.PHONY: help demo test test-brokers check fmt clippy deny bench run test-tools
 
 help: ## List what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,14 @@ clippy: ## Lint, with warnings as errors, with and without the tests' failpoints
 deny: ## Check licences, advisories and sources, where cargo-deny is installed
 	@if command -v cargo-deny >/dev/null; then cargo deny check; \
 	else echo "cargo-deny is not installed: cargo install cargo-deny --locked"; fi
+
+test-brokers: test-tools ## Run the tests that meet a broker on RabbitMQ 4.0 and 4.3 too (x86-64 Debian, patchelf)
+	@tests/support/fetch-rabbitmq.sh trixie target/brokers/4.0
+	@tests/support/fetch-rabbitmq.sh forky target/brokers/4.3
+	for version in 4.0 4.3; do \
+	  RMQ=$(CURDIR)/target/brokers/$$version/server ERL=$(CURDIR)/target/brokers/$$version/erlang/bin \
+	  $(CARGO) test --locked --features failpoints --test rabbitmq --test faults --test end_to_end || exit 1; \
+	done
 
 bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
 	$(CARGO) bench --locked --bench throughput
