@@ -4,7 +4,9 @@ use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
+};
 
 use super::router::Posthaste;
 use super::until;
@@ -68,54 +70,37 @@ impl Producer {
         let mut confirms = Vec::new();
         for number in 0..count {
             let body = format!(r#"{{"n":{number}}}"#);
-            let confirm = self
-                .channel
-                .basic_publish(
-                    self.exchange.clone(),
-                    routing_key.into(),
-                    BasicPublishOptions::default(),
-                    body.as_bytes(),
-                    BasicProperties::default().with_delivery_mode(2),
-                )
-                .await
-                .expect("published");
-            confirms.push(confirm);
+            let sent = self.submit(routing_key, body.as_bytes(), BasicProperties::default()).await;
+            confirms.push(sent.expect("published"));
         }
         for confirm in confirms {
-            assert!(confirm.await.expect("confirmed").is_ack());
+            assert!(confirm.await.expect("answered").is_ack(), "confirmed");
         }
     }
 
     /// Publishes one event; whether it was confirmed. For a broker that may die.
     pub(crate) async fn try_publish(&self, routing_key: &str, id: &str, body: &str) -> bool {
-        let properties =
-            BasicProperties::default().with_message_id(id.into()).with_delivery_mode(2);
-        let sent = self.channel.basic_publish(
-            self.exchange.clone(),
-            routing_key.into(),
-            BasicPublishOptions::default(),
-            body.as_bytes(),
-            properties,
-        );
-        match sent.await {
+        let properties = BasicProperties::default().with_message_id(id.into());
+        match self.submit(routing_key, body.as_bytes(), properties).await {
             Ok(confirm) => matches!(confirm.await, Ok(Confirmation::Ack(None))),
             Err(_) => false,
         }
     }
 
     async fn send(&self, routing_key: &str, body: &[u8], properties: BasicProperties) {
-        let confirm = self
-            .channel
-            .basic_publish(
-                self.exchange.clone(),
-                routing_key.into(),
-                BasicPublishOptions::default(),
-                body,
-                properties.with_delivery_mode(2),
-            )
-            .await
-            .expect("published");
+        let confirm = self.submit(routing_key, body, properties).await.expect("published");
         assert!(confirm.await.expect("answered").is_ack(), "confirmed");
+    }
+
+    async fn submit(
+        &self,
+        routing_key: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> lapin::Result<PublisherConfirm> {
+        let (exchange, options) = (self.exchange.clone(), BasicPublishOptions::default());
+        let properties = properties.with_delivery_mode(2);
+        self.channel.basic_publish(exchange, routing_key.into(), options, body, properties).await
     }
 
     /// Takes a message out of a queue, once there is one.

@@ -47,9 +47,9 @@ accepts() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
 end() {
   alive "$1" || { rm -f "$1"; return 0; }
   local pid; pid=$(cat "$1")
-  kill "$pid" 2>/dev/null || true
+  kill "$pid" 2>/dev/null || { rm -f "$1"; return 0; } # it has just ended by itself
   for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || { rm -f "$1"; return 0; }; sleep 0.1; done
-  kill -9 "$pid" 2>/dev/null || true
+  if kill -0 "$pid" 2>/dev/null; then kill -9 "$pid"; fi
   rm -f "$1"
 }
 
@@ -88,7 +88,7 @@ CONF
     sleep 0.1
   done
   say "$name did not start within a minute: see $D/log"
-  tail -n 20 "$D/log/stdout.log" >&2 || true
+  if [ -f "$D/log/stdout.log" ]; then tail -n 20 "$D/log/stdout.log" >&2; fi
   return 1
 }
 

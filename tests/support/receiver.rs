@@ -164,7 +164,9 @@ async fn receive(
     let (status, retry_after) = match script {
         Script::Answer(status) => (status, None),
         Script::Slowly(wait, status) => {
-            tokio::time::sleep(wait).await; // the script's own slowness, not a wait for something
+            // What is tested is a receiver that takes its time: this is its slowness, and nobody waits
+            // here for something to have happened.
+            tokio::time::sleep(wait).await;
             (status, None)
         }
         Script::FailFirst(count, status) => (if earlier < count { status } else { 200 }, None),

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 
+use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
 
 /// Survives a restart of the broker.
@@ -162,6 +163,19 @@ fn short(text: &str) -> ShortString {
 /// A moment as the AMQP `timestamp` property: whole seconds.
 fn seconds(moment: Timestamp) -> u64 {
     u64::try_from(moment.as_seconds()).unwrap_or(0)
+}
+
+/// The properties of a message that carries an event's payload: for people who look at the queue.
+fn of_event(event: &Event, message_id: &str) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(short(message_id))
+        .with_type(short(event.event_type.as_str()))
+        .with_timestamp(seconds(event.occurred_at));
+    match &event.content_type {
+        Some(content_type) => properties.with_content_type(short(content_type)),
+        None => properties,
+    }
 }
 
 #[cfg(test)]

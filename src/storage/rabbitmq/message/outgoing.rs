@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, LongString};
 use serde::Serialize;
 
 use super::super::topology::Topology;
-use super::{Headers, Outgoing, PERSISTENT, Raw, seconds, short, stripped};
+use super::{Headers, Outgoing, PERSISTENT, Raw, of_event, seconds, short, stripped};
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::{EventType, Rejection, SHORT_TEXT_MAX};
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
@@ -137,15 +137,7 @@ pub(in super::super) fn dead_letter(notice: &Notice, why: &str, topology: &Topol
         .optional_text("x-posthaste-event-id", event.event_id.as_deref())
         .optional_text("subject", event.subject.as_deref())
         .optional_text("traceparent", event.traceparent.as_deref());
-    let mut properties = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_message_id(short(&event.id.to_string()))
-        .with_type(short(event.event_type.as_str()))
-        .with_timestamp(seconds(event.occurred_at))
-        .with_headers(headers.table());
-    if let Some(content_type) = &event.content_type {
-        properties = properties.with_content_type(short(content_type));
-    }
+    let properties = of_event(event, &event.id.to_string()).with_headers(headers.table());
     Outgoing {
         exchange: topology.dead_letters(),
         routing_key: format!("{}.{}", event.application, event.event_type),

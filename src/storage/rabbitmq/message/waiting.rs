@@ -9,9 +9,7 @@ use std::sync::Arc;
 
 use lapin::BasicProperties;
 
-use super::{
-    Headers, Outgoing, PERSISTENT, Raw, as_number, as_text, described, header, seconds, short,
-};
+use super::{Headers, Outgoing, Raw, as_number, as_text, described, header, of_event};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::event::{Event, Rejection};
 use crate::domain::time::Timestamp;
@@ -58,15 +56,8 @@ pub(in super::super) fn message(
         .optional_text(TRACEPARENT, event.traceparent.as_deref());
     // The properties are for people who look at the queue; what is read back is in the headers,
     // which have no limit of 255 bytes.
-    let mut properties = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_message_id(short(&delivery.key().id().to_string()))
-        .with_type(short(event.event_type.as_str()))
-        .with_timestamp(seconds(event.occurred_at))
-        .with_headers(headers.table());
-    if let Some(content_type) = &event.content_type {
-        properties = properties.with_content_type(short(content_type));
-    }
+    let properties =
+        of_event(event, &delivery.key().id().to_string()).with_headers(headers.table());
     Outgoing {
         exchange: ladder,
         routing_key: rung_ms.to_string(),
@@ -150,6 +141,7 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
+    use super::super::short;
     use super::*;
     use crate::domain::id::{ApplicationId, EndpointId, EventId};
 
