@@ -99,7 +99,7 @@ fn publication(name: &str) -> Publication {
     Publication {
         application: "acme".into(),
         event_type: "job.completed".into(),
-        event_id: Some(name.into()),
+        event_id: name.into(),
         payload: Bytes::from(format!("{{\"name\":\"{name}\"}}")),
         ..Publication::default()
     }
@@ -133,7 +133,7 @@ fn named(arrival: Arrival) -> (String, Receipt) {
     match arrival.content {
         Content::Event(event) => match event.identity {
             Identity::Given(name) => (name.into(), arrival.receipt),
-            Identity::Fingerprint(_) => panic!("published with a name"),
+            Identity::Fingerprint(_) | Identity::Stored(..) => panic!("published with a name"),
         },
         Content::Due { .. } | Content::Unreadable(_) => panic!("an event was published"),
     }

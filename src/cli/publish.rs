@@ -57,7 +57,7 @@ pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> a
         .into());
     }
     let payload = payload(&args.data, config.limits.max_payload_bytes)?;
-    let publisher = assemble::publisher(config)?;
+    let publisher = assemble::publisher(config).await?;
     let mut next = 1;
     while next <= args.count {
         let last = args.count.min(next.saturating_add(BATCH - 1));
@@ -67,7 +67,7 @@ pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> a
             .await
             .with_context(|| format!("{} of {} events are confirmed", next - 1, args.count))?;
         for event in &batch {
-            let id = event.event_id.as_deref().unwrap_or_default();
+            let id = event.event_id.as_str();
             output.one(&json!({ "id": id }), &[("published", id.to_owned())])?;
         }
         next = last + 1;
@@ -89,7 +89,8 @@ fn event(args: &PublishArgs, number: u32, payload: &Bytes) -> Publication {
     Publication {
         application: args.app.clone(),
         event_type: args.event_type.to_string(),
-        event_id: Some(id),
+        event_id: id,
+        idempotency_key: None,
         subject: args.subject.clone(),
         occurred_at: Some(now),
         deliver_at: args.deliver_at.map(|when| when.ahead_of(now)),

@@ -36,6 +36,10 @@ pub struct Config {
     pub egress: Egress,
     /// What bounds memory.
     pub limits: Limits,
+    /// The HTTP API.
+    pub api: Api,
+    /// How long history is kept.
+    pub retention: Retention,
     /// Metrics and probes.
     pub admin: Admin,
     /// What is said while running.
@@ -45,9 +49,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether everything is kept in the SQLite file and there is no broker.
+    pub fn is_embedded(&self) -> bool {
+        self.rabbitmq.urls.is_empty()
+    }
+
     /// The SQLite file with catalogue and journal.
     pub fn database(&self) -> PathBuf {
         self.data_dir.join("posthaste.db")
+    }
+
+    /// The key that tokens are signed with, made on first start when `api.token_key` is empty.
+    pub fn token_key_file(&self) -> PathBuf {
+        self.data_dir.join("token.key")
     }
 
     /// The key file that is made on first start when `encryption.keys` is empty.
@@ -59,7 +73,8 @@ impl Config {
 /// The broker.
 #[derive(Debug, Clone)]
 pub struct RabbitMq {
-    /// Nodes of one cluster, tried in turn; at least one.
+    /// Nodes of one cluster, tried in turn. Without any there is no broker: inbox and ladder are in the
+    /// SQLite file.
     pub urls: Vec<BrokerUrl>,
     /// What every exchange and queue is called by.
     pub prefix: String,
@@ -98,6 +113,24 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Deliveries kept in memory at the same time.
     pub max_deliveries_in_memory: usize,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Where it is served.
+    pub listen: std::net::SocketAddr,
+    /// What tokens are signed with; `None`: [`Config::token_key_file`].
+    pub token_key: Option<KeyPlace>,
+}
+
+/// How long history is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Events with their payloads, attempts and finished deliveries, from their acceptance on.
+    pub events: Duration,
+    /// Dead letters with their events, from when they were given up.
+    pub dead_letters: Duration,
 }
 
 /// Metrics and probes.

@@ -11,8 +11,8 @@ use figment::Figment;
 
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
-    Admin, Config, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake, RabbitMq,
-    Shutdown, layers, settings,
+    Admin, Api, Config, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake, RabbitMq,
+    Retention, Shutdown, layers, settings,
 };
 
 /// What `dev` adds to `egress.allow_cidrs`.
@@ -43,12 +43,15 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             max_deliveries_in_memory: read
                 .one("limits.max_deliveries_in_memory", |text| number(text, &(100..=1_000_000))),
         },
-        admin: Admin {
-            listen: read.one("admin.listen", |text| {
-                text.parse::<std::net::SocketAddr>()
-                    .map_err(|_| format!("`{text}` is not an address with a port"))
-            }),
+        api: Api {
+            listen: read.one("api.listen", address),
+            token_key: read.list("api.token_key", str::parse).pop(),
         },
+        retention: Retention {
+            events: read.days("retention.events_days"),
+            dead_letters: read.days("retention.dead_letters_days"),
+        },
+        admin: Admin { listen: read.one("admin.listen", address) },
         log: Log {
             format: read.one("log.format", str::parse),
             filter: read.one("log.filter", log_filter),
@@ -59,9 +62,6 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             ),
         },
     };
-    if config.rabbitmq.urls.is_empty() {
-        read.wrong("rabbitmq.urls", "it is empty");
-    }
     if has_twins(&config.encryption.keys) {
         read.wrong("encryption.keys", "two keys have the same id");
     }
@@ -117,6 +117,11 @@ impl Reader<'_> {
         items
     }
 
+    fn days(&mut self, key: &'static str) -> Duration {
+        let days: u32 = self.one(key, |text| number(text, &(1..=3_650)));
+        Duration::from_hours(24 * u64::from(days))
+    }
+
     fn look_up(&self, key: &str) -> (figment::value::Value, String) {
         // A section that is a scalar hides its settings; that is reported as an unknown setting.
         let value = self.layers.find_value(key).unwrap_or_else(|_| row(key).default.into());
@@ -154,6 +159,10 @@ impl Reader<'_> {
 
 fn row(key: &str) -> &'static settings::Setting {
     settings::setting(key).expect("each key that is read has a row")
+}
+
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an address with a port"))
 }
 
 fn cidr(text: &str) -> Result<ipnet::IpNet, String> {

@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 18] = [
+pub const SETTINGS: [Setting; 22] = [
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -45,9 +45,10 @@ pub const SETTINGS: [Setting; 18] = [
     },
     Setting {
         key: "rabbitmq.urls",
-        default: "amqp://guest:guest@127.0.0.1:5672/%2f",
-        accepted: "one or more amqp:// or amqps:// URLs, as a list or with commas between them",
-        doc: "Nodes of the RabbitMQ cluster, tried in turn.",
+        default: "",
+        accepted: "amqp:// or amqps:// URLs, as a list or with commas between them, or nothing",
+        doc: "Nodes of the RabbitMQ cluster, tried in turn. Without any there is no broker: events \
+              come in over HTTP, and what waits is kept in the SQLite file.",
     },
     Setting {
         key: "rabbitmq.prefix",
@@ -121,6 +122,32 @@ pub const SETTINGS: [Setting; 18] = [
         accepted: "100 to 1000000",
         doc: "Deliveries that one router keeps in memory; beyond it, it takes no more from the \
               broker.",
+    },
+    Setting {
+        key: "api.listen",
+        default: "127.0.0.1:8071",
+        accepted: "an address and a port, as 127.0.0.1:8071 or [::]:8071",
+        doc: "Where the HTTP API is served.",
+    },
+    Setting {
+        key: "api.token_key",
+        default: "",
+        accepted: "`file:/path` or `env:NAME`, or nothing",
+        doc: "The key that API tokens are signed with, 32 bytes in base64; none means the file \
+              token.key in data_dir, made with mode 0600 on first start.",
+    },
+    Setting {
+        key: "retention.events_days",
+        default: "30",
+        accepted: "1 to 3650",
+        doc: "How long finished events are kept, with payloads, deliveries and attempts; within this \
+              time an event that is published again is recognised.",
+    },
+    Setting {
+        key: "retention.dead_letters_days",
+        default: "90",
+        accepted: "1 to 3650",
+        doc: "How long dead letters are kept, from when they were given up.",
     },
     Setting {
         key: "admin.listen",

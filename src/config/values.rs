@@ -70,12 +70,32 @@ pub enum KeyPlace {
     Environment(String),
 }
 
+impl fmt::Display for KeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Environment(name) => write!(f, "env:{name}"),
+        }
+    }
+}
+
+impl FromStr for KeyPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Never repeat the text: somebody may have put the key itself here.
+        match text.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.into())),
+            Some(("file" | "env", _)) => Err("its place is empty".into()),
+            Some(_) | None => Err("it is neither in a `file` nor in `env`".into()),
+        }
+    }
+}
+
 impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            KeyPlace::File(path) => write!(f, "{}:file:{}", self.id, path.display()),
-            KeyPlace::Environment(name) => write!(f, "{}:env:{name}", self.id),
-        }
+        write!(f, "{}:{}", self.id, self.place)
     }
 }
 
@@ -84,20 +104,14 @@ impl FromStr for KeySource {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // Never repeat the text: somebody may have put the key itself here.
-        let mut parts = text.splitn(3, ':');
-        let (id, kind, rest) = (parts.next(), parts.next(), parts.next());
-        let (Some(id), Some(kind), Some(rest)) = (id, kind, rest) else {
+        let Some((id, place)) = text.split_once(':').filter(|(_, place)| place.contains(':'))
+        else {
             return Err("one has not the three parts id, `file` or `env`, and place".into());
         };
         let Ok(id) = id.parse::<u32>() else {
             return Err("one has an id that is not a number".into());
         };
-        let place = match kind {
-            "file" if !rest.is_empty() => KeyPlace::File(rest.into()),
-            "env" if !rest.is_empty() => KeyPlace::Environment(rest.into()),
-            "file" | "env" => return Err(format!("the place of key `{id}` is empty")),
-            _ => return Err(format!("key `{id}` is neither in a `file` nor in `env`")),
-        };
+        let place = place.parse().map_err(|what| format!("of key `{id}`, {what}"))?;
         Ok(Self { id, place })
     }
 }

@@ -111,6 +111,8 @@ pub enum Identity {
     /// It gave none: a hash over all that was published. Two events may truly be alike, so a
     /// message that is not a redelivery is an event of its own even when the hash is known.
     Fingerprint(EventId),
+    /// It was stored before, under this id and with its producer's own.
+    Stored(EventId, Option<Box<str>>),
 }
 
 /// A valid event, before we know its application.
@@ -126,6 +128,8 @@ pub struct NewEvent {
     pub subject: Option<Box<str>>,
     /// When it happened, as its producer says.
     pub occurred_at: Option<Timestamp>,
+    /// When we received it, if that was not just now.
+    pub received_at: Option<Timestamp>,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
     /// Of no use after this.
@@ -175,19 +179,24 @@ impl NewEvent {
     pub fn of(self, application: ApplicationId, now: Timestamp) -> Event {
         let (id, event_id) = match self.identity {
             Identity::Given(name) => {
-                (EventId::derived(&[application.as_bytes(), name.as_bytes()]), Some(name))
+                // A name of our own form was made for an event that came without one.
+                let own = name.parse::<EventId>().is_ok();
+                let id = EventId::derived(&[application.as_bytes(), name.as_bytes()]);
+                (id, (!own).then_some(name))
             }
             // The fingerprint is over the routing key too, which names the application.
             Identity::Fingerprint(id) => (id, None),
+            Identity::Stored(id, event_id) => (id, event_id),
         };
+        let received_at = self.received_at.unwrap_or(now);
         Event {
             id,
             application,
             event_type: self.event_type,
             event_id,
             subject: self.subject,
-            occurred_at: self.occurred_at.unwrap_or(now),
-            received_at: now,
+            occurred_at: self.occurred_at.unwrap_or(received_at),
+            received_at,
             deliver_at: self.deliver_at,
             expires_at: self.expires_at,
             content_type: self.content_type,
@@ -309,6 +318,7 @@ mod tests {
             identity: Identity::Given(id.into()),
             subject: None,
             occurred_at: None,
+            received_at: None,
             deliver_at: None,
             expires_at: None,
             content_type: None,

@@ -19,6 +19,7 @@
 //! each step can be repeated.
 
 pub mod dispatch;
+pub mod engine;
 pub mod ingest;
 pub mod reclaim;
 pub mod route;

@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::Dispatcher;
 use super::window::{Hold, Window};
 use super::{Job, World, until_taken};
+use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::journal::{Journal, Overdue};
+use crate::storage::ladder::Ladder;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the journal is asked when it last had nothing.
@@ -46,6 +48,8 @@ const FORGOTTEN: Duration = Duration::from_mins(15);
 pub struct Reclaim {
     /// What is asked.
     pub journal: Arc<dyn Journal>,
+    /// Who may have lost what it holds.
+    pub ladder: Arc<dyn Ladder>,
     /// Where claimed deliveries take their places.
     pub window: Arc<Window>,
     /// Where they go.
@@ -68,6 +72,12 @@ impl Reclaim {
         }
     }
 
+    /// A ladder that is the journal cannot lose what the journal has: what is overdue there is a
+    /// backlog, and comes in its order.
+    fn lost_before(&self, now: Timestamp) -> Timestamp {
+        if self.ladder.is_the_journal() { Timestamp::default() } else { now - LADDER_LATE }
+    }
+
     async fn claim(&self) -> usize {
         let claimed = until_taken(
             "claiming what is due",
@@ -76,7 +86,7 @@ impl Reclaim {
                 let overdue = Overdue {
                     due_by: now,
                     abandoned_before: now - LEASE,
-                    lost_before: now - LADDER_LATE,
+                    lost_before: self.lost_before(now),
                     forgotten_before: now - FORGOTTEN,
                 };
                 self.journal.claim(overdue, now + LEASE, PAGE)

@@ -22,7 +22,7 @@ use tracing::{debug, info};
 use super::dispatch::Dispatcher;
 use super::window::Share;
 use super::{Job, World, until_taken};
-use crate::domain::delivery::{Attempt, Delivery};
+use crate::domain::delivery::{Attempt, Delivery, Holder};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::lane::HOLD_MAX;
 use crate::domain::retry::{Chance, Due};
@@ -134,6 +134,8 @@ pub struct Record {
     pub queue: RecordQueue,
     /// Where it records.
     pub journal: Arc<dyn Journal>,
+    /// Where long waits are kept.
+    pub ladder: Arc<dyn Ladder>,
     /// Who is told of which verdicts.
     pub outlet: Arc<dyn Outlet>,
     /// Where short waits are kept.
@@ -150,6 +152,18 @@ pub struct Record {
 struct Decided {
     job: Job,
     settled: Settled,
+    next: Next,
+}
+
+/// What is done with a delivery once its settlement is on record.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// Nothing more: it is finished, or the journal holds it, or the ladder by the record alone.
+    LetGo,
+    /// It waits in its lane.
+    Stay(Due),
+    /// It goes on the ladder.
+    HandOn(Due),
 }
 
 impl Record {
@@ -192,15 +206,32 @@ impl Record {
             }
         };
         failpoint!("settle.decided");
+        let (next, held_by) = self.next(&settlement, &job, at);
         let settled = Settled {
             key: job.delivery.key(),
             turn: job.delivery.turn,
             attempts,
             attempt,
             settlement,
+            held_by,
             at,
         };
-        Decided { job, settled }
+        Decided { job, settled, next }
+    }
+
+    /// Where a delivery goes on, and who holds it from the record on. A short wait stays in memory,
+    /// unless somebody wants to be told of it.
+    fn next(&self, settlement: &Settlement, job: &Job, now: Timestamp) -> (Next, Holder) {
+        let Some(due) = to_hand_on(settlement) else { return (Next::LetGo, Holder::Journal) };
+        let soon = due.at.since(now) <= HOLD_MAX && job.share.age() <= STAY_MAX;
+        let retries = matches!(settlement, Settlement::Retry(_));
+        if soon && retries && !self.outlet.wants(Verdict::Failed) {
+            (Next::Stay(due), Holder::Router)
+        } else if self.ladder.is_the_journal() {
+            (Next::LetGo, Holder::Ladder)
+        } else {
+            (Next::HandOn(due), Holder::Router)
+        }
     }
 
     async fn record(&self, decided: Vec<Decided>) {
@@ -230,27 +261,25 @@ impl Record {
         }
     }
 
-    fn carry_on(&self, Decided { job, settled }: Decided) {
+    fn carry_on(&self, Decided { job, settled, next }: Decided) {
         self.metrics.settled(&settled.settlement);
         let notice = self.notice(&job.delivery, &settled);
         let Job { delivery, share, .. } = job;
-        let Some(due) = to_hand_on(&settled.settlement) else {
-            match notice {
-                None => share.release(),
-                notice => self.pass_on(Released { waiting: None, notice, share }),
+        match (next, notice) {
+            (Next::LetGo, None) => share.release(),
+            (Next::LetGo, notice) => self.pass_on(Released { waiting: None, notice, share }),
+            (Next::HandOn(due), notice) => {
+                let waiting = Some(Waiting { delivery: delivery.after(settled.attempts), due });
+                self.pass_on(Released { waiting, notice, share });
             }
-            return;
-        };
-        let delivery = delivery.after(settled.attempts);
-        let soon = due.at.since(self.world.now()) <= HOLD_MAX && share.age() <= STAY_MAX;
-        if soon && notice.is_none() && matches!(settled.settlement, Settlement::Retry(_)) {
-            share.is_at(delivery.turn);
-            let job = Job { delivery, share, ready_at: due.at };
-            if let Err(job) = self.dispatcher.hold_until(due.at, job) {
-                self.settler.hand_on(*job, due.at);
+            (Next::Stay(due), _) => {
+                let delivery = delivery.after(settled.attempts);
+                share.is_at(delivery.turn);
+                let job = Job { delivery, share, ready_at: due.at };
+                if let Err(job) = self.dispatcher.hold_until(due.at, job) {
+                    self.settler.hand_on(*job, due.at);
+                }
             }
-        } else {
-            self.pass_on(Released { waiting: Some(Waiting { delivery, due }), notice, share });
         }
     }
 

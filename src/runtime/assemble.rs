@@ -16,7 +16,7 @@ use crate::storage::catalogue::Catalogue;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
 use crate::storage::ladder::Ladder;
-use crate::storage::outlet::Outlet;
+use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::sqlite::{self, Sqlite};
@@ -43,7 +43,16 @@ pub(super) struct Backends {
     /// Who is told.
     pub(super) outlet: Arc<dyn Outlet>,
     sqlite: Sqlite,
-    rabbit: Rabbit,
+    /// What brings events and keeps what waits.
+    queues: Queues,
+}
+
+/// Where events come from and deliveries wait.
+enum Queues {
+    /// In the SQLite file, beside the journal.
+    Embedded(Option<sqlite::inbox::SqliteInbox>),
+    /// On a broker.
+    Rabbit(Rabbit),
 }
 
 /// Judges a URL: the normalised one, or what is wrong with it.
@@ -58,11 +67,14 @@ pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
     Ok(Stores { catalogue: Arc::new(sqlite.clone()), ledger: Arc::new(sqlite) })
 }
 
-/// Connects to where events are published.
+/// Opens where events are published.
 ///
 /// # Errors
-/// When the broker cannot be reached.
-pub fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
+/// When the broker cannot be reached, or the database cannot be opened.
+pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
+    if config.is_embedded() {
+        return Ok(Arc::new(open_sqlite(config).await?.publisher(Arc::new(clock::now))));
+    }
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
     Ok(rabbit.producer())
 }
@@ -110,15 +122,28 @@ pub fn topology(config: &Config) -> anyhow::Result<Vec<Declared>> {
 /// Opens everything that a router needs. Does not wait for the broker: it may come later.
 pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
     let sqlite = open_sqlite(config).await?;
+    let catalogue: Arc<dyn Catalogue> = Arc::new(sqlite.clone());
+    let journal: Arc<dyn Journal> = Arc::new(sqlite.clone());
+    if config.is_embedded() {
+        let inbox = sqlite.inbox(Arc::new(clock::now)).await?;
+        return Ok(Backends {
+            catalogue,
+            journal,
+            ladder: Arc::new(sqlite.clone()),
+            outlet: Arc::new(outlet::Nobody),
+            queues: Queues::Embedded(Some(inbox)),
+            sqlite,
+        });
+    }
     let name = format!("posthaste {}", env!("CARGO_PKG_VERSION"));
     let rabbit = Rabbit::start(broker(config, &name), Arc::new(clock::now))?;
     Ok(Backends {
-        catalogue: Arc::new(sqlite.clone()),
-        journal: Arc::new(sqlite.clone()),
+        catalogue,
+        journal,
         ladder: rabbit.ladder(),
         outlet: rabbit.outlet(),
+        queues: Queues::Rabbit(rabbit),
         sqlite,
-        rabbit,
     })
 }
 
@@ -129,16 +154,20 @@ pub(super) fn sender(config: &Config) -> anyhow::Result<Arc<dyn Sender>> {
 }
 
 impl Backends {
-    /// Begins to consume.
-    pub(super) fn inbox(&self) -> Box<dyn Inbox> {
-        Box::new(self.rabbit.inbox())
+    /// Begins to consume. Once: an embedded inbox is one router's own.
+    pub(super) fn inbox(&mut self) -> Box<dyn Inbox> {
+        match &mut self.queues {
+            Queues::Embedded(inbox) => Box::new(inbox.take().expect("it is asked for once")),
+            Queues::Rabbit(rabbit) => Box::new(rabbit.inbox()),
+        }
     }
 
-    /// Reads the broker's side for the metrics.
-    pub(super) fn numbers(&self) -> Box<dyn Fn() -> BrokerNumbers + Send + Sync> {
+    /// Reads the broker's side for the metrics; `None` when there is no broker.
+    pub(super) fn numbers(&self) -> Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>> {
         use std::sync::atomic::Ordering::Relaxed;
-        let health = self.rabbit.health();
-        Box::new(move || BrokerNumbers {
+        let Queues::Rabbit(rabbit) = &self.queues else { return None };
+        let health = rabbit.health();
+        Some(Box::new(move || BrokerNumbers {
             publish_connected: health.publish_connected.load(Relaxed),
             consume_connected: health.consume_connected.load(Relaxed),
             publish_blocked: health.publish_blocked.load(Relaxed),
@@ -148,13 +177,15 @@ impl Backends {
             nacked: health.nacked.load(Relaxed),
             returned: health.returned.load(Relaxed),
             batches_failed: health.batches_failed.load(Relaxed),
-        })
+        }))
     }
 
     /// Sees the last acknowledgements off and closes everything.
     pub(super) async fn close(self) {
-        self.rabbit.close().await;
-        drop((self.catalogue, self.journal));
+        if let Queues::Rabbit(rabbit) = &self.queues {
+            rabbit.close().await;
+        }
+        drop((self.catalogue, self.journal, self.ladder));
         self.sqlite.close().await;
     }
 }

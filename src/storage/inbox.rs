@@ -33,8 +33,11 @@ pub struct Publication {
     pub application: String,
     /// The event type.
     pub event_type: String,
-    /// The producer's own id for the event: publishing it twice is one event.
-    pub event_id: Option<String>,
+    /// What the event is recognised by: its producer's id for it, or a text in the form of our own ids.
+    /// Publishing it twice is one event.
+    pub event_id: String,
+    /// What the request that publishes it is recognised by when it is repeated, if not by `event_id`.
+    pub idempotency_key: Option<String>,
     /// What the event is about.
     pub subject: Option<String>,
     /// When it happened.
@@ -45,15 +48,28 @@ pub struct Publication {
     pub payload: Bytes,
 }
 
+/// What publishing an event came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It is durable and will arrive. A broker cannot tell more: whether the event was published before
+    /// shows when it is accepted.
+    Now,
+    /// This same request has published it before. Nothing was written.
+    Before,
+    /// Another request has published an event of that id. Nothing was written.
+    Taken,
+}
+
 /// Where events are published.
 #[async_trait]
 pub trait Publish: Send + Sync {
-    /// Publishes events. When this returns `Ok`, each is durable and will arrive.
+    /// Publishes events, one answer each and in their order. When this returns `Ok`, each is durable
+    /// and will arrive, or was there before.
     ///
     /// # Errors
     /// `Unavailable`: some may be published, none is known to be. Repeating the call is safe for
-    /// events with an id of their own.
-    async fn publish(&self, batch: &[Publication]) -> Result<(), StorageError>;
+    /// events with an id of their own. `Conflict` when one can never be an event: none is published.
+    async fn publish(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError>;
 }
 
 /// Something arrived.

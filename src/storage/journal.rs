@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StorageError;
-use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Standing, Turn};
+use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Holder, Standing, Turn};
 use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::retry::Due;
@@ -50,6 +50,9 @@ pub struct Settled {
     pub attempt: Option<Attempt>,
     /// What it means.
     pub settlement: Settlement,
+    /// Who holds what goes on, when it does and [`to_hand_on`] says until when: the router, which keeps
+    /// it or is about to hand it on, or a ladder that is one store with the journal.
+    pub held_by: Holder,
     /// When it was decided.
     pub at: Timestamp,
 }
@@ -63,7 +66,7 @@ pub enum Recorded {
     Stale,
 }
 
-/// The whole accounting: `owed = delivered + dead + cancelled + pending + waiting`.
+/// The whole accounting: `owed = pending + waiting + delivered + dead + discarded + cancelled`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Books {
     /// Deliveries ever owed.
@@ -76,6 +79,8 @@ pub struct Books {
     pub delivered: u64,
     /// Given up, and neither replayed nor discarded since.
     pub dead: u64,
+    /// Given up, and put away for good: by age.
+    pub discarded: u64,
     /// Taken back.
     pub cancelled: u64,
 }
@@ -83,7 +88,12 @@ pub struct Books {
 impl Books {
     /// What is neither finished nor waiting: 0, or something was lost (or counted twice).
     pub fn unaccounted(&self) -> i64 {
-        let accounted = self.pending + self.waiting + self.delivered + self.dead + self.cancelled;
+        let accounted = self.pending
+            + self.waiting
+            + self.delivered
+            + self.dead
+            + self.discarded
+            + self.cancelled;
         i64::try_from(self.owed).unwrap_or(i64::MAX) - i64::try_from(accounted).unwrap_or(i64::MAX)
     }
 }
@@ -126,8 +136,8 @@ pub trait Journal: Send + Sync {
     /// Records settlements, one answer each and in their order: the turn moves on, the attempt is
     /// kept, a dead letter is laid down, the books are balanced, all in one transaction.
     ///
-    /// What goes on is recorded as held by the router, until [`handed_on`](Self::handed_on) says
-    /// otherwise; what is paused is held by the journal itself. A success is a fact: it is recorded
+    /// What goes on is recorded as held by whom the settlement says, until
+    /// [`handed_on`](Self::handed_on) says otherwise; what is paused is held by the journal itself. A success is a fact: it is recorded
     /// also when its turn is over, unless the delivery is final.
     ///
     /// # Errors

@@ -30,4 +30,10 @@ pub trait Ladder: Send + Sync {
     /// `Unavailable`: some may be on it, none is known to be. Repeating the call is safe: a second
     /// copy of a turn is recognised when it comes back.
     async fn postpone(&self, batch: &[Waiting]) -> Result<(), StorageError>;
+
+    /// Whether ladder and journal are one store: then what is recorded as held by the ladder is on it
+    /// by that alone, in the same transaction, and nothing is left to hand on.
+    fn is_the_journal(&self) -> bool {
+        false
+    }
 }

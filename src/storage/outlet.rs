@@ -53,6 +53,21 @@ impl Verdict {
     }
 }
 
+/// An outlet where nobody listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+#[async_trait]
+impl Outlet for Nobody {
+    fn wants(&self, _: Verdict) -> bool {
+        false
+    }
+
+    async fn tell(&self, _: &[Notice]) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
 /// Where notices go.
 #[async_trait]
 pub trait Outlet: Send + Sync {

@@ -73,6 +73,21 @@ pub struct BrokerNumbers {
     pub batches_failed: u64,
 }
 
+impl BrokerNumbers {
+    /// Of a router that has no broker: nothing is missing.
+    pub const NOT_NEEDED: Self = Self {
+        publish_connected: true,
+        consume_connected: true,
+        publish_blocked: false,
+        publish_reconnects: 0,
+        consume_reconnects: 0,
+        confirmed: 0,
+        nacked: 0,
+        returned: 0,
+        batches_failed: 0,
+    };
+}
+
 /// The metrics of one router.
 #[derive(Debug)]
 pub struct Metrics {

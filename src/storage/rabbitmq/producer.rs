@@ -8,7 +8,7 @@ use super::message::outgoing;
 use super::publisher::Publisher;
 use super::topology::Topology;
 use crate::storage::StorageError;
-use crate::storage::inbox::{Publication, Publish};
+use crate::storage::inbox::{Publication, Publish, Published};
 
 /// The events exchange.
 pub(super) struct Producer {
@@ -18,9 +18,10 @@ pub(super) struct Producer {
 
 #[async_trait]
 impl Publish for Producer {
-    async fn publish(&self, batch: &[Publication]) -> Result<(), StorageError> {
+    async fn publish(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
         let messages: Result<Vec<_>, _> =
             batch.iter().map(|event| outgoing::published(event, &self.topology)).collect();
-        self.publisher.publish(messages?).await
+        self.publisher.publish(messages?).await?;
+        Ok(vec![Published::Now; batch.len()])
     }
 }

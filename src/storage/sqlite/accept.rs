@@ -1,6 +1,9 @@
 //! Accepting events with the deliveries they owe, and telling how deliveries stand.
+//!
+//! An event that was published into this file is there already, with a note in `inbox`: accepting it
+//! takes the note away and adds what it owes, in one transaction.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::books::Movement;
 use super::rows;
@@ -21,7 +24,11 @@ pub(super) fn accept(
     let mut movement = Movement::default();
     let mut answers = Vec::with_capacity(batch.len());
     for Owed { event, endpoints } in batch {
-        let Some(seq) = rows::add_event(connection, event)? else {
+        let seq = match rows::add_event(connection, event)? {
+            Some(seq) => Some(seq),
+            None => noted(connection, event.id)?,
+        };
+        let Some(seq) = seq else {
             answers.push(Acceptance::Known(owed(connection, event.id)?));
             continue;
         };
@@ -35,6 +42,14 @@ pub(super) fn accept(
     }
     movement.post(connection)?;
     Ok(answers)
+}
+
+/// The `seq` of an event that was published and not accepted yet; it is not noted any more.
+fn noted(connection: &Connection, event: EventId) -> Result<Option<i64>, StorageError> {
+    let mut take = connection.prepare_cached(
+        "DELETE FROM inbox WHERE event = (SELECT seq FROM events WHERE id = ?1) RETURNING event",
+    )?;
+    Ok(take.query_row([event], |row| row.get(0)).optional()?)
 }
 
 /// The deliveries that an event owed when it was accepted, as they stand.

@@ -14,6 +14,7 @@ pub(super) struct Movement {
     waiting: i64,
     delivered: i64,
     dead: i64,
+    discarded: i64,
     cancelled: i64,
 }
 
@@ -28,6 +29,12 @@ impl Movement {
     pub(super) fn moves(&mut self, from: State, to: State) {
         *self.account(from) -= 1;
         *self.account(to) += 1;
+    }
+
+    /// Dead letters are put away for good.
+    pub(super) fn discards(&mut self, count: i64) {
+        self.dead -= count;
+        self.discarded += count;
     }
 
     fn account(&mut self, state: State) -> &mut i64 {
@@ -45,7 +52,7 @@ impl Movement {
         let mut update = connection.prepare_cached(
             "UPDATE books SET owed = owed + ?1, pending = pending + ?2, waiting = waiting + ?3, \
                               delivered = delivered + ?4, dead = dead + ?5, \
-                              cancelled = cancelled + ?6",
+                              cancelled = cancelled + ?6, discarded = discarded + ?7",
         )?;
         update.execute(params![
             self.owed,
@@ -53,7 +60,8 @@ impl Movement {
             self.waiting,
             self.delivered,
             self.dead,
-            self.cancelled
+            self.cancelled,
+            self.discarded
         ])?;
         Ok(())
     }
@@ -61,13 +69,22 @@ impl Movement {
 
 /// The books as they are.
 pub(super) fn read(connection: &Connection) -> Result<Books, StorageError> {
-    let mut find = connection
-        .prepare_cached("SELECT owed, pending, waiting, delivered, dead, cancelled FROM books")?;
-    let accounts: [i64; 6] = find.query_row([], |row| {
-        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?])
+    let mut find = connection.prepare_cached(
+        "SELECT owed, pending, waiting, delivered, dead, cancelled, discarded FROM books",
+    )?;
+    let accounts: [i64; 7] = find.query_row([], |row| {
+        Ok([
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+            row.get(5)?,
+            row.get(6)?,
+        ])
     })?;
     // An account below zero is a mistake of ours; as 0 it shows as unaccounted, which is watched.
-    let [owed, pending, waiting, delivered, dead, cancelled] =
+    let [owed, pending, waiting, delivered, dead, cancelled, discarded] =
         accounts.map(|account| u64::try_from(account).unwrap_or(0));
-    Ok(Books { owed, pending, waiting, delivered, dead, cancelled })
+    Ok(Books { owed, pending, waiting, delivered, dead, discarded, cancelled })
 }

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 
 use super::{Sqlite, accept, books, claim, record};
-use crate::domain::delivery::{Delivery, DeliveryKey, Standing, Turn};
+use crate::domain::delivery::{Delivery, DeliveryKey, Holder, Standing, Turn};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{Acceptance, Books, Journal, Overdue, Owed, Recorded, Settled};
+use crate::storage::journal::{
+    Acceptance, Books, Journal, Overdue, Owed, Recorded, Settled, to_hand_on,
+};
 
 #[async_trait]
 impl Journal for Sqlite {
@@ -22,7 +24,14 @@ impl Journal for Sqlite {
     }
 
     async fn record(&self, batch: Vec<Settled>) -> Result<Vec<Recorded>, StorageError> {
-        self.write(move |connection| record::record(connection, &batch)).await
+        let waits = batch.iter().filter(|settled| settled.held_by == Holder::Ladder);
+        let earliest =
+            waits.filter_map(|settled| to_hand_on(&settled.settlement)).map(|due| due.at).min();
+        let recorded = self.write(move |connection| record::record(connection, &batch)).await?;
+        if let Some(at) = earliest {
+            self.bell.due_at(at);
+        }
+        Ok(recorded)
     }
 
     async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError> {

@@ -9,7 +9,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::storage::StorageError;
 
 /// The steps, first to last.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const STEPS: [&str; 2] =
+    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_embedded.sql")];
 
 /// Marks a file as ours (`PRAGMA application_id`): "phst" in ASCII.
 const APPLICATION_ID: i64 = 0x7068_7374;

@@ -1,27 +1,33 @@
-//! SQLite: the journal and the catalogue in one file, with nothing to install.
+//! SQLite: catalogue, journal, inbox and ladder in one file, with nothing to install.
 //!
 //! One thread writes, and commits in groups ([`writer`]); a few connections read beside it
 //! ([`readers`]). Write-ahead log with `synchronous = FULL`: what was answered survives a power cut.
 //! Several processes may have the file open (a router and the command line), on one machine.
 //!
 //! - [`journal`], with [`accept`], [`record`] and [`claim`]: the pipeline's half of the record.
+//! - [`publish`], [`inbox`], [`ladder`]: events that come in and deliveries that wait, where there is no
+//!   broker; [`bell`] wakes who waits for them.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
-//! Left to others: everything that waits on the broker, and how long history is kept.
+//! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+mod bell;
 mod books;
 mod catalogue;
 mod claim;
 mod dead_letters;
 mod endpoints;
 mod faults;
+pub mod inbox;
 mod journal;
+mod ladder;
 mod ledger;
 mod migrations;
 mod offer;
+pub mod publish;
 mod readers;
 mod record;
 mod rows;
@@ -38,6 +44,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use self::bell::Bell;
 use self::readers::{READERS, Readers};
 use self::writer::Writer;
 use super::StorageError;
@@ -69,12 +76,13 @@ const LOG_MAX: i64 = 64 * 1024 * 1024;
 /// Statements that a connection keeps prepared: more than we have.
 const STATEMENTS: usize = 64;
 
-/// The journal and the catalogue in one SQLite file.
+/// The stores in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     vault: Arc<Vault>,
+    bell: Arc<Bell>,
 }
 
 impl Sqlite {
@@ -103,7 +111,12 @@ impl Sqlite {
             .map(|_| open_reader(path))
             .collect::<Result<_, _>>()
             .map_err(|error| named(error.into()))?;
-        Ok(Self { writer: Writer::start(writer)?, readers: Arc::new(Readers::of(readers)), vault })
+        Ok(Self {
+            writer: Writer::start(writer)?,
+            readers: Arc::new(Readers::of(readers)),
+            vault,
+            bell: Arc::new(Bell::new()),
+        })
     }
 
     /// Ends the writer: what is queued is written, and the log folded into the file. For every

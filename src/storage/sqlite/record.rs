@@ -142,14 +142,14 @@ impl Record<'_> {
         Ok(())
     }
 
-    /// Who holds what goes on, and until when: the router, which has to hand it on; or, when nobody
-    /// has to, the journal until a person acts.
+    /// Who holds what goes on, and until when: whom the settlement says; or, when nobody has to hand
+    /// it on, the journal until a person acts.
     ///
     /// Whether there is anything to wait for is decided here, in the transaction: a router that saw
     /// the endpoint paused may have seen an old version of it, and its resumption has passed by.
     fn waits(&mut self, settled: &Settled) -> Result<(Holder, Timestamp), StorageError> {
         if let Some(due) = to_hand_on(&settled.settlement) {
-            return Ok((Holder::Router, due.at));
+            return Ok((settled.held_by, due.at));
         }
         let mut find = self.connection.prepare_cached(
             "SELECT 1 FROM endpoints WHERE id = ?1 AND state <> 'active' AND deleted_at IS NULL",

@@ -202,7 +202,8 @@ pub(super) fn seq_of(connection: &Connection, id: EventId) -> Result<Option<i64>
     Ok(find.query_row([id], |row| row.get(0)).optional()?)
 }
 
-fn event(row: &Row<'_>) -> Result<Event, StorageError> {
+/// Reads all columns of an event.
+pub(super) fn event(row: &Row<'_>) -> Result<Event, StorageError> {
     let id: EventId = row.get("id")?;
     let event_type: String = row.get("type")?;
     let payload: Vec<u8> = row.get("payload")?;

@@ -38,6 +38,7 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         identity: identity(message),
         subject: subject(message)?,
         occurred_at: occurred_at(message)?,
+        received_at: None,
         deliver_at: moment(message, "deliver-at")?,
         expires_at: moment(message, "expires-at")?,
         content_type: content_type(message)?,

@@ -39,19 +39,18 @@ pub(in super::super) fn published(
     let mut headers = Headers::default()
         .optional_text("subject", event.subject.as_deref())
         .optional_moment("deliver-at", event.deliver_at);
+    let id = &event.event_id;
+    if id.is_empty() || id.len() > SHORT_TEXT_MAX {
+        return Err(StorageError::Conflict(format!(
+            "an event id has {} bytes: 1 to {SHORT_TEXT_MAX} are accepted",
+            id.len()
+        )));
+    }
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
+        .with_message_id(short(id))
         .with_type(short(event_type.as_str()));
-    if let Some(id) = &event.event_id {
-        if id.is_empty() || id.len() > SHORT_TEXT_MAX {
-            return Err(StorageError::Conflict(format!(
-                "an event id has {} bytes: 1 to {SHORT_TEXT_MAX} are accepted",
-                id.len()
-            )));
-        }
-        properties = properties.with_message_id(short(id));
-    }
     if let Some(at) = event.occurred_at {
         properties = properties.with_timestamp(seconds(at));
         headers = headers.moment("occurred-at", at); // the property knows whole seconds only
@@ -224,7 +223,8 @@ mod tests {
         Publication {
             application: "acme".into(),
             event_type: "job.completed".into(),
-            event_id: Some("run-7.done".into()),
+            event_id: "run-7.done".into(),
+            idempotency_key: None,
             subject: Some("job-17".into()),
             occurred_at: Some(Timestamp::from_millis(1_787_307_072_345)),
             deliver_at: Some(Timestamp::from_millis(1_787_307_099_999)),

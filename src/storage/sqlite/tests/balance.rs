@@ -100,6 +100,7 @@ fn counted(place: &Place) -> Books {
         waiting: count("state = 1"),
         delivered: count("state = 2"),
         dead: count("state = 3"),
+        discarded: 0,
         cancelled: count("state = 4"),
     }
 }

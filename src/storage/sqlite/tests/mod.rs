@@ -14,7 +14,9 @@ use secrecy::SecretBox;
 use tempfile::TempDir;
 
 use super::{Settings, Sqlite};
-use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, DeliveryState, Standing, Turn};
+use crate::domain::delivery::{
+    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
+};
 use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::event::Event;
 use crate::domain::filter::Filter;
@@ -197,7 +199,15 @@ fn settled(
         response: Bytes::from_static(b"no"),
         detail: "the receiver said 500".to_owned(),
     });
-    Settled { key, turn: Turn(turn), attempts, attempt, settlement, at: NOW + turn * SECOND }
+    Settled {
+        key,
+        turn: Turn(turn),
+        attempts,
+        attempt,
+        settlement,
+        held_by: Holder::Router,
+        at: NOW + turn * SECOND,
+    }
 }
 
 const FAILURE: Outcome = Outcome::Answered { status: 500, retry_after: None };

@@ -1,0 +1,225 @@
+//! The stages put together: starts every task, watches over them, and stops them in order.
+//!
+//! Stopping: nothing more is taken in; what has not started goes back where it came from; what is
+//! on the way may end within the grace time and is interrupted then; what has ended is recorded and
+//! handed on, and its receipts are given back. Being killed instead is safe, only slower.
+//!
+//! Left to the caller: opening the stores and closing them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::World;
+use super::dispatch::{Dispatch, Dispatcher};
+use super::ingest::Ingest;
+use super::reclaim::Reclaim;
+use super::route::Routes;
+use super::send::Courier;
+use super::settle::{Record, Release, Settler};
+use super::window::Window;
+use crate::egress::Sender;
+use crate::storage::StorageError;
+use crate::storage::catalogue::Catalogue;
+use crate::storage::inbox::Inbox;
+use crate::storage::journal::Journal;
+use crate::storage::ladder::Ladder;
+use crate::storage::outlet::Outlet;
+use crate::telemetry::metrics::Metrics;
+
+/// How often the books are read for the metrics.
+const BOOKS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the last steps of a stop may take once nothing is on the way: recording, handing on,
+/// acknowledging. Ten seconds, the time that a confirm may take.
+const LAST_STEPS: Duration = Duration::from_secs(10);
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Who there is and who wants what.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// The record.
+    pub journal: Arc<dyn Journal>,
+    /// Where arrivals come from.
+    pub inbox: Box<dyn Inbox>,
+    /// Where deliveries wait.
+    pub ladder: Arc<dyn Ladder>,
+    /// Who is told.
+    pub outlet: Arc<dyn Outlet>,
+    /// The way out.
+    pub sender: Arc<dyn Sender>,
+    /// Clock and chance.
+    pub world: World,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Deliveries in memory at the same time.
+    pub max_deliveries_in_memory: usize,
+    /// Requests on the way at the same time.
+    pub max_in_flight: usize,
+}
+
+/// A running pipeline.
+pub struct Engine {
+    dispatcher: Dispatcher,
+    /// Ends ingest, reclaim and the followers.
+    stop_intake: CancellationToken,
+    /// Ends requests on the way.
+    out_of_time: CancellationToken,
+    stop_record: CancellationToken,
+    stop_release: CancellationToken,
+    intake: Vec<JoinHandle<()>>,
+    ingest: JoinHandle<Box<dyn Inbox>>,
+    dispatch: JoinHandle<()>,
+    record: JoinHandle<()>,
+    release: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Reads the catalogue and starts every stage.
+    ///
+    /// # Errors
+    /// As [`Catalogue::snapshot`]: without a catalogue nothing can be routed.
+    pub async fn start(parts: Parts) -> Result<Self, StorageError> {
+        let Parts { catalogue, journal, inbox, ladder, outlet, sender, world, metrics, .. } = parts;
+        let routes = Routes::load(catalogue.as_ref()).await?;
+        let window = Window::new(parts.max_deliveries_in_memory);
+        let (dispatcher, letters) = Dispatcher::address();
+        let (settler, endings) = Settler::address();
+        let stop_intake = CancellationToken::new();
+        let out_of_time = CancellationToken::new();
+        let (stop_record, stop_release) = (CancellationToken::new(), CancellationToken::new());
+
+        let (record, release) = endings.split(
+            |queue| Record {
+                queue,
+                journal: Arc::clone(&journal),
+                ladder: Arc::clone(&ladder),
+                outlet: Arc::clone(&outlet),
+                dispatcher: dispatcher.clone(),
+                settler: settler.clone(),
+                world: world.clone(),
+                metrics: Arc::clone(&metrics),
+            },
+            |queue| Release {
+                queue,
+                ladder: Arc::clone(&ladder),
+                outlet: Arc::clone(&outlet),
+                journal: Arc::clone(&journal),
+                metrics: Arc::clone(&metrics),
+            },
+        );
+        let courier = Courier {
+            sender,
+            settler: settler.clone(),
+            world: world.clone(),
+            out_of_time: out_of_time.clone(),
+        };
+        let dispatch = Dispatch {
+            routes: routes.clone(),
+            dispatcher: dispatcher.clone(),
+            courier: Arc::new(courier),
+            settler: settler.clone(),
+            world: world.clone(),
+            metrics: Arc::clone(&metrics),
+            max_in_flight: parts.max_in_flight,
+        };
+        let ingest = Ingest {
+            journal: Arc::clone(&journal),
+            routes: routes.clone(),
+            catalogue: Arc::clone(&catalogue),
+            window: Arc::clone(&window),
+            dispatcher: dispatcher.clone(),
+            settler,
+            world: world.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let reclaim = Reclaim {
+            journal: Arc::clone(&journal),
+            ladder,
+            window: Arc::clone(&window),
+            dispatcher: dispatcher.clone(),
+            world,
+            metrics: Arc::clone(&metrics),
+        };
+        let changed = dispatcher.clone();
+        let follow =
+            routes.follow(catalogue, stop_intake.clone(), move || changed.catalogue_changed());
+        let books = read_books(journal, window, metrics, stop_intake.clone());
+        Ok(Self {
+            dispatcher,
+            record: tokio::spawn(record.run(stop_record.clone())),
+            release: tokio::spawn(release.run(stop_release.clone())),
+            dispatch: tokio::spawn(dispatch.run(letters)),
+            ingest: tokio::spawn(ingest.run(inbox, stop_intake.clone())),
+            intake: vec![
+                tokio::spawn(reclaim.run(stop_intake.clone())),
+                tokio::spawn(follow),
+                tokio::spawn(books),
+            ],
+            stop_intake,
+            out_of_time,
+            stop_record,
+            stop_release,
+        })
+    }
+
+    /// Waits for a task to end that should not: only a defect ends one.
+    pub async fn ended_early(&mut self) {
+        let what = tokio::select! {
+            _ = &mut self.ingest => "ingest",
+            _ = &mut self.dispatch => "dispatch",
+            _ = &mut self.record => "record",
+            _ = &mut self.release => "release",
+        };
+        error!(what, "a part of the router has ended by itself: this is a defect");
+    }
+
+    /// Stops in order, giving what is on the way `grace` to end. What is not finished then comes
+    /// again.
+    pub async fn stop(self, grace: Duration) {
+        self.stop_intake.cancel();
+        for task in self.intake {
+            let _ = task.await;
+        }
+        // Nothing more is handed to us, and what was goes to somebody else; receipts still go back.
+        drop(self.ingest.await);
+        self.dispatcher.stop();
+        let mut dispatch = self.dispatch; // ends when nothing is on the way
+        if tokio::time::timeout(grace, &mut dispatch).await.is_err() {
+            warn!("grace time is over, interrupting what is on the way");
+            self.out_of_time.cancel();
+            let _ = tokio::time::timeout(LAST_STEPS, dispatch).await; // each ends at its next breath
+        }
+        let last_steps = async {
+            self.stop_record.cancel();
+            let _ = self.record.await;
+            self.stop_release.cancel();
+            let _ = self.release.await;
+        };
+        if tokio::time::timeout(LAST_STEPS, last_steps).await.is_err() {
+            warn!("a store is away: ending without its answer; what is unfinished comes again");
+        }
+    }
+}
+
+/// Keeps the gauges of shared state current.
+async fn read_books(
+    journal: Arc<dyn Journal>,
+    window: Arc<Window>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    loop {
+        // A journal that is away keeps the last numbers; `journal_up` says that it is away.
+        if let Ok(books) = journal.books().await {
+            metrics.books(&books);
+        }
+        metrics.in_memory(window.occupied());
+        if stop.run_until_cancelled(tokio::time::sleep(BOOKS_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}

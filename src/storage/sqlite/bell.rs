@@ -1,0 +1,49 @@
+//! Wakes the inbox when there is something to take before it would look by itself.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::domain::time::Timestamp;
+
+/// Rung behind commits of this process. What other processes commit is found by looking.
+#[derive(Debug)]
+pub(super) struct Bell {
+    wake: Notify,
+    /// When the sleeper wakes by itself; `i64::MAX` while it is awake, so that every ring is kept.
+    sleeps_until: AtomicI64,
+}
+
+impl Bell {
+    /// A bell that keeps every ring.
+    pub(super) fn new() -> Self {
+        Self { wake: Notify::new(), sleeps_until: AtomicI64::new(i64::MAX) }
+    }
+
+    /// There are new events.
+    pub(super) fn events(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Something is due at this moment: of no interest to who wakes before it.
+    pub(super) fn due_at(&self, at: Timestamp) {
+        if at.as_millis() < self.sleeps_until.load(Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// From here on every ring is kept for the next [`rung`](Self::rung): said before looking.
+    pub(super) fn awake(&self) {
+        self.sleeps_until.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    /// The sleeper has looked, and will wake by itself at `until`.
+    pub(super) fn asleep_until(&self, until: Timestamp) {
+        self.sleeps_until.store(until.as_millis(), Ordering::SeqCst);
+    }
+
+    /// Waits for a ring, or takes one that was kept. Cancel safe.
+    pub(super) async fn rung(&self) {
+        self.wake.notified().await;
+    }
+}

@@ -1,0 +1,150 @@
+//! Publishing into the file: the event is appended, and noted as not routed yet.
+//!
+//! The payload is written once: accepting the event later adds what it owes beside it.
+//!
+//! **What if we die right here?** Before the commit nobody was answered, and the request is repeated.
+//! Behind it the event is noted in `inbox`, and whoever opens the file next takes it from there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use super::{Sqlite, rows};
+use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
+use crate::domain::id::ApplicationId;
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::inbox::{Publication, Publish, Published};
+
+/// Publishes into the file.
+pub struct SqlitePublisher {
+    sqlite: Sqlite,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Sqlite {
+    /// Where events are published; `now` says when they are received.
+    pub fn publisher(&self, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> SqlitePublisher {
+        SqlitePublisher { sqlite: self.clone(), now }
+    }
+}
+
+#[async_trait]
+impl Publish for SqlitePublisher {
+    async fn publish(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        let entries = batch.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let now = (self.now)();
+        let answers =
+            self.sqlite.write(move |connection| append(connection, &entries, now)).await?;
+        if answers.contains(&Published::Now) {
+            self.sqlite.bell.events();
+        }
+        Ok(answers)
+    }
+}
+
+/// An event with what its request is recognised by.
+type Entry = (NewEvent, Option<String>);
+
+fn entry(publication: &Publication) -> Result<Entry, StorageError> {
+    let event_type = publication.event_type.parse().map_err(Rejection::EventType);
+    let event = NewEvent {
+        application: publication.application.as_str().into(),
+        event_type: event_type.map_err(|fault| StorageError::Conflict(fault.to_string()))?,
+        identity: Identity::Given(publication.event_id.as_str().into()),
+        subject: publication.subject.as_deref().map(Into::into),
+        occurred_at: publication.occurred_at,
+        received_at: None,
+        deliver_at: publication.deliver_at,
+        expires_at: None,
+        content_type: None,
+        traceparent: None,
+        payload: publication.payload.clone(),
+    };
+    Ok((event, publication.idempotency_key.clone()))
+}
+
+fn append(
+    connection: &Connection,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<Vec<Published>, StorageError> {
+    let mut note = connection.prepare_cached("INSERT INTO inbox (event) VALUES (?1)")?;
+    // A batch is nearly always of one application.
+    let mut known = HashMap::new();
+    let mut answers = Vec::with_capacity(entries.len());
+    for (event, key) in entries {
+        let application = match known.get(&event.application) {
+            Some(id) => *id,
+            None => {
+                let id = application(connection, &event.application)?;
+                known.insert(event.application.clone(), id);
+                id
+            }
+        };
+        let event = event.clone().of(application, now);
+        let request = key.as_deref().map(|key| request(application, key));
+        if let Some(seq) = rows::add_event(connection, &event)? {
+            note.execute([seq])?;
+            if let Some(request) = request {
+                remember(connection, request, seq, now)?;
+            }
+            answers.push(Published::Now);
+        } else {
+            let seq = rows::seq_of(connection, event.id)?;
+            let before = match request {
+                Some(request) => published_by(connection, request)? == seq,
+                None => false,
+            };
+            answers.push(if before { Published::Before } else { Published::Taken });
+        }
+    }
+    Ok(answers)
+}
+
+fn application(
+    connection: &Connection,
+    name: &ApplicationName,
+) -> Result<ApplicationId, StorageError> {
+    let found = match name {
+        ApplicationName::Id(id) => connection
+            .prepare_cached("SELECT id FROM applications WHERE id = ?1 AND deleted_at IS NULL")?
+            .query_row([id], |row| row.get(0))
+            .optional()?,
+        ApplicationName::Uid(uid) => connection
+            .prepare_cached("SELECT id FROM applications WHERE uid = ?1 AND deleted_at IS NULL")?
+            .query_row([uid], |row| row.get(0))
+            .optional()?,
+    };
+    found.ok_or_else(|| {
+        StorageError::Conflict(Rejection::UnknownApplication(name.to_string()).to_string())
+    })
+}
+
+/// What a request is remembered by: no key of one application is another's.
+fn request(application: ApplicationId, key: &str) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(application.as_bytes()).chain_update(key).finalize();
+    let (head, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+    *head
+}
+
+fn remember(
+    connection: &Connection,
+    request: [u8; 16],
+    event: i64,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    // A key that was used for another event before is now this one's.
+    let mut insert = connection
+        .prepare_cached("INSERT OR REPLACE INTO requests (key, event, at) VALUES (?, ?, ?)")?;
+    insert.execute(params![request, event, now])?;
+    Ok(())
+}
+
+fn published_by(connection: &Connection, request: [u8; 16]) -> Result<Option<i64>, StorageError> {
+    let mut find = connection.prepare_cached("SELECT event FROM requests WHERE key = ?1")?;
+    Ok(find.query_row([request], |row| row.get(0)).optional()?)
+}
