@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::StorageError;
 use crate::domain::delivery::Delivery;
-use crate::domain::event::{NewEvent, Rejection};
+use crate::domain::event::{EventType, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX};
 use crate::domain::time::Timestamp;
 
 /// Where arrivals come from.
@@ -46,6 +46,24 @@ pub struct Publication {
     pub deliver_at: Option<Timestamp>,
     /// The payload.
     pub payload: Bytes,
+}
+
+impl Publication {
+    /// Refuses what can never be an event, in the same words whatever the back end; its type.
+    ///
+    /// # Errors
+    /// `Conflict`, with what is accepted.
+    pub fn check(&self) -> Result<EventType, StorageError> {
+        let length = self.event_id.len();
+        if !(1..=SHORT_TEXT_MAX).contains(&length) {
+            return Err(StorageError::Conflict(format!(
+                "an event id has {length} bytes: 1 to {SHORT_TEXT_MAX} are accepted"
+            )));
+        }
+        self.event_type
+            .parse()
+            .map_err(|fault: NotAnEventType| StorageError::Conflict(fault.to_string()))
+    }
 }
 
 /// What publishing an event came to.

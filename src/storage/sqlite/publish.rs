@@ -50,10 +50,9 @@ impl Publish for SqlitePublisher {
 type Entry = (NewEvent, Option<String>);
 
 fn entry(publication: &Publication) -> Result<Entry, StorageError> {
-    let event_type = publication.event_type.parse().map_err(Rejection::EventType);
     let event = NewEvent {
         application: publication.application.as_str().into(),
-        event_type: event_type.map_err(|fault| StorageError::Conflict(fault.to_string()))?,
+        event_type: publication.check()?,
         identity: Identity::Given(publication.event_id.as_str().into()),
         subject: publication.subject.as_deref().map(Into::into),
         occurred_at: publication.occurred_at,
