@@ -29,6 +29,7 @@ use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::event::{ApplicationName, Event, Identity, NewEvent, Rejection};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Arrival, Content, Desk, Inbox, Original, Receipt};
 
@@ -250,6 +251,10 @@ impl Sqlite {
         let (due, next_due) = self
             .write(move |connection| Ok((take_due(connection, now)?, next_due(connection)?)))
             .await?;
+        #[cfg(feature = "failpoints")]
+        for _ in &due {
+            failpoint!("inbox.taken");
+        }
         Ok(Found { left, fresh, due, next_due })
     }
 }
