@@ -8,7 +8,7 @@
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,7 +117,8 @@ pub struct Dispatch {
 /// The dispatcher at work.
 struct Lanes {
     stage: Dispatch,
-    by_endpoint: HashMap<EndpointId, Lane<Job>>,
+    /// In order, so that going through them is the same in each run of the same traffic.
+    by_endpoint: BTreeMap<EndpointId, Lane<Job>>,
     /// When to look at a lane again.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     alarm_of: HashMap<EndpointId, Timestamp>,
@@ -133,7 +134,7 @@ impl Dispatch {
     pub async fn run(self, letters: Letters) {
         let mut lanes = Lanes {
             stage: self,
-            by_endpoint: HashMap::new(),
+            by_endpoint: BTreeMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
             starved: VecDeque::new(),
@@ -216,7 +217,7 @@ impl Lanes {
 
     /// The endpoint's lane, made when it is first needed; `None` when the endpoint is gone.
     fn lane(&mut self, id: EndpointId) -> Option<&mut Lane<Job>> {
-        use std::collections::hash_map::Entry;
+        use std::collections::btree_map::Entry;
         match self.by_endpoint.entry(id) {
             Entry::Occupied(lane) => Some(lane.into_mut()),
             Entry::Vacant(place) => {
