@@ -379,6 +379,10 @@ fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settleme
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
         return Some(Settlement::DeadLetter(DeathReason::Expired));
     }
+    // A recall offers at once what waits for an endpoint, whatever it waits for.
+    if let Some(moment) = job.delivery.event.deliver_at.filter(|moment| now < *moment) {
+        return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
+    }
     match endpoint.state {
         EndpointState::Active => None,
         EndpointState::Paused | EndpointState::Disabled => {
