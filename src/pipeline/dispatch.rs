@@ -8,7 +8,7 @@
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +118,8 @@ pub struct Dispatch {
 /// The dispatcher at work.
 struct Lanes {
     stage: Dispatch,
-    by_endpoint: HashMap<EndpointId, Lane<Job>>,
+    /// In order, so that going through them is the same in each run of the same traffic.
+    by_endpoint: BTreeMap<EndpointId, Lane<Job>>,
     /// When to look at a lane again.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     alarm_of: HashMap<EndpointId, Timestamp>,
@@ -134,7 +135,7 @@ impl Dispatch {
     pub async fn run(self, letters: Letters) {
         let mut lanes = Lanes {
             stage: self,
-            by_endpoint: HashMap::new(),
+            by_endpoint: BTreeMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
             starved: VecDeque::new(),
@@ -217,7 +218,7 @@ impl Lanes {
 
     /// The endpoint's lane, made when it is first needed; `None` when the endpoint is gone.
     fn lane(&mut self, id: EndpointId) -> Option<&mut Lane<Job>> {
-        use std::collections::hash_map::Entry;
+        use std::collections::btree_map::Entry;
         match self.by_endpoint.entry(id) {
             Entry::Occupied(lane) => Some(lane.into_mut()),
             Entry::Vacant(place) => {
@@ -398,6 +399,10 @@ impl Drop for Outstanding {
 fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
         return Some(Settlement::DeadLetter(DeathReason::Expired));
+    }
+    // A recall offers at once what waits for an endpoint, whatever it waits for.
+    if let Some(moment) = job.delivery.event.deliver_at.filter(|moment| now < *moment) {
+        return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
     }
     match endpoint.state {
         EndpointState::Active => None,

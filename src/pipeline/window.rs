@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,12 +23,16 @@ use crate::storage::inbox::Receipt;
 pub struct Window {
     room: Arc<Semaphore>,
     size: usize,
+    /// How many deliveries have ever entered.
+    entered: AtomicU64,
     present: Mutex<HashMap<DeliveryKey, Present>>,
 }
 
 /// A delivery that is in memory.
 #[derive(Debug)]
 struct Present {
+    /// Which entrance it was: the share that it is known by.
+    entrance: u64,
     /// The turn that it is at.
     turn: Turn,
     /// Other arrivals of the same delivery: their receipts go the way of its own.
@@ -41,6 +45,7 @@ impl Window {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(size)),
             size,
+            entered: AtomicU64::new(0),
             present: Mutex::new(HashMap::new()),
         })
     }
@@ -77,16 +82,21 @@ impl Window {
             .acquire_owned()
             .await
             .expect("the window's semaphore is never closed");
-        let registered = match self.present().entry(key) {
-            Entry::Occupied(_) => false, // a copy that is about to leave: see `join`
-            Entry::Vacant(place) => {
-                place.insert(Present { turn, joined: Vec::new() });
-                true
+        let entrance = self.entered.fetch_add(1, Ordering::Relaxed);
+        match self.present().entry(key) {
+            // A copy that is about to leave (see `join`): what comes from now on joins this one, and what
+            // had joined the other goes the way of this one, which is at worst later.
+            Entry::Occupied(mut present) => {
+                let present = present.get_mut();
+                (present.entrance, present.turn) = (entrance, turn);
             }
-        };
+            Entry::Vacant(place) => {
+                place.insert(Present { entrance, turn, joined: Vec::new() });
+            }
+        }
         Share {
             key,
-            registered,
+            entrance,
             entered_at: Instant::now(),
             window: Arc::clone(self),
             held: Some(Arc::clone(hold.open())),
@@ -149,8 +159,8 @@ impl Drop for Hold {
 #[must_use = "a share that is dropped brings its arrival back"]
 pub struct Share {
     key: DeliveryKey,
-    /// Whether the window knows the delivery by this share.
-    registered: bool,
+    /// By which the window knows the delivery, until another copy has entered.
+    entrance: u64,
     entered_at: Instant,
     window: Arc<Window>,
     held: Option<Arc<Held>>,
@@ -170,8 +180,8 @@ impl Share {
 
     /// The delivery stays in memory and is at this turn now.
     pub fn is_at(&self, turn: Turn) {
-        if self.registered
-            && let Some(present) = self.window.present().get_mut(&self.key)
+        if let Some(present) = self.window.present().get_mut(&self.key)
+            && present.entrance == self.entrance
         {
             present.turn = turn;
         }
@@ -182,11 +192,14 @@ impl Share {
         self.entered_at.elapsed()
     }
 
-    fn leave(&mut self) -> Vec<Arc<Held>> {
-        if !std::mem::take(&mut self.registered) {
-            return Vec::new();
+    /// What had joined the delivery, if the window knew it by this share. Nothing, the second time.
+    fn leave(&self) -> Vec<Arc<Held>> {
+        match self.window.present().entry(self.key) {
+            Entry::Occupied(present) if present.get().entrance == self.entrance => {
+                present.remove().joined
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => Vec::new(),
         }
-        self.window.present().remove(&self.key).map(|gone| gone.joined).unwrap_or_default()
     }
 }
 
@@ -320,6 +333,29 @@ mod tests {
         assert_eq!(desk.numbers(), [1]);
         next.release();
         assert_eq!(desk.numbers(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn of_two_copies_of_what_was_handed_on_the_second_joins_the_first() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(10);
+        let receipt = |number| Hold::of(Receipt::new(number, desk.clone()));
+        let first = receipt(1);
+        let leaving = window.enter(key(1), Turn(1), &first).await;
+        first.complete();
+
+        let copy = receipt(2);
+        let next = window.enter(key(1), Turn(2), &copy).await;
+        copy.complete();
+        let copy = receipt(3);
+        assert!(window.join(key(1), Turn(2), &copy), "its confirm was lost, so there are two");
+        copy.complete();
+
+        leaving.release();
+        assert!(window.holds(key(1)));
+        next.release();
+        assert_eq!(desk.numbers(), [1, 3, 2]);
+        assert!(!window.holds(key(1)));
     }
 
     #[tokio::test]
