@@ -59,7 +59,7 @@ impl House for RabbitHouse {
             in_order_ms: &[200, 500, 1_000, 1_600],
             late_percent: 28,                    // the widest step between two rungs
             late_by: Duration::from_secs(4),     // a rung is declared, on a busy node
-            silence: Duration::from_millis(300), // many times what it takes to a consumer
+            silence: Duration::from_millis(200), // many times what it takes to a consumer
             patience: Duration::from_secs(30),
         }
     }
