@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Dispatcher;
-use super::window::{Hold, Window};
+use super::window::Window;
 use super::{Job, World, until_taken};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -97,12 +97,9 @@ impl Reclaim {
         let found = claimed.len();
         for delivery in claimed {
             failpoint!("reclaim.claimed");
-            if self.window.holds(delivery.key()) {
+            let Some(share) = self.window.enter_alone(delivery.key(), delivery.turn).await else {
                 continue; // on its way here already; the lease ends by itself
-            }
-            let hold = Hold::without_receipt();
-            let share = self.window.enter(delivery.key(), delivery.turn, &hold).await;
-            hold.complete();
+            };
             self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
         }
         found

@@ -6,8 +6,8 @@
 //! shutdown) keeps the receipt from ever being given back, so its arrival comes again: forgetting
 //! is safe, only slow.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::domain::delivery::{DeliveryKey, Turn};
+use crate::domain::id::EventId;
 use crate::storage::inbox::Receipt;
 
 /// All deliveries in memory.
@@ -25,7 +26,15 @@ pub struct Window {
     size: usize,
     /// How many deliveries have ever entered.
     entered: AtomicU64,
-    present: Mutex<HashMap<DeliveryKey, Present>>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    present: HashMap<DeliveryKey, Present>,
+    /// Events that somebody is asking the journal about, and those of their deliveries that have left.
+    watched: HashSet<EventId>,
+    left: HashSet<DeliveryKey>,
 }
 
 /// A delivery that is in memory.
@@ -46,7 +55,7 @@ impl Window {
             room: Arc::new(Semaphore::new(size)),
             size,
             entered: AtomicU64::new(0),
-            present: Mutex::new(HashMap::new()),
+            inside: Mutex::default(),
         })
     }
 
@@ -57,7 +66,7 @@ impl Window {
 
     /// Whether this delivery is in memory already.
     pub fn holds(&self, key: DeliveryKey) -> bool {
-        self.present().contains_key(&key)
+        self.inside().present.contains_key(&key)
     }
 
     /// Lets another arrival of a delivery that is in memory, at `turn` or later, share its fate; whether
@@ -67,23 +76,63 @@ impl Window {
     /// A copy at a later turn does not join: what is in memory was handed on and is about to leave, and
     /// this copy is what it was handed on as.
     pub fn join(&self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
-        match self.present().get_mut(&key) {
-            Some(present) if turn <= present.turn => {
-                present.joined.push(Arc::clone(hold.open()));
-                true
-            }
-            Some(_) | None => false,
-        }
+        self.inside().join(key, turn, hold)
     }
 
-    /// Takes a place for one delivery, as a part of `hold`; waits until there is one.
-    pub async fn enter(self: &Arc<Self>, key: DeliveryKey, turn: Turn, hold: &Hold) -> Share {
-        let place = Arc::clone(&self.room)
-            .acquire_owned()
-            .await
-            .expect("the window's semaphore is never closed");
+    /// Takes a place for one delivery, as a part of `hold`; waits until there is one. `None` when the
+    /// delivery came here meanwhile, at this turn or later: then this one has joined it.
+    pub async fn enter(
+        self: &Arc<Self>,
+        key: DeliveryKey,
+        turn: Turn,
+        hold: &Hold,
+    ) -> Option<Share> {
+        let place = self.place().await;
+        let mut inside = self.inside();
+        if inside.join(key, turn, hold) {
+            return None;
+        }
+        Some(self.share(&mut inside, place, key, turn, hold))
+    }
+
+    /// The same for a delivery that nobody has to answer for here: `None` when it is here already, at
+    /// whatever turn.
+    pub async fn enter_alone(self: &Arc<Self>, key: DeliveryKey, turn: Turn) -> Option<Share> {
+        let place = self.place().await;
+        let mut inside = self.inside();
+        if inside.present.contains_key(&key) {
+            return None;
+        }
+        let hold = Hold::without_receipt();
+        let share = self.share(&mut inside, place, key, turn, &hold);
+        hold.complete();
+        Some(share)
+    }
+
+    /// Watches these events while the journal is asked how their deliveries stand, and while what it
+    /// answered is acted upon. One watch at a time: only ingest asks.
+    pub fn watch(self: &Arc<Self>, events: impl Iterator<Item = EventId>) -> Watch {
+        let mut inside = self.inside();
+        inside.watched = events.collect();
+        inside.left.clear();
+        Watch(Arc::clone(self))
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        let room = Arc::clone(&self.room);
+        room.acquire_owned().await.expect("the window's semaphore is never closed")
+    }
+
+    fn share(
+        self: &Arc<Self>,
+        inside: &mut Inside,
+        place: OwnedSemaphorePermit,
+        key: DeliveryKey,
+        turn: Turn,
+        hold: &Hold,
+    ) -> Share {
         let entrance = self.entered.fetch_add(1, Ordering::Relaxed);
-        match self.present().entry(key) {
+        match inside.present.entry(key) {
             // A copy that is about to leave (see `join`): what comes from now on joins this one, and what
             // had joined the other goes the way of this one, which is at worst later.
             Entry::Occupied(mut present) => {
@@ -104,8 +153,39 @@ impl Window {
         }
     }
 
-    fn present(&self) -> MutexGuard<'_, HashMap<DeliveryKey, Present>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn join(&mut self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
+        match self.present.get_mut(&key) {
+            Some(present) if turn <= present.turn => {
+                present.joined.push(Arc::clone(hold.open()));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+/// Says whether what the journal answered is old: the delivery was here, and has been settled since.
+#[derive(Debug)]
+pub struct Watch(Arc<Window>);
+
+impl Watch {
+    /// Whether a delivery has left since the watch began, or since this was asked last.
+    pub fn has_left(&self, key: DeliveryKey) -> bool {
+        self.0.inside().left.remove(&key)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut inside = self.0.inside();
+        inside.watched.clear();
+        inside.left.clear();
     }
 }
 
@@ -180,7 +260,7 @@ impl Share {
 
     /// The delivery stays in memory and is at this turn now.
     pub fn is_at(&self, turn: Turn) {
-        if let Some(present) = self.window.present().get_mut(&self.key)
+        if let Some(present) = self.window.inside().present.get_mut(&self.key)
             && present.entrance == self.entrance
         {
             present.turn = turn;
@@ -194,7 +274,11 @@ impl Share {
 
     /// What had joined the delivery, if the window knew it by this share. Nothing, the second time.
     fn leave(&self) -> Vec<Arc<Held>> {
-        match self.window.present().entry(self.key) {
+        let mut inside = self.window.inside();
+        if inside.watched.contains(&self.key.event) {
+            inside.left.insert(self.key);
+        }
+        match inside.present.entry(self.key) {
             Entry::Occupied(present) if present.get().entrance == self.entrance => {
                 present.remove().joined
             }
@@ -224,7 +308,7 @@ fn release(held: Arc<Held>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::{EndpointId, EventId};
+    use crate::domain::id::EndpointId;
     use crate::storage::inbox::Desk;
 
     #[derive(Debug, Default)]
@@ -254,8 +338,8 @@ mod tests {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), Turn::FIRST, &hold).await;
-        let other = window.enter(key(2), Turn::FIRST, &hold).await;
+        let one = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
+        let other = window.enter(key(2), Turn::FIRST, &hold).await.expect("alone");
         hold.complete();
 
         one.release();
@@ -278,8 +362,8 @@ mod tests {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), Turn::FIRST, &hold).await;
-        let other = window.enter(key(2), Turn::FIRST, &hold).await;
+        let one = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
+        let other = window.enter(key(2), Turn::FIRST, &hold).await.expect("alone");
         hold.complete();
 
         drop(one);
@@ -293,7 +377,7 @@ mod tests {
     async fn whoever_comes_when_it_is_full_waits() {
         let window = Window::new(1);
         let hold = Hold::without_receipt();
-        let first = window.enter(key(1), Turn::FIRST, &hold).await;
+        let first = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
         let mut second = Box::pin(window.enter(key(2), Turn::FIRST, &hold));
         assert!(futures_util::poll!(&mut second).is_pending());
         first.release();
@@ -301,11 +385,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_waited_for_a_place_joins_a_copy_that_came_meanwhile() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(1);
+        let full = window.enter_alone(key(2), Turn(1)).await.expect("alone");
+        let (one, other) =
+            (Hold::of(Receipt::new(1, desk.clone())), Hold::of(Receipt::new(2, desk.clone())));
+        let mut first = Box::pin(window.enter(key(1), Turn(1), &one));
+        let mut second = Box::pin(window.enter(key(1), Turn(1), &other));
+        let mut claimed = Box::pin(window.enter_alone(key(1), Turn(2)));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut claimed).is_pending());
+
+        full.release();
+        let share = first.await.expect("the first has the place");
+        share.release();
+        one.complete();
+        let share = second.await.expect("it has left, so the second is alone");
+        assert!(window.join(key(1), Turn(1), &Hold::without_receipt()));
+        drop(share);
+        drop(other);
+        assert!(claimed.await.is_some());
+        assert_eq!(desk.numbers(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_says_what_has_left_since_it_began() {
+        let window = Window::new(10);
+        let before = window.enter_alone(key(1), Turn::FIRST).await.expect("alone");
+        before.release();
+
+        let watch = window.watch([key(1).event].into_iter());
+        assert!(!watch.has_left(key(1)));
+        window.enter_alone(key(1), Turn(1)).await.expect("alone").release();
+        window.enter_alone(key(2), Turn(1)).await.expect("alone").release();
+        assert!(watch.has_left(key(1)) && watch.has_left(key(2)));
+        assert!(!watch.has_left(key(1)), "it is said once");
+    }
+
+    #[tokio::test]
     async fn a_second_arrival_of_the_same_delivery_shares_its_fate() {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let first = Hold::of(Receipt::new(1, desk.clone()));
-        let share = window.enter(key(1), Turn(1), &first).await;
+        let share = window.enter(key(1), Turn(1), &first).await.expect("alone");
         first.complete();
 
         let again = Hold::of(Receipt::new(2, desk.clone()));
@@ -322,12 +446,12 @@ mod tests {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let first = Hold::of(Receipt::new(1, desk.clone()));
-        let leaving = window.enter(key(1), Turn(1), &first).await;
+        let leaving = window.enter(key(1), Turn(1), &first).await.expect("alone");
         first.complete();
 
         let handed_on = Hold::of(Receipt::new(2, desk.clone()));
         assert!(!window.join(key(1), Turn(2), &handed_on));
-        let next = window.enter(key(1), Turn(2), &handed_on).await;
+        let next = window.enter(key(1), Turn(2), &handed_on).await.expect("alone");
         handed_on.complete();
         leaving.release();
         assert_eq!(desk.numbers(), [1]);
@@ -341,11 +465,11 @@ mod tests {
         let window = Window::new(10);
         let receipt = |number| Hold::of(Receipt::new(number, desk.clone()));
         let first = receipt(1);
-        let leaving = window.enter(key(1), Turn(1), &first).await;
+        let leaving = window.enter(key(1), Turn(1), &first).await.expect("alone");
         first.complete();
 
         let copy = receipt(2);
-        let next = window.enter(key(1), Turn(2), &copy).await;
+        let next = window.enter(key(1), Turn(2), &copy).await.expect("alone");
         copy.complete();
         let copy = receipt(3);
         assert!(window.join(key(1), Turn(2), &copy), "its confirm was lost, so there are two");
@@ -363,7 +487,7 @@ mod tests {
         let desk = Arc::new(Heard::default());
         let window = Window::new(10);
         let hold = Hold::of(Receipt::new(1, desk.clone()));
-        let share = window.enter(key(1), Turn::FIRST, &hold).await;
+        let share = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
 
         drop(hold); // interrupted before the second was offered
         share.release();
