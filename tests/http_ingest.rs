@@ -79,12 +79,13 @@ async fn what_is_posted_is_delivered_to_the_byte_and_verifies() {
     assert_eq!(answered["eventId"], "run-7");
     assert_eq!(answered["timestamp"], "2026-08-21T10:11:12.000Z");
     case.has_come(1).await;
-    let came = &case.receiver.arrived("hook")[0];
-    assert_eq!(came.body, payload);
-    assert_eq!(came.id, id(&answer), "the id is the one that receivers see");
+    let arrived = &case.receiver.arrived("hook")[0];
+    assert_eq!(arrived.body, payload);
+    assert_eq!(arrived.id, id(&answer), "the id is the one that receivers see");
     let key: SigningKey = case.secret.parse().expect("a secret");
     let now_s = clock().as_seconds();
-    let verified = verify([&key], &came.id, &came.timestamp, &came.signature, &came.body, now_s);
+    let verified =
+        verify([&key], &arrived.id, &arrived.timestamp, &arrived.signature, &arrived.body, now_s);
     assert!(verified.is_ok(), "{verified:?}");
 }
 
