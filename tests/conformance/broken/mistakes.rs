@@ -17,6 +17,8 @@ pub(super) enum Mistake {
     GivesBackAtOnce,
     /// A publish is answered, and written when the next call comes.
     AnswersBeforeItPublishes,
+    /// Of a batch that stands and falls as one, what is not taken is published.
+    PublishesHalf,
     /// A settlement is answered, and written when the next call comes.
     AnswersBeforeItRecords,
     /// Half of each wait is enough.

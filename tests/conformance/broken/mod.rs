@@ -58,6 +58,8 @@ noticed! {
         what_was_not_finished_comes_again_after_a_kill_and_what_was_does_not, "nothing arrived";
     a_confirm_before_the_event_is_written: AnswersBeforeItPublishes, OneStore,
         what_was_confirmed_survives_a_kill, "nothing arrived";
+    a_batch_that_is_published_by_halves: PublishesHalf, OneStore,
+        a_batch_that_stands_and_falls_as_one_is_published_whole_or_not_at_all, "is awaited";
     an_answer_before_the_settlement_is_written: AnswersBeforeItRecords, OneStore,
         killed_between_record_and_ladder_somebody_has_it, "an event came instead";
     an_answer_before_it_is_written_beside_a_broker: AnswersBeforeItRecords, Broker,

@@ -85,6 +85,13 @@ impl Publish for MistakenPublisher {
             answer => answer,
         }
     }
+
+    async fn publish_whole(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        if self.mistake == Mistake::PublishesHalf {
+            return self.sound.publish(batch).await;
+        }
+        self.sound.publish_whole(batch).await
+    }
 }
 
 /// Puts on the ladder with a mistake.
