@@ -18,8 +18,11 @@ use support::{until, within};
 
 const SOON: Duration = Duration::from_secs(90);
 
-/// Events of a case that is killed once: enough for several batches.
-const EVENTS: usize = 60;
+/// Events of a case that is killed once: a backlog, and then some that come one by one, so that every
+/// step is taken many times.
+const BACKLOG: usize = 40;
+const ONE_BY_ONE: usize = 25;
+const EVENTS: usize = BACKLOG + ONE_BY_ONE;
 
 /// Publishes over HTTP until it is confirmed, as a producer does that never gives up.
 struct Producer {
@@ -201,16 +204,21 @@ async fn what_was_published_is_there_though_its_publisher_was_killed_before_it_k
 async fn killed_at(step: &str, hit: usize) -> Vec<String> {
     let mut posthaste = Posthaste::embedded().with_application();
     let receiver = three_endpoints(&posthaste).await;
-    let count = EVENTS.to_string();
-    posthaste.list(&["publish", "--app", "acme", "--type", "job.created", "--count", &count]);
+    let (publish, count) =
+        (["publish", "--app", "acme", "--type", "job.created"], BACKLOG.to_string());
+    posthaste.list(&[publish.as_slice(), &["--count", &count]].concat());
     posthaste.set("FAILPOINT_KILL_AT", &format!("{step}={hit}"));
     let mut doomed = posthaste.start();
+    for _ in 0..ONE_BY_ONE {
+        posthaste.list(&publish); // into the file, whether there is a router or not
+    }
     if step == "reclaim.claimed" {
         settled(&doomed, EVENTS * 3).await;
         receiver.endpoint("gone", Script::Answer(200));
         posthaste.json(&["replay", "--all", "--yes"]);
     }
-    assert!(!doomed.end().await.success(), "{step} was reached {hit} times and killed it");
+    let what = format!("{step} is reached {hit} times and kills it");
+    until(&what, SOON, async || doomed.ended().is_some()).await;
 
     posthaste.set("FAILPOINT_KILL_AT", "none");
     // What a dead router had claimed is claimed again when its lease ends; not to wait for minutes
@@ -234,7 +242,9 @@ async fn killed_at(step: &str, hit: usize) -> Vec<String> {
 async fn an_embedded_router_killed_at_any_step_loses_nothing() {
     let mut cases: Vec<(&str, usize)> = Vec::new();
     for step in posthaste::failpoint::EMBEDDED {
-        cases.extend([(step, 1), (step, 17)]);
+        // These two are taken once for a whole batch.
+        let by_batch = matches!(step, "ingest.accepted" | "settle.recorded");
+        cases.extend([(step, 1), (step, if by_batch { 3 } else { 17 })]);
     }
     // A few at a time: each is a router and a receiver, and the machine may be small.
     let mut verdicts = futures_util::StreamExt::buffer_unordered(
