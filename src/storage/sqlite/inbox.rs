@@ -15,6 +15,7 @@
 //! pending is handed out again, as an event that comes a second time. One router at a time has the
 //! file; `runtime` sees to that.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +97,8 @@ struct Found {
 struct Due {
     seq: i64,
     delivery: Delivery,
-    due_at: Timestamp,
+    /// When it was due.
+    since: Timestamp,
 }
 
 impl Sqlite {
@@ -196,7 +198,7 @@ impl SqliteInbox {
                 let content = Content::Event(Box::new(again(event)));
                 self.arrivals.push_back(self.arrival(seq, content, false));
             }
-            if let Some(Due { seq, delivery, due_at }) = delivery {
+            if let Some(Due { seq, delivery, since: due_at }) = delivery {
                 let content = Content::Due { delivery: Box::new(delivery), due_at };
                 self.arrivals.push_back(self.arrival(seq, content, false));
             }
@@ -348,18 +350,17 @@ fn take_due(connection: &Connection, now: Timestamp) -> Result<Vec<Due>, Storage
             break;
         }
         // One event may be due for many endpoints: its payload is loaded once and shared.
-        let event = match events.get(&seq) {
-            Some(event) => Arc::clone(event),
-            None => {
+        let event = match events.entry(seq) {
+            Entry::Occupied(loaded) => Arc::clone(loaded.get()),
+            Entry::Vacant(place) => {
                 let event = rows::event_at(connection, seq)?;
                 bytes += event.payload.len();
-                events.insert(seq, Arc::clone(&event));
-                event
+                Arc::clone(place.insert(event))
             }
         };
         hold.execute(params![seq, endpoint, now])?;
         let delivery = Delivery { event, endpoint, turn, attempts };
-        taken.push(Due { seq, delivery, due_at });
+        taken.push(Due { seq, delivery, since: due_at });
     }
     Ok(taken)
 }
