@@ -13,13 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
+use super::upkeep::Keeper;
 use super::{chance, clock};
 use crate::api::admin::{self, Condition};
 use crate::config::{Config, LogFormat};
 use crate::pipeline::World;
 use crate::pipeline::engine::{Engine, Parts};
+use crate::storage::upkeep::Upkeep;
+use crate::telemetry::broker::BrokerNumbers;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BrokerNumbers, Metrics};
+use crate::telemetry::metrics::Metrics;
 
 /// How long closing the stores may take: the last acknowledgements, the last commit. Ten seconds, the
 /// time that a confirm may take.
@@ -36,7 +39,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     log::start(form, &config.log.filter).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen()?;
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    let metrics = if config.is_embedded() {
+        Metrics::new(version)
+    } else {
+        Metrics::with_broker(version)
+    };
+    let metrics = Arc::new(metrics);
     metrics.in_flight_limit(config.limits.max_in_flight);
     let _lock = only_router(&config)?;
     let mut backends = assemble::backends(&config).await?;
@@ -46,7 +55,20 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let admin_address = listener.local_addr()?;
 
     let mut engine = Engine::start(parts(&config, &mut backends, &metrics)?).await?;
-    let condition = Arc::new(Shown { metrics: Arc::clone(&metrics), numbers: backends.numbers() });
+    let upkeep = backends.upkeep();
+    let condition = Arc::new(Shown {
+        metrics: Arc::clone(&metrics),
+        numbers: backends.numbers(),
+        upkeep: Arc::clone(&upkeep),
+    });
+    let keeper = Keeper {
+        upkeep,
+        metrics: Arc::clone(&metrics),
+        retention: config.retention,
+        now: Arc::new(clock::now),
+    };
+    let keeper_stop = CancellationToken::new();
+    let keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
     let admin_stop = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(listener, condition, admin_stop.clone()));
     info!(
@@ -62,7 +84,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
+    keeper_stop.cancel();
     let stopping = async {
+        let _ = keeping.await; // it ends at its next breath
         engine.stop(config.shutdown.grace).await;
         if tokio::time::timeout(CLOSING, backends.close()).await.is_err() {
             warn!("a store is away: ending without its answer; what is unfinished comes again");
@@ -122,6 +146,7 @@ struct Shown {
     metrics: Arc<Metrics>,
     /// The broker's side, where there is a broker.
     numbers: Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>>,
+    upkeep: Arc<dyn Upkeep>,
 }
 
 impl Condition for Shown {
@@ -129,22 +154,27 @@ impl Condition for Shown {
         if let Some(numbers) = &self.numbers {
             self.metrics.broker(&numbers());
         }
+        self.metrics.store_away(self.upkeep.trouble().is_some());
         self.metrics.text()
     }
 
     fn missing(&self) -> Vec<String> {
-        let numbers = self.numbers.as_ref().map_or(BrokerNumbers::NOT_NEEDED, |numbers| numbers());
         let mut missing = Vec::new();
-        for (there, what) in [
-            (!self.metrics.is_draining(), "it is stopping"),
-            (numbers.consume_connected, "the broker's consuming connection is down"),
-            (numbers.publish_connected, "the broker's publishing connection is down"),
-            (!numbers.publish_blocked, "the broker is in a memory or disk alarm"),
-            (self.metrics.journal_is_up(), "the journal is away"),
-        ] {
+        let mut needs = |there: bool, what: &str| {
             if !there {
                 missing.push(what.to_owned());
             }
+        };
+        needs(!self.metrics.is_draining(), "it is stopping");
+        if let Some(numbers) = self.numbers.as_ref().map(|numbers| numbers()) {
+            needs(numbers.consume_connected, "the broker's consuming connection is down");
+            needs(numbers.publish_connected, "the broker's publishing connection is down");
+            needs(!numbers.publish_blocked, "the broker is in a memory or disk alarm");
+        }
+        if let Some(why) = self.upkeep.trouble() {
+            needs(false, &format!("the database cannot be written ({why})"));
+        } else {
+            needs(self.metrics.journal_is_up(), "the journal is away");
         }
         missing
     }

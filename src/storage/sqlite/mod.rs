@@ -7,6 +7,7 @@
 //! - [`journal`], with [`accept`], [`record`] and [`claim`]: the pipeline's half of the record.
 //! - [`publish`], [`inbox`], [`ladder`]: events that come in and deliveries that wait, where there is no
 //!   broker; [`bell`] wakes who waits for them.
+//! - [`upkeep`], with [`retention`]: what keeps the file within bounds; [`backup`]: a copy while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
@@ -14,6 +15,7 @@
 //! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+pub mod backup;
 mod bell;
 mod books;
 mod catalogue;
@@ -30,7 +32,9 @@ mod offer;
 pub mod publish;
 mod readers;
 mod record;
+mod retention;
 mod rows;
+mod upkeep;
 mod writer;
 
 #[cfg(test)]
@@ -83,6 +87,7 @@ pub struct Sqlite {
     readers: Arc<Readers>,
     vault: Arc<Vault>,
     bell: Arc<Bell>,
+    path: Arc<Path>,
 }
 
 impl Sqlite {
@@ -116,6 +121,7 @@ impl Sqlite {
             readers: Arc::new(Readers::of(readers)),
             vault,
             bell: Arc::new(Bell::new()),
+            path: path.as_path().into(),
         })
     }
 
@@ -141,6 +147,13 @@ impl Sqlite {
     {
         self.readers.run(work).await
     }
+}
+
+/// The path with something behind its name, as SQLite names the files beside its own.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 /// Makes the file, if it is not there, before SQLite would with a mode of its own. SQLite gives the
