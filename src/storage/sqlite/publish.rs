@@ -16,6 +16,7 @@ use super::{Sqlite, rows};
 use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
 use crate::domain::id::ApplicationId;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Publication, Publish, Published};
 
@@ -39,6 +40,7 @@ impl Publish for SqlitePublisher {
         let now = (self.now)();
         let answers =
             self.sqlite.write(move |connection| append(connection, &entries, now)).await?;
+        failpoint!("publish.appended");
         if answers.contains(&Published::Now) {
             self.sqlite.bell.events();
         }
