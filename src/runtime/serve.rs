@@ -149,12 +149,21 @@ struct Shown {
     upkeep: Arc<dyn Upkeep>,
 }
 
+impl Shown {
+    /// Why the database cannot be written, which the metrics then know as well.
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.upkeep.trouble();
+        self.metrics.store_away(trouble.is_some());
+        trouble
+    }
+}
+
 impl Condition for Shown {
     fn metrics(&self) -> String {
         if let Some(numbers) = &self.numbers {
             self.metrics.broker(&numbers());
         }
-        self.metrics.store_away(self.upkeep.trouble().is_some());
+        self.trouble();
         self.metrics.text()
     }
 
@@ -171,7 +180,7 @@ impl Condition for Shown {
             needs(numbers.publish_connected, "the broker's publishing connection is down");
             needs(!numbers.publish_blocked, "the broker is in a memory or disk alarm");
         }
-        if let Some(why) = self.upkeep.trouble() {
+        if let Some(why) = self.trouble() {
             needs(false, &format!("the database cannot be written ({why})"));
         } else {
             needs(self.metrics.journal_is_up(), "the journal is away");

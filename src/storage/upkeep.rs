@@ -67,6 +67,8 @@ pub struct Size {
     pub log_bytes: u64,
     /// Bytes within the file that are free: they are used again before it grows.
     pub free_bytes: u64,
+    /// Bytes that the disk it lies on has left.
+    pub available_bytes: u64,
     /// When the oldest event that is kept was received.
     pub oldest_event: Option<Timestamp>,
 }

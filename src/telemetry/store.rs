@@ -11,6 +11,7 @@ use crate::storage::upkeep::{Removed, Size};
 pub(super) struct StoreMetrics {
     bytes: IntGaugeVec,
     free: IntGauge,
+    available: IntGauge,
     oldest: IntGauge,
     removed: IntCounterVec,
 }
@@ -27,6 +28,10 @@ impl StoreMetrics {
             free: book.gauge(
                 "store_free_bytes",
                 "Bytes within the database file that are used again before it grows.",
+            ),
+            available: book.gauge(
+                "store_disk_available_bytes",
+                "Bytes that are left on the disk where the database lies.",
             ),
             oldest: book.gauge(
                 "store_oldest_event_timestamp_seconds",
@@ -49,6 +54,7 @@ impl StoreMetrics {
         self.bytes.with_label_values(&["file"]).set(whole(size.file_bytes));
         self.bytes.with_label_values(&["log"]).set(whole(size.log_bytes));
         self.free.set(whole(size.free_bytes));
+        self.available.set(whole(size.available_bytes));
         self.oldest.set(size.oldest_event.map_or(0, Timestamp::as_seconds));
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Sqlite, beside};
+use super::{Sqlite, beside, room};
 use crate::storage::StorageError;
 use crate::storage::upkeep::{Old, Place, Size, Swept, Upkeep};
 
@@ -29,7 +29,7 @@ impl Upkeep for Sqlite {
     }
 }
 
-/// Two look-ups in the file system, two numbers of the first page, one row.
+/// Three look-ups in the file system, two numbers of the first page, one row.
 fn size(connection: &Connection, path: &Path) -> Result<Size, StorageError> {
     // A log that is not there is empty.
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
@@ -40,6 +40,7 @@ fn size(connection: &Connection, path: &Path) -> Result<Size, StorageError> {
         file_bytes: bytes(path),
         log_bytes: bytes(&beside(path, "-wal")),
         free_bytes: u64::from(pragma("freelist_count")?) * u64::from(pragma("page_size")?),
+        available_bytes: room::available(path).unwrap_or(0),
         oldest_event: oldest.query_row([], |row| row.get(0)).optional()?,
     })
 }

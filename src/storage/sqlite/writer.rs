@@ -24,6 +24,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+use super::room;
 use crate::storage::StorageError;
 
 /// Most jobs in one transaction.
@@ -179,6 +180,8 @@ fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Order>, trouble: 
 fn trial(connection: &mut Connection, trouble: &Trouble) -> Result<(), StorageError> {
     // Without waiting for readers. How far it comes is seen from what can be written behind it.
     let _folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    // What room appears is not the log's alone: with all of it, it could never be folded in.
+    let _fitted = room::fit_log(connection);
     let mut write = |sql: &str| -> Result<(), StorageError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute(sql, [])?;
