@@ -50,7 +50,8 @@ async fn a_copy_made_under_load_has_all_that_was_confirmed_and_goes_on_elsewhere
             for number in 0.. {
                 let id = format!("b{number}");
                 let arguments = publish(&id, 40);
-                let output = posthaste.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+                let output =
+                    posthaste.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 if confirmed.send(id).is_err() || enough.load(Ordering::Relaxed) {
                     return;
@@ -280,7 +281,8 @@ async fn a_full_disk_refuses_with_the_reason_loses_nothing_and_is_over_by_itself
 
     // Trouble is told when it begins and when it is over, not each time that somebody meets it.
     let log = disk.posthaste.log();
-    let told = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count();
+    let told =
+        log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count();
     assert!((1..=12).contains(&told), "{told} lines:\n{log}");
     let copy = disk.posthaste.folder().join("copy.db");
     disk.done(&["backup", "--to", copy.to_str().expect("UTF-8")]);

@@ -40,11 +40,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     log::start(form, &config.log.filter).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen()?;
     let version = env!("CARGO_PKG_VERSION");
-    let metrics = if config.is_embedded() {
-        Metrics::new(version)
-    } else {
-        Metrics::with_broker(version)
-    };
+    let metrics =
+        if config.is_embedded() { Metrics::new(version) } else { Metrics::with_broker(version) };
     let metrics = Arc::new(metrics);
     metrics.in_flight_limit(config.limits.max_in_flight);
     let _lock = only_router(&config)?;

@@ -98,7 +98,6 @@ impl Metrics {
     }
 
     /// The metrics of a router without a broker, at zero.
-    #[expect(clippy::too_many_lines, reason = "a table, one metric after the other")]
     pub fn new(version: &str) -> Self {
         let registry = Registry::new_custom(Some("posthaste".into()), None)
             .expect("the prefix is a valid name");

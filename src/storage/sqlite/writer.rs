@@ -202,7 +202,8 @@ fn commit(connection: &mut Connection, group: &mut Vec<Box<dyn Job>>, trouble: &
     // transaction is rolled back as it is dropped, and the group is told that it failed.
     let committed = catch_unwind(AssertUnwindSafe(|| {
         let committed = run_group(connection, group);
-        let failed = committed.as_ref().err().or_else(|| group.iter().find_map(|job| job.failure()));
+        let failed =
+            committed.as_ref().err().or_else(|| group.iter().find_map(|job| job.failure()));
         if let Some(StorageError::Unavailable(why)) = failed {
             trouble.begins(why);
         }

@@ -88,7 +88,11 @@ fn a_copy_that_cannot_be_made_says_why_and_leaves_nothing() {
 async fn room(place: &Place, pages: i64) {
     let set = move |connection: &Connection| -> Result<(), StorageError> {
         let has: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        connection.query_row(&format!("PRAGMA max_page_count = {}", has + pages), [], |_| Ok(()))?;
+        connection.query_row(
+            &format!("PRAGMA max_page_count = {}", has + pages),
+            [],
+            |_| Ok(()),
+        )?;
         Ok(())
     };
     place.write(set).await.expect("set");
@@ -105,10 +109,7 @@ async fn without_room_what_comes_is_refused_with_the_reason_until_a_trial_finds_
 
     let refused = accept().await.expect_err("refused");
 
-    assert_eq!(
-        refused,
-        StorageError::Unavailable("sqlite: database or disk is full".to_owned())
-    );
+    assert_eq!(refused, StorageError::Unavailable("sqlite: database or disk is full".to_owned()));
     assert_eq!(place.trouble().as_deref(), Some("sqlite: database or disk is full"));
     place.try_again().await.expect_err("there is none");
     assert!(place.has_settled(&before).await, "what needs no more room is written all the same");

@@ -253,7 +253,11 @@ async fn a_step_is_bounded_and_the_next_goes_on_where_it_ended() {
     place.have_delivered("behind", RECEIVED + DAY).await;
     let later = old_at(RECEIVED + 2 * DAY);
     let step = place.sweep(later, from).await.expect("swept");
-    assert_eq!((step.removed.events, step.caught_up), (1, true), "`last`, which is not the last now");
+    assert_eq!(
+        (step.removed.events, step.caught_up),
+        (1, true),
+        "`last`, which is not the last now"
+    );
 }
 
 #[tokio::test]
@@ -307,8 +311,9 @@ async fn the_file_stays_bounded_over_many_generations() {
         for batch in 0..5 {
             let events: Vec<_> = (0..100)
                 .map(|number| {
-                    let mut event =
-                        received(&format!("{round}.{batch}.{number}"), received_at).as_ref().clone();
+                    let mut event = received(&format!("{round}.{batch}.{number}"), received_at)
+                        .as_ref()
+                        .clone();
                     event.payload = vec![b'x'; 200 + number * 40].into();
                     Arc::new(event)
                 })
