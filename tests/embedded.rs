@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
-use support::until;
+use support::{until, within};
 
 const SOON: Duration = Duration::from_secs(90);
 
@@ -61,7 +61,13 @@ impl Producer {
 
     /// Tries until it is confirmed.
     async fn publish(&self, key: &str, payload: &str) {
-        until("it is confirmed", SOON, async || self.try_publish(key, payload).await).await;
+        let trying = async {
+            let mut time = tokio::time::interval(Duration::from_millis(20));
+            while !self.try_publish(key, payload).await {
+                time.tick().await;
+            }
+        };
+        within("it is confirmed", trying).await;
     }
 }
 

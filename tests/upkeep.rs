@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use support::api::{Answer, Api};
 use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
@@ -181,6 +182,14 @@ impl SmallDisk {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Its API, with a token.
+    fn api(&self) -> Api {
+        let output = self.run(&["--json", "token", "create"]);
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let token = made["token"].as_str().expect("a token").to_owned();
+        Api { address: self.router.api.clone(), token }
+    }
+
     /// A file on the small disk, as it is reached from outside.
     fn file(&self, name: &str) -> PathBuf {
         let root = format!("/proc/{}/root", self.router.pid());
@@ -209,6 +218,18 @@ impl SmallDisk {
     }
 }
 
+/// Publishes one event of 2 kB; its body is among the `confirmed` if it was.
+async fn publish_over(api: &Api, id: &str, confirmed: &mut BTreeSet<String>) -> Answer {
+    let payload = format!(r#"{{"id":"{id}","filler":"{}"}}"#, "x".repeat(2_000));
+    let body = format!(r#"{{"eventType":"job.completed","eventId":"{id}","payload":{payload}}}"#);
+    let form = [("content-type", "application/json")];
+    let answer = api.post("/api/v1/app/acme/msg", &form, body.as_bytes()).await;
+    if answer.status == 202 {
+        confirmed.insert(payload);
+    }
+    answer
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_with_the_reason_loses_nothing_and_is_over_by_itself() {
     let mut disk = SmallDisk::start(24).await;
@@ -221,56 +242,49 @@ async fn a_full_disk_refuses_with_the_reason_loses_nothing_and_is_over_by_itself
         let create = ["endpoint", "create", "--app", "acme", "--uid", uid, "--url", url.as_str()];
         disk.done(&[create.as_slice(), more.as_slice()].concat());
     }
+    let api = disk.api();
     let mut confirmed = BTreeSet::new();
-    let mut try_publish = |disk: &SmallDisk, id: &str| {
-        let arguments = publish(id, 50);
-        let output = disk.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        if output.status.success() {
-            confirmed.insert(body(id));
-        }
-        output
-    };
-    for number in 0..5 {
-        let output = try_publish(&disk, &format!("before{number}"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for number in 0..100 {
+        let answer = publish_over(&api, &format!("before{number}"), &mut confirmed).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
     }
 
-    // What is tried again and cannot be recorded is seen by the router as well.
+    let (mut refused, mut number) = (0, 0);
+    until("twenty are refused with the reason", SOON, async || {
+        disk.fill();
+        number += 1;
+        let answer = publish_over(&api, &format!("full{number}"), &mut confirmed).await;
+        if answer.status != 202 {
+            assert_eq!(answer.status, 503, "{answer:?}");
+            let why = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+            assert!(why.contains("database or disk is full"), "{answer:?}");
+            refused += 1;
+        }
+        refused == 20
+    })
+    .await;
     until("it says that it is not ready, and why", SOON, async || {
         disk.fill();
         let (status, why) = disk.readiness().await;
-        status == 503 && why.contains("the database cannot be written (sqlite:")
+        status == 503 && why.contains("the database cannot be written (sqlite: ")
     })
     .await;
     assert_eq!(disk.router.metric("posthaste_journal_up").await, Some(0));
-    let (mut refused, mut number) = (0, 0);
-    until("five are refused", SOON, async || {
-        disk.fill();
-        number += 1;
-        let output = try_publish(&disk, &format!("full{number}"));
-        if !output.status.success() {
-            let why = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(69), "{why}");
-            assert!(why.contains("disk"), "{why}");
-            refused += 1;
-        }
-        refused == 5
-    })
-    .await;
     assert!(disk.router.ended().is_none(), "it lives");
 
     disk.free();
     until("it is ready again", SOON, async || disk.readiness().await.0 == 200).await;
     assert_eq!(disk.router.metric("posthaste_journal_up").await, Some(1));
-    let output = try_publish(&disk, "after");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer = publish_over(&api, "after", &mut confirmed).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
     receiver.endpoint("late", Script::Answer(200));
     until("all is delivered", SOON, async || {
         let state = async |state: &str| {
             let series = format!("posthaste_ledger_deliveries{{state=\"{state}\"}}");
             disk.router.metric(&series).await
         };
-        state("owed").await == state("delivered").await && state("owed").await >= Some(6 * 50 * 2)
+        let owed = i64::try_from(confirmed.len() * 2).expect("few");
+        state("owed").await >= Some(owed) && state("delivered").await == state("owed").await
     })
     .await;
     for name in ["good", "late"] {

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{clock, keys};
 use crate::config::Config;
+use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
@@ -45,6 +46,10 @@ pub(super) struct Backends {
     pub(super) ladder: Arc<dyn Ladder>,
     /// Who is told.
     pub(super) outlet: Arc<dyn Outlet>,
+    /// Where events that come over HTTP are published.
+    pub(super) publisher: Arc<dyn Publish>,
+    /// What people ask of the record.
+    pub(super) ledger: Arc<dyn Ledger>,
     sqlite: Sqlite,
     /// What brings events and keeps what waits.
     queues: Queues,
@@ -93,6 +98,15 @@ pub async fn backup(config: &Config, to: PathBuf, replace: bool) -> anyhow::Resu
     Ok(copying.await.context("copying the database")??)
 }
 
+/// What API tokens are signed with; made on first use unless one is configured.
+///
+/// # Errors
+/// When the data folder or the key cannot be read or made.
+pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
+    data_folder(config)?;
+    keys::tokens(config)
+}
+
 /// The policy for endpoints' URLs.
 pub fn url_check(config: &Config) -> UrlCheck {
     let policy = egress_policy(config);
@@ -138,6 +152,7 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
     let sqlite = open_sqlite(config).await?;
     let catalogue: Arc<dyn Catalogue> = Arc::new(sqlite.clone());
     let journal: Arc<dyn Journal> = Arc::new(sqlite.clone());
+    let ledger: Arc<dyn Ledger> = Arc::new(sqlite.clone());
     if config.is_embedded() {
         let inbox = sqlite.inbox(Arc::new(clock::now)).await?;
         return Ok(Backends {
@@ -145,6 +160,8 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
             journal,
             ladder: Arc::new(sqlite.clone()),
             outlet: Arc::new(outlet::Nobody),
+            publisher: Arc::new(sqlite.publisher(Arc::new(clock::now))),
+            ledger,
             queues: Queues::Embedded(Some(inbox)),
             sqlite,
         });
@@ -156,6 +173,8 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
         journal,
         ladder: rabbit.ladder(),
         outlet: rabbit.outlet(),
+        publisher: rabbit.producer(),
+        ledger,
         queues: Queues::Rabbit(rabbit),
         sqlite,
     })
@@ -204,7 +223,7 @@ impl Backends {
         if let Queues::Rabbit(rabbit) = &self.queues {
             rabbit.close().await;
         }
-        drop((self.catalogue, self.journal, self.ladder));
+        drop((self.catalogue, self.journal, self.ladder, self.publisher, self.ledger));
         self.sqlite.close().await;
     }
 }

@@ -6,3 +6,4 @@ pub mod clock;
 mod keys;
 pub mod serve;
 mod upkeep;
+mod welcome;
