@@ -6,13 +6,16 @@ VENV := $(CURDIR)/target/test-venv
 export TEST_PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers simulate check fmt clippy deny bench run test-tools
+.PHONY: help demo demo-rabbitmq test test-brokers simulate check fmt clippy deny bench run test-tools
 
 help: ## List what can be done here
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-14s %s\n", $$1, $$2}'
 
 demo: ## Show the main job: events published, signed, retried, dead-lettered, replayed
 	@deploy/demo/run.sh
+
+demo-rabbitmq: ## The same over a RabbitMQ node of its own
+	@deploy/demo/run.sh --rabbitmq
 
 test: test-tools ## Install what the tests need and run all of them, against a real RabbitMQ
 	$(CARGO) test --locked --features failpoints
@@ -49,7 +52,7 @@ simulate: ## Run the engine by seed under virtual time: SEEDS=10000 of them FROM
 bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
 	$(CARGO) bench --locked --bench throughput
 
-run: ## Run a router for development (needs a RabbitMQ on 5672)
+run: ## Run a router for development, everything in ./posthaste-data
 	$(CARGO) run -- serve --dev
 
 test-tools: ## Install what the tests need: RabbitMQ, amqp-tools, a producer and a verifier in Python

@@ -69,7 +69,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start() -> Self {
-        let mut child = super::own_role("receiver", &[]);
+        let mut child = super::process::own_role("receiver", &[]);
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("its port");
         Self { child, port: line.trim().parse().expect("its port") }
@@ -77,6 +77,11 @@ impl Process {
 
     pub(super) fn url(&self, endpoint: usize) -> String {
         format!("http://127.0.0.1:{}/{endpoint}", self.port)
+    }
+
+    /// Waits until the first has come.
+    pub(super) async fn wait_for_first(&mut self, patience: Duration) {
+        self.wait_for(1, patience).await;
     }
 
     /// Waits until so many have come; how long it took from the first to the last.

@@ -1,24 +1,27 @@
 #!/usr/bin/env bash
-# Shows the main job from end to end, on this machine, and leaves nothing behind: a private RabbitMQ
-# node and a router in a temporary folder on free ports, receivers that check signatures, events of
-# every type, a retry, a dead letter and its replay.
+# Shows the main job from end to end, on this machine, and leaves nothing behind: a router in a
+# temporary folder on free ports, receivers that check signatures, events of every type, a retry, a
+# dead letter and its replay.
 #
-#   deploy/demo/run.sh [--stay]
+#   deploy/demo/run.sh [--rabbitmq] [--stay]
 #
-#   --stay   keep all of it running at the end, until Enter is pressed
+#   --rabbitmq   over a private RabbitMQ node, instead of everything in one SQLite file
+#   --stay       keep all of it running at the end, until Enter is pressed
 #
-# DEMO_BINARY names a posthaste that is already built. Needs no root and no service when RabbitMQ is
-# installed; whatever is started here is stopped here, by its process id.
+# DEMO_BINARY names a posthaste that is already built. Needs no root and no service (with --rabbitmq:
+# when RabbitMQ is installed); whatever is started here is stopped here, by its process id.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rabbitmq=$PWD/tests/support/rabbitmq.sh
 
-stay=no
-case ${1:-} in
-  "") ;;
-  --stay) stay=yes ;;
-  *) echo "demo: \`$1\` is not accepted: --stay or nothing is" >&2; exit 2 ;;
-esac
+stay=no rabbitmq_wanted=no
+for argument in "$@"; do
+  case $argument in
+    --stay) stay=yes ;;
+    --rabbitmq) rabbitmq_wanted=yes ;;
+    *) echo "demo: \`$argument\` is not accepted: --rabbitmq and --stay are" >&2; exit 2 ;;
+  esac
+done
 
 # The settings of this demo alone: none from the shell that it was started from.
 for name in ${!POSTHASTE_@}; do unset "$name"; done
@@ -144,7 +147,7 @@ build() {
     | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug/posthaste
 }
 
-install_rabbitmq
+[ "$rabbitmq_wanted" = no ] || install_rabbitmq
 if [ -z "${DEMO_BINARY:-}" ]; then echo "Building posthaste (a few minutes the first time)"; fi
 build
 [ -x "$DEMO_BINARY" ] || fail "there is no program at $DEMO_BINARY"
@@ -168,21 +171,26 @@ is_ready() { admin /readyz | grep -q '^ready'; }
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/posthaste-demo.XXXXXX")
 
-heading "A RabbitMQ of its own"
-for attempt in 1 2 3; do # another program may take a port between our looking and the node's start
-  node=demo-$$-$attempt
-  port=$(free_port 20000 20000)
-  epmd=$(free_port 30000)
-  if broker start >/dev/null 2>"$folder/broker.log"; then break; fi
-  broker stop >/dev/null 2>&1 || true
-  [ "$attempt" -lt 3 ] || { cat "$folder/broker.log" >&2; fail "RabbitMQ did not start"; }
-done
-say "listens on 127.0.0.1:$port, its data is in $folder"
+start_rabbitmq() {
+  heading "A RabbitMQ of its own"
+  for attempt in 1 2 3; do # another program may take a port between our looking and the node's start
+    node=demo-$$-$attempt
+    port=$(free_port 20000 20000)
+    epmd=$(free_port 30000)
+    if broker start >/dev/null 2>"$folder/broker.log"; then break; fi
+    broker stop >/dev/null 2>&1 || true
+    [ "$attempt" -lt 3 ] || { cat "$folder/broker.log" >&2; fail "RabbitMQ did not start"; }
+  done
+  say "listens on 127.0.0.1:$port, its data is in $folder"
+  export POSTHASTE_RABBITMQ__URLS=amqp://guest:guest@127.0.0.1:$port/%2f
+}
+[ "$rabbitmq_wanted" = no ] || start_rabbitmq
 
 admin_port=$(free_port 10000)
+api_port=$(free_port 10000)
 export POSTHASTE_DATA_DIR=$folder/data
-export POSTHASTE_RABBITMQ__URLS=amqp://guest:guest@127.0.0.1:$port/%2f
 export POSTHASTE_ADMIN__LISTEN=127.0.0.1:$admin_port
+export POSTHASTE_API__LISTEN=127.0.0.1:$api_port
 export POSTHASTE_DEV=true # endpoints on this machine, over http
 
 heading "An application with three endpoints"
@@ -219,20 +227,45 @@ say "endings     fails the first time it sees an id: posthaste has to try again"
 start_receiver documents --status 503
 say "documents   is broken: it answers 503, always"
 
-heading "The router"
+if [ "$rabbitmq_wanted" = yes ]; then heading "The router"; else heading "The router, and nothing else"; fi
 "$DEMO_BINARY" serve >"$folder/router.log" 2>&1 &
 pid[router]=$!
 await "the router is ready" 30 is_ready
 say "is ready; metrics and probes on http://127.0.0.1:$admin_port/"
+if [ "$rabbitmq_wanted" = no ]; then
+  say "events come in on http://127.0.0.1:$api_port/; all that is kept lies in one SQLite file:"
+  (cd "$folder" && ls -l data/posthaste.db) | indent "  "
+fi
+
+publish() { # event type, subject, data
+  local id=$2.${1#*.} body
+  body="{\"id\":\"$id\",\"type\":\"$1\",\"timestamp\":\"$(date -u +%FT%TZ)\",\"subject\":\"$2\",\"data\":$3}"
+  if [ "$rabbitmq_wanted" = yes ]; then
+    posthaste publish --app acme --type "$1" --subject "$2" --id "$id" --data "$body"
+  else
+    post "{\"eventType\":\"$1\",\"subject\":\"$2\",\"eventId\":\"$id\",\"payload\":$body}"
+  fi | indent "$(printf '%-18s' "$1")"
+}
+
+# Publishes over HTTP, without any other program: the request's body.
+post() {
+  exec 3<>"/dev/tcp/127.0.0.1/$api_port"
+  printf 'POST /api/v1/app/acme/msg HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n' >&3
+  printf 'authorization: Bearer %s\r\ncontent-type: application/json\r\n' "$token" >&3
+  printf 'content-length: %d\r\n\r\n%s' "${#1}" "$1" >&3
+  local answer
+  answer=$(cat <&3)
+  exec 3>&-
+  printf '%s  %s\n' "$(head -n 1 <<<"$answer" | cut -d ' ' -f 2- | tr -d '\r')" "$(field id <<<"$answer")"
+}
 
 heading "Events of every type, published as a producer would"
-say "${dim}\$ posthaste publish --app acme --type job.created --subject job-17 --id job-17.created --data …$plain"
-publish() { # event type, subject, data
-  local id=$2.${1#*.}
-  posthaste publish --app acme --type "$1" --subject "$2" --id "$id" --data \
-    "{\"id\":\"$id\",\"type\":\"$1\",\"timestamp\":\"$(date -u +%FT%TZ)\",\"subject\":\"$2\",\"data\":$3}" \
-    | indent "$(printf '%-18s' "$1")"
-}
+if [ "$rabbitmq_wanted" = yes ]; then
+  say "${dim}\$ posthaste publish --app acme --type job.created --subject job-17 --id job-17.created --data …$plain"
+else
+  token=$(posthaste --json token create | field token)
+  say "${dim}POST http://127.0.0.1:$api_port/api/v1/app/acme/msg, with a token of \`posthaste token create\`$plain"
+fi
 job() { printf '{"job_id":"%s","status":"%s"%s}' "$1" "$2" "${3:-}"; }
 now=$(date -u +%FT%TZ)
 error=',"error":{"message":"the input has no video track"}'
@@ -274,7 +307,7 @@ grep -q "$event .*verified" "$folder/documents.log" || fail "the replay came wit
 say "the webhook-id is the one of the three failed attempts: a receiver can tell that it knows it"
 
 heading "The books"
-admin /metrics | grep -E '^posthaste_(ledger_[^ ]*|dead_letters|events_accepted_total|delivery_retries_scheduled_total|delivery_attempts_total\{[^ ]*"(success|server_error)"[^ ]*|broker_publishes_total[^ ]*) ' \
+admin /metrics | grep -E '^posthaste_(ledger_[^ ]*|dead_letters|events_accepted_total|delivery_retries_scheduled_total|delivery_attempts_total\{[^ ]*"(success|server_error)"[^ ]*|broker_publishes_total[^ ]*|store_bytes[^ ]*) ' \
   | indent "  "
 ! grep -q '✗' "$folder"/{all,endings,documents}.log || fail "a signature was not verified"
 [ "$(metric ledger_unaccounted_deliveries)" = 0 ] || fail "a delivery is unaccounted for"
@@ -288,6 +321,10 @@ if [ "$stay" = yes ]; then
   say "posthaste endpoint list"
   say "posthaste publish --app acme --type job.created"
   say "curl http://127.0.0.1:$admin_port/metrics"
+  if [ "$rabbitmq_wanted" = no ]; then
+    say "curl -H \"authorization: Bearer \$(posthaste token create)\" -H 'content-type: application/json' \\"
+    say "  -d '{\"eventType\":\"job.created\",\"payload\":{\"type\":\"job.created\"}}' http://127.0.0.1:$api_port/api/v1/app/acme/msg"
+  fi
   say "tail -f $folder/*.log"
   printf '\nPress Enter to stop and delete all of it. '
   read -r _ || true

@@ -16,6 +16,7 @@ mod replay;
 mod retry_flag;
 mod settings;
 mod span;
+mod token;
 mod topology;
 
 use std::path::{Path, PathBuf};
@@ -80,7 +81,10 @@ enum Command {
     /// URLs that want events
     #[command(subcommand)]
     Endpoint(Box<endpoints::EndpointCommand>),
-    /// Publish events through the broker
+    /// Tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Publish events: through the broker, or into the file when there is none
     Publish(publish::PublishArgs),
     /// Receive webhooks on this machine, check their signatures and show them
     Listen(listen::ListenArgs),
@@ -123,6 +127,10 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
             let (control, config) = control(global).await?;
             endpoints::run(*command, &control, &*assemble::url_check(&config), output).await
         }
+        Command::Token(command) => {
+            let (control, config) = control(global).await?;
+            token::run(command, &control, &config, output).await
+        }
         Command::Publish(args) => publish::run(args, &load(global)?.0, output).await,
         // No settings: a receiver is somebody else's program, and runs beside any.
         Command::Listen(args) => listen::run(args, output).await,
@@ -159,9 +167,13 @@ fn load(global: &Global) -> anyhow::Result<(Config, Vec<Effective>)> {
 
 async fn control(global: &Global) -> anyhow::Result<(Control, Config)> {
     let (config, _) = load(global)?;
-    let stores = assemble::stores(&config).await?;
+    Ok((control_over(&config).await?, config))
+}
+
+async fn control_over(config: &Config) -> anyhow::Result<Control> {
+    let stores = assemble::stores(config).await?;
     let context = Context { now: clock::now, chance: chance::bytes };
-    Ok((Control::new(stores.catalogue, stores.ledger, context), config))
+    Ok(Control::new(stores.catalogue, stores.ledger, context))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
 
 use super::route::Routes;
 use super::send::Courier;
@@ -266,12 +267,16 @@ impl Lanes {
         let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
         self.in_flight += 1;
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
-        let (courier, dispatcher) =
-            (Arc::clone(&self.stage.courier), self.stage.dispatcher.clone());
+        let courier = Arc::clone(&self.stage.courier);
+        let outstanding = Outstanding {
+            dispatcher: self.stage.dispatcher.clone(),
+            endpoint: id,
+            permit: Some(permit),
+            begun: Instant::now(),
+        };
         tokio::spawn(async move {
-            let begun = tokio::time::Instant::now();
             courier.deliver(job, endpoint).await;
-            dispatcher.finished(id, permit, begun.elapsed());
+            drop(outstanding);
         });
     }
 
@@ -370,6 +375,22 @@ impl Lanes {
         if now.since(self.swept_at) >= IDLE {
             self.swept_at = now;
             self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
+        }
+    }
+}
+
+/// A request on the way: its permit goes back however it ends, by a panic too.
+struct Outstanding {
+    dispatcher: Dispatcher,
+    endpoint: EndpointId,
+    permit: Option<Permit>,
+    begun: Instant,
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.dispatcher.finished(self.endpoint, permit, self.begun.elapsed());
         }
     }
 }

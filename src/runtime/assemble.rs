@@ -9,6 +9,7 @@ use url::Url;
 
 use super::{clock, keys};
 use crate::config::Config;
+use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
@@ -42,6 +43,10 @@ pub(super) struct Backends {
     pub(super) ladder: Arc<dyn Ladder>,
     /// Who is told.
     pub(super) outlet: Arc<dyn Outlet>,
+    /// Where events that come over HTTP are published.
+    pub(super) publisher: Arc<dyn Publish>,
+    /// What people ask of the record.
+    pub(super) ledger: Arc<dyn Ledger>,
     sqlite: Sqlite,
     /// What brings events and keeps what waits.
     queues: Queues,
@@ -77,6 +82,15 @@ pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
     }
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
     Ok(rabbit.producer())
+}
+
+/// What API tokens are signed with; made on first use unless one is configured.
+///
+/// # Errors
+/// When the data folder or the key cannot be read or made.
+pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
+    data_folder(config)?;
+    keys::tokens(config)
 }
 
 /// The policy for endpoints' URLs.
@@ -124,6 +138,7 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
     let sqlite = open_sqlite(config).await?;
     let catalogue: Arc<dyn Catalogue> = Arc::new(sqlite.clone());
     let journal: Arc<dyn Journal> = Arc::new(sqlite.clone());
+    let ledger: Arc<dyn Ledger> = Arc::new(sqlite.clone());
     if config.is_embedded() {
         let inbox = sqlite.inbox(Arc::new(clock::now)).await?;
         return Ok(Backends {
@@ -131,6 +146,8 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
             journal,
             ladder: Arc::new(sqlite.clone()),
             outlet: Arc::new(outlet::Nobody),
+            publisher: Arc::new(sqlite.publisher(Arc::new(clock::now))),
+            ledger,
             queues: Queues::Embedded(Some(inbox)),
             sqlite,
         });
@@ -142,6 +159,8 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
         journal,
         ladder: rabbit.ladder(),
         outlet: rabbit.outlet(),
+        publisher: rabbit.producer(),
+        ledger,
         queues: Queues::Rabbit(rabbit),
         sqlite,
     })
@@ -185,7 +204,7 @@ impl Backends {
         if let Queues::Rabbit(rabbit) = &self.queues {
             rabbit.close().await;
         }
-        drop((self.catalogue, self.journal, self.ladder));
+        drop((self.catalogue, self.journal, self.ladder, self.publisher, self.ledger));
         self.sqlite.close().await;
     }
 }

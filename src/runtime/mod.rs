@@ -5,3 +5,4 @@ pub mod chance;
 pub mod clock;
 mod keys;
 pub mod serve;
+mod welcome;

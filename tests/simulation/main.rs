@@ -11,6 +11,8 @@
 //!   see that they would be noticed.
 //! - [`watch`], [`check`]: the promises.
 //! - [`report`]: many seeds, and what is said of them.
+//!
+//! Why so: `docs/decisions/0010-simulation-by-seed.md`.
 
 #![cfg(feature = "failpoints")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a run reports to a person")]

@@ -263,7 +263,10 @@ fn find(store: &mut Store, place: Place, now: Timestamp) -> Found {
             left.push(number);
         }
     }
-    let fresh = store.noted.events.range(place.routed + 1..).take(PAGE).copied().collect();
+    // Behind all of those: a fresh event is pending as soon as it is accepted, and would be taken for
+    // one that was left.
+    let page = if left.is_empty() { PAGE } else { 0 };
+    let fresh = store.noted.events.range(place.routed + 1..).take(page).copied().collect();
     let waiting: Vec<_> = rows.waiting(Holder::Ladder, now).take(PAGE).collect();
     let mut due = Vec::with_capacity(waiting.len());
     for (due_at, place) in waiting {

@@ -29,6 +29,7 @@ use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::event::{ApplicationName, Event, Identity, NewEvent, Rejection};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Arrival, Content, Desk, Inbox, Original, Receipt};
 
@@ -47,6 +48,14 @@ const AGAIN_MOST: Duration = Duration::from_secs(5);
 
 /// Deliveries that are given back to the ladder in one step.
 const GIVE_BACK: u32 = 5_000;
+
+// The statements that look for something among all that waits; a test reads their plans.
+pub(super) const GIVE_BACK_SOME: &str = "UPDATE deliveries SET held_by = 1 WHERE (event, endpoint) IN \
+     (SELECT event, endpoint FROM deliveries WHERE state = 1 AND held_by = 0 LIMIT ?1)";
+pub(super) const LEFT_PENDING: &str = "SELECT DISTINCT event FROM deliveries \
+     WHERE state = 0 AND event > ?1 AND event <= ?2 ORDER BY event LIMIT ?3";
+pub(super) const TAKE_DUE: &str = "SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+     WHERE state = 1 AND held_by = 1 AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
 
 /// Tells the time.
 type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -240,7 +249,11 @@ impl Sqlite {
     async fn look(&self, place: Place, now: Timestamp) -> Result<Found, StorageError> {
         let (left, fresh, next) = self
             .read(move |connection| {
-                Ok((left(connection, place)?, fresh(connection, place)?, next_due(connection)?))
+                let left = left(connection, place)?;
+                // Behind all of those: a fresh event is pending as soon as it is accepted, and would be
+                // taken for one that was left.
+                let fresh = if left.is_empty() { fresh(connection, place)? } else { Vec::new() };
+                Ok((left, fresh, next_due(connection)?))
             })
             .await?;
         if next.is_none_or(|due| due > now) {
@@ -250,16 +263,17 @@ impl Sqlite {
         let (due, next_due) = self
             .write(move |connection| Ok((take_due(connection, now)?, next_due(connection)?)))
             .await?;
+        #[cfg(feature = "failpoints")]
+        for _ in &due {
+            failpoint!("inbox.taken");
+        }
         Ok(Found { left, fresh, due, next_due })
     }
 }
 
 /// What a router held that is no more goes back on the ladder; how many, at most [`GIVE_BACK`].
 fn give_back(connection: &Connection) -> Result<usize, StorageError> {
-    let mut update = connection.prepare_cached(
-        "UPDATE deliveries SET held_by = 1 WHERE (event, endpoint) IN \
-         (SELECT event, endpoint FROM deliveries WHERE state = 1 AND held_by = 0 LIMIT ?1)",
-    )?;
+    let mut update = connection.prepare_cached(GIVE_BACK_SOME)?;
     Ok(update.execute([GIVE_BACK])?)
 }
 
@@ -272,12 +286,18 @@ fn left(connection: &Connection, place: Place) -> Result<Vec<(i64, Event)>, Stor
     if place.left >= place.left_last {
         return Ok(Vec::new());
     }
-    let mut find = connection.prepare_cached(
-        "SELECT e.* FROM (SELECT DISTINCT event FROM deliveries \
-                          WHERE state = 0 AND event > ?1 AND event <= ?2 ORDER BY event LIMIT ?3) d \
-         JOIN events e ON e.seq = d.event ORDER BY e.seq",
-    )?;
-    page(find.query(params![place.left, place.left_last, PAGE])?)
+    let mut find = connection.prepare_cached(LEFT_PENDING)?;
+    let mut load = connection.prepare_cached("SELECT * FROM events WHERE seq = ?1")?;
+    let mut left = find.query(params![place.left, place.left_last, PAGE])?;
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE_BYTES
+        && let Some(row) = left.next()?
+    {
+        let mut found = page(load.query([row.get::<_, i64>(0)?])?)?;
+        bytes += found.iter().map(|(_, event)| event.payload.len()).sum::<usize>();
+        events.append(&mut found);
+    }
+    Ok(events)
 }
 
 /// Events that are not routed yet.
@@ -311,10 +331,7 @@ fn next_due(connection: &Connection) -> Result<Option<Timestamp>, StorageError> 
 
 /// Takes what is due, longest due first: the router holds it from now on.
 fn take_due(connection: &Connection, now: Timestamp) -> Result<Vec<Due>, StorageError> {
-    let mut find = connection.prepare_cached(
-        "SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
-         WHERE state = 1 AND held_by = 1 AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
-    )?;
+    let mut find = connection.prepare_cached(TAKE_DUE)?;
     let found = find
         .query_map(params![now, PAGE], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))

@@ -16,6 +16,7 @@ use super::{Sqlite, rows};
 use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
 use crate::domain::id::ApplicationId;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Publication, Publish, Published};
 
@@ -39,7 +40,22 @@ impl Publish for SqlitePublisher {
         let now = (self.now)();
         let answers =
             self.sqlite.write(move |connection| append(connection, &entries, now)).await?;
+        failpoint!("publish.appended");
         if answers.contains(&Published::Now) {
+            self.sqlite.bell.events();
+        }
+        Ok(answers)
+    }
+
+    async fn publish_whole(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        if batch.len() == 1 {
+            return self.publish(batch).await; // what is taken is not written: whole by itself
+        }
+        let entries = batch.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let now = (self.now)();
+        let answers =
+            self.sqlite.write(move |connection| append_whole(connection, &entries, now)).await?;
+        if !answers.contains(&Published::Taken) {
             self.sqlite.bell.events();
         }
         Ok(answers)
@@ -50,10 +66,9 @@ impl Publish for SqlitePublisher {
 type Entry = (NewEvent, Option<String>);
 
 fn entry(publication: &Publication) -> Result<Entry, StorageError> {
-    let event_type = publication.event_type.parse().map_err(Rejection::EventType);
     let event = NewEvent {
         application: publication.application.as_str().into(),
-        event_type: event_type.map_err(|fault| StorageError::Conflict(fault.to_string()))?,
+        event_type: publication.check()?,
         identity: Identity::Given(publication.event_id.as_str().into()),
         subject: publication.subject.as_deref().map(Into::into),
         occurred_at: publication.occurred_at,
@@ -65,6 +80,21 @@ fn entry(publication: &Publication) -> Result<Entry, StorageError> {
         payload: publication.payload.clone(),
     };
     Ok((event, publication.idempotency_key.clone()))
+}
+
+/// Appends all, or none when one is taken.
+fn append_whole(
+    connection: &Connection,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<Vec<Published>, StorageError> {
+    connection.execute_batch("SAVEPOINT batch")?;
+    let answers = append(connection, entries, now)?; // what fails undoes the savepoint, too
+    if answers.contains(&Published::Taken) {
+        connection.execute_batch("ROLLBACK TO batch")?;
+    }
+    connection.execute_batch("RELEASE batch")?;
+    Ok(answers)
 }
 
 fn append(

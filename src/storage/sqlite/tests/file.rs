@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::super::claim::TO_CLAIM;
+use super::super::inbox;
 use super::*;
 use crate::storage::StorageError;
 
@@ -230,6 +231,11 @@ fn what_waits_is_found_by_index_however_much_there_is() {
     let scans: Vec<_> = claim.lines().filter(|step| step.starts_with("SCAN")).collect();
     // The oldest pending, 200 at the most, and those 200.
     assert_eq!(scans, ["SCAN deliveries USING INDEX deliveries_pending", "SCAN oldest"], "{claim}");
+    for look in [inbox::GIVE_BACK_SOME, inbox::LEFT_PENDING, inbox::TAKE_DUE] {
+        let plan = plan(look, look.matches('?').count());
+        assert!(plan.contains("USING") && plan.contains("INDEX deliveries_"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
     for step in [super::super::offer::RECALL, super::super::offer::CANCEL] {
         let walk = plan(step, step.matches('?').count());
         assert!(walk.contains("INDEX deliveries_unfinished (endpoint=? AND event>?)"), "{walk}");

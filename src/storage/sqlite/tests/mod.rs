@@ -3,6 +3,7 @@
 mod balance;
 mod catalogue;
 mod file;
+mod inbox;
 mod journal;
 mod ledger;
 
@@ -26,6 +27,7 @@ use crate::domain::retry::Due;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::journal::{Journal, Overdue, Owed, Recorded, Settled};
 use crate::storage::vault::Vault;
