@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::Dispatcher;
 use super::window::Window;
 use super::{Job, World, until_taken};
+use crate::domain::delivery::{Delivery, Standing};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::journal::{Journal, Overdue};
@@ -95,13 +96,32 @@ impl Reclaim {
         )
         .await;
         let found = claimed.len();
-        for delivery in claimed {
+        let watch = self.window.watch(claimed.iter().map(|delivery| delivery.event.id));
+        let standings = self.standings(&claimed).await;
+        for (delivery, standing) in claimed.into_iter().zip(standings) {
             failpoint!("reclaim.claimed");
-            let Some(share) = self.window.enter_alone(delivery.key(), delivery.turn).await else {
-                continue; // on its way here already; the lease ends by itself
+            let key = delivery.key();
+            // A copy that was in memory may have been settled since: the claim is old then. What it left
+            // to be done, if anything, is claimed again when the lease has ended.
+            let current = standing.is_some_and(|one| one.turn == delivery.turn);
+            let Some(share) = self.window.enter_alone(key, delivery.turn).await else {
+                continue; // on its way here already
             };
+            if !current || watch.has_left(key) {
+                share.release();
+                continue;
+            }
             self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
         }
         found
+    }
+
+    async fn standings(&self, claimed: &[Delivery]) -> Vec<Option<Standing>> {
+        if claimed.is_empty() {
+            return Vec::new();
+        }
+        let keys: Vec<_> = claimed.iter().map(Delivery::key).collect();
+        let away = |away| self.metrics.journal_away(away);
+        until_taken("checking claims", || self.journal.standings(keys.clone()), &away).await
     }
 }

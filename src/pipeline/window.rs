@@ -7,7 +7,7 @@
 //! is safe, only slow.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +32,15 @@ pub struct Window {
 #[derive(Debug, Default)]
 struct Inside {
     present: HashMap<DeliveryKey, Present>,
-    /// Events that somebody is asking the journal about, and those of their deliveries that have left.
-    watched: HashSet<EventId>,
+    /// By number: one for ingest and one for reclaim, at most.
+    watches: BTreeMap<u64, Watched>,
+    watches_ever: u64,
+}
+
+/// Events that somebody is asking the journal about, and those of their deliveries that have left.
+#[derive(Debug, Default)]
+struct Watched {
+    events: HashSet<EventId>,
     left: HashSet<DeliveryKey>,
 }
 
@@ -96,8 +103,11 @@ impl Window {
     }
 
     /// The same for a delivery that nobody has to answer for here: `None` when it is here already, at
-    /// whatever turn.
+    /// whatever turn, or has come meanwhile.
     pub async fn enter_alone(self: &Arc<Self>, key: DeliveryKey, turn: Turn) -> Option<Share> {
+        if self.holds(key) {
+            return None;
+        }
         let place = self.place().await;
         let mut inside = self.inside();
         if inside.present.contains_key(&key) {
@@ -110,12 +120,14 @@ impl Window {
     }
 
     /// Watches these events while the journal is asked how their deliveries stand, and while what it
-    /// answered is acted upon. One watch at a time: only ingest asks.
+    /// answered is acted upon.
     pub fn watch(self: &Arc<Self>, events: impl Iterator<Item = EventId>) -> Watch {
         let mut inside = self.inside();
-        inside.watched = events.collect();
-        inside.left.clear();
-        Watch(Arc::clone(self))
+        inside.watches_ever += 1;
+        let number = inside.watches_ever;
+        let watched = Watched { events: events.collect(), left: HashSet::new() };
+        inside.watches.insert(number, watched);
+        Watch { window: Arc::clone(self), number }
     }
 
     async fn place(&self) -> OwnedSemaphorePermit {
@@ -172,20 +184,22 @@ impl Inside {
 
 /// Says whether what the journal answered is old: the delivery was here, and has been settled since.
 #[derive(Debug)]
-pub struct Watch(Arc<Window>);
+pub struct Watch {
+    window: Arc<Window>,
+    number: u64,
+}
 
 impl Watch {
     /// Whether a delivery has left since the watch began, or since this was asked last.
     pub fn has_left(&self, key: DeliveryKey) -> bool {
-        self.0.inside().left.remove(&key)
+        let mut inside = self.window.inside();
+        inside.watches.get_mut(&self.number).is_some_and(|watched| watched.left.remove(&key))
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut inside = self.0.inside();
-        inside.watched.clear();
-        inside.left.clear();
+        self.window.inside().watches.remove(&self.number);
     }
 }
 
@@ -275,8 +289,10 @@ impl Share {
     /// What had joined the delivery, if the window knew it by this share. Nothing, the second time.
     fn leave(&self) -> Vec<Arc<Held>> {
         let mut inside = self.window.inside();
-        if inside.watched.contains(&self.key.event) {
-            inside.left.insert(self.key);
+        for watched in inside.watches.values_mut() {
+            if watched.events.contains(&self.key.event) {
+                watched.left.insert(self.key);
+            }
         }
         match inside.present.entry(self.key) {
             Entry::Occupied(present) if present.get().entrance == self.entrance => {
