@@ -191,7 +191,9 @@ impl World {
         let counting = self.memory().attempts_of(key);
         let counting = counting.iter().filter(|one| !OURS.contains(&one.outcome.as_str())).count();
         let most = self.scenario.endpoints[place].policy.retry.max_attempts();
-        if counting > most as usize {
+        // What a person resumes while it is on its way goes on at a later turn: that attempt is history,
+        // and does not count.
+        if counting > most as usize && !story.recalled {
             return Err(format!("had {counting} attempts that count: its policy has {most}"));
         }
         match standing.state {

@@ -98,6 +98,8 @@ pub(crate) struct Story {
     pub(crate) planned: Vec<(Turn, Timestamp)>,
     /// Not before this, as its receiver asked.
     pub(crate) asked: Option<Timestamp>,
+    /// A person wanted it sooner.
+    pub(crate) recalled: bool,
     pub(crate) succeeded: bool,
     pub(crate) refused_for_good: bool,
 }
