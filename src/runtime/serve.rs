@@ -72,14 +72,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         now: Arc::new(clock::now),
     };
     let keeper_stop = CancellationToken::new();
-    let keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
+    let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
     let api =
         Api::new(intake(&config, &backends), tokens, clock::now, config.limits.max_payload_bytes);
     let api_stop = CancellationToken::new();
-    let api =
+    let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
     // Last: once it answers that it is ready, everything is.
     let admin_stop = CancellationToken::new();
@@ -95,6 +95,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let signal = tokio::select! {
         signal = signals.next() => signal,
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
+        // A port or an upkeep that is gone, silently, is worse than a restart.
+        _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
@@ -145,6 +148,7 @@ fn parts(
         world: World { now: Arc::new(clock::now), chance: Arc::new(chance::bits) },
         metrics: Arc::clone(metrics),
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
+        max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
     })
 }

@@ -115,6 +115,8 @@ impl Sqlite {
                 break;
             }
         }
+        let due_at = now();
+        self.write(move |connection| end_leases(connection, due_at)).await?;
         let left_last = self.read(newest).await?;
         if given_back > 0 {
             info!(given_back, "deliveries that were in memory when the last router ended");
@@ -235,6 +237,7 @@ impl SqliteInbox {
     fn is_away(&mut self, error: &StorageError) {
         if self.away.is_none() {
             warn!(%error, "the inbox cannot be read, trying until it can");
+            self.sqlite.bell.in_trouble(Some(format!("the inbox cannot be read: {error}")));
         }
         let wait = self.away.map_or(Duration::from_millis(50), |wait| wait * 2);
         self.away = Some(wait.min(AGAIN_MOST));
@@ -243,6 +246,7 @@ impl SqliteInbox {
     fn is_back(&mut self) {
         if self.away.take().is_some() {
             info!("the inbox can be read again");
+            self.sqlite.bell.in_trouble(None);
         }
     }
 }
@@ -277,6 +281,15 @@ impl Sqlite {
 fn give_back(connection: &Connection) -> Result<usize, StorageError> {
     let mut update = connection.prepare_cached(GIVE_BACK_SOME)?;
     Ok(update.execute([GIVE_BACK])?)
+}
+
+/// What a router that is no more had claimed for itself may be claimed again: nobody else has the file.
+fn end_leases(connection: &Connection, now: Timestamp) -> Result<usize, StorageError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE deliveries SET due_at = ?1 \
+         WHERE state = 1 AND held_by = 2 AND due_at > ?1 AND due_at < ?2",
+    )?;
+    Ok(update.execute(params![now, Timestamp::NEVER])?)
 }
 
 fn newest(connection: &Connection) -> Result<i64, StorageError> {
@@ -365,7 +378,7 @@ fn take_due(connection: &Connection, now: Timestamp) -> Result<Vec<Due>, Storage
     Ok(taken)
 }
 
-/// A stored event as it is published: accepting it derives the id that it has.
+/// A stored event as one that is published: under the id that it has.
 fn again(event: Event) -> NewEvent {
     NewEvent {
         application: ApplicationName::Id(event.application),

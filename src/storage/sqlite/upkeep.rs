@@ -21,7 +21,7 @@ impl Upkeep for Sqlite {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.writer.trouble()
+        self.writer.trouble().or_else(|| self.bell.trouble())
     }
 
     async fn try_again(&self) -> Result<(), StorageError> {
