@@ -29,7 +29,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// reads its answer does not keep its place for ever.
 const LIFE: Duration = Duration::from_mins(10);
 /// How long the last answer may take once the connection is to end: longer than any request is served.
-const LAST_ANSWER: Duration = Duration::from_secs(60);
+const LAST_ANSWER: Duration = Duration::from_mins(1);
 /// How long to wait before accepting again when the system has no more files for us.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 

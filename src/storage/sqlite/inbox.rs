@@ -30,7 +30,6 @@ use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::event::{ApplicationName, Event, Identity, NewEvent, Rejection};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
-use crate::failpoint;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Arrival, Content, Desk, Inbox, Original, Receipt};
 
@@ -271,7 +270,7 @@ impl Sqlite {
             .await?;
         #[cfg(feature = "failpoints")]
         for _ in &due {
-            failpoint!("inbox.taken");
+            crate::failpoint!("inbox.taken");
         }
         Ok(Found { left, fresh, due, next_due })
     }
