@@ -64,7 +64,8 @@ pub struct Reclaim {
 impl Reclaim {
     /// Claims until stopped.
     pub async fn run(self, stop: CancellationToken) {
-        while let Some(found) = stop.run_until_cancelled(self.claim()).await {
+        let began = self.world.now();
+        while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
             if found < PAGE
                 && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
             {
@@ -79,16 +80,17 @@ impl Reclaim {
         if self.ladder.is_the_journal() { Timestamp::default() } else { now - LADDER_LATE }
     }
 
-    async fn claim(&self) -> usize {
+    async fn claim(&self, began: Timestamp) -> usize {
         let claimed = until_taken(
             "claiming what is due",
             || {
                 let now = self.world.now();
+                let (abandoned_before, forgotten_before) = left_by_others(began, now);
                 let overdue = Overdue {
                     due_by: now,
-                    abandoned_before: now - LEASE,
+                    abandoned_before,
                     lost_before: self.lost_before(now),
-                    forgotten_before: now - FORGOTTEN,
+                    forgotten_before,
                 };
                 self.journal.claim(overdue, now + LEASE, PAGE)
             },
@@ -124,4 +126,14 @@ impl Reclaim {
         let away = |away| self.metrics.journal_away(away);
         until_taken("checking claims", || self.journal.standings(keys.clone()), &away).await
     }
+}
+
+/// What others have left is theirs for as long as a lease behind our own start as well: however long
+/// nobody was there, what was in their memory comes again by itself first, with its message. A claim
+/// beside it would make its attempt one of an old turn, which does not count.
+fn left_by_others(began: Timestamp, now: Timestamp) -> (Timestamp, Timestamp) {
+    if now.since(began) < LEASE {
+        return (Timestamp::default(), Timestamp::default());
+    }
+    (now - LEASE, now - FORGOTTEN)
 }
