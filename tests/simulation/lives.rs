@@ -315,6 +315,7 @@ impl World {
                 let story = state.stories.entry(key).or_default();
                 story.planned.push((after.turn, now));
                 story.asked = None;
+                story.recalled = true;
             }
         }
     }
