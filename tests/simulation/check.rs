@@ -191,9 +191,11 @@ impl World {
         let counting = self.memory().attempts_of(key);
         let counting = counting.iter().filter(|one| !OURS.contains(&one.outcome.as_str())).count();
         let most = self.scenario.endpoints[place].policy.retry.max_attempts();
-        // What a person resumes while it is on its way goes on at a later turn: that attempt is history,
-        // and does not count.
-        if counting > most as usize && !story.recalled {
+        // What is claimed while a copy is on its way (a person resumed its endpoint; the note that it is
+        // on the ladder was lost) goes on at a later turn: the copy's attempt is history and does not
+        // count.
+        let claimed = story.recalled || state.claimed.contains(&key);
+        if counting > most as usize && !claimed {
             return Err(format!("had {counting} attempts that count: its policy has {most}"));
         }
         match standing.state {

@@ -244,11 +244,10 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
         heard + UNKNOWN_FOR
     };
     let endpoint = &mut state.endpoints[place];
-    let called = match (endpoint.called, endpoint.router_sees) {
-        (Called::Yes, _) => Called::Yes, // resumed: it may wait, and need not
-        (called, known) if called == known || now > known_from(endpoint.changed_at) => called,
-        _ => Called::Yes,
-    };
+    // One that was starting at the very moment when the router saw is on its way.
+    let knows = endpoint.called == endpoint.router_sees && now > endpoint.seen_at;
+    let has_to = now > known_from(endpoint.changed_at);
+    let called = if knows || has_to { endpoint.called } else { Called::Yes };
     match called {
         Called::Yes => {}
         Called::Paused => return Err("went to an endpoint that is paused".into()),
