@@ -28,7 +28,7 @@ pub const ALL: [&str; 10] = [
     "reclaim.claimed",
 ];
 
-/// The same for a router on the embedded store, where settling hands nothing on. (`publish.appended` is
+/// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended` is
 /// a step of whoever publishes.)
 pub const EMBEDDED: [&str; 8] = [
     "inbox.taken",

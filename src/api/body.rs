@@ -1,7 +1,7 @@
 //! What was sent: read within bounds of size, time and memory.
 //!
 //! The bodies of all requests together have a bound, too: each takes its share of it before it is read,
-//! and gives it back when its request is answered. A client that lies about the length, or does not tell,
+//! and gives it back when its answer is made; until that is read, it is the connection's (`server`). A client that lies about the length, or does not tell,
 //! takes the share of the largest.
 
 use std::sync::Arc;

@@ -25,6 +25,11 @@ const CONNECTIONS: usize = 1_024;
 const HEAD: Duration = Duration::from_secs(30);
 /// Bytes that the head of a request may have: a token is the longest line of it.
 const HEAD_BYTES: usize = 16 * 1024;
+/// How long a connection may live in all. Clients that keep theirs open make another, and one that never
+/// reads its answer does not keep its place for ever.
+const LIFE: Duration = Duration::from_mins(10);
+/// How long the last answer may take once the connection is to end: longer than any request is served.
+const LAST_ANSWER: Duration = Duration::from_mins(1);
 /// How long to wait before accepting again when the system has no more files for us.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -69,11 +74,20 @@ async fn converse(stream: TcpStream, routes: Router, stop: CancellationToken) {
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
+    let over = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LIFE) => {}
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = over => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match tokio::time::timeout(LAST_ANSWER, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return debug!("a client of the API has not read its answer to the end"),
+            }
         }
     };
     if let Err(error) = ended {

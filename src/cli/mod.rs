@@ -5,6 +5,7 @@
 //! table (`exit`).
 
 mod applications;
+mod backup;
 mod dead_letters;
 mod endpoints;
 mod event_types;
@@ -70,6 +71,8 @@ struct Global {
 enum Command {
     /// Route events until stopped
     Serve,
+    /// Copy the database to a file, while a router runs or not
+    Backup(backup::BackupArgs),
     /// Show or declare the exchanges and queues
     Topology(topology::TopologyArgs),
     /// Tenants
@@ -116,6 +119,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
     let global = &cli.global;
     match cli.command {
         Command::Serve => assemble::serve(load(global)?.0).await,
+        Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {
             applications::run(command, &control(global).await?.0, output).await

@@ -203,7 +203,7 @@ impl Lanes {
     fn hold(&mut self, due_at: Timestamp, job: Job, now: Timestamp) {
         let id = job.delivery.endpoint;
         if self.stopping {
-            self.stage.settler.hand_on(job, due_at);
+            self.stage.settler.put_off(job, due_at);
             return;
         }
         let Some(lane) = self.lane(id) else {
@@ -212,7 +212,7 @@ impl Lanes {
         };
         match lane.hold_until(due_at, job) {
             Ok(()) => self.move_on(id, now),
-            Err(job) => self.stage.settler.hand_on(job, due_at),
+            Err(job) => self.stage.settler.put_off(job, due_at),
         }
     }
 
@@ -365,7 +365,7 @@ impl Lanes {
                 if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
                     drop(job); // never settled: its event comes again, to another router or to us
                 } else {
-                    self.stage.settler.hand_on(job, due_at);
+                    self.stage.settler.put_off(job, due_at);
                 }
             }
         }

@@ -92,9 +92,11 @@ impl Ingest {
 
     async fn take_in(&self, batch: Vec<Arrival>) {
         let now = self.world.now();
-        // Asked for each batch: what was published behind an edit is routed by it. When it cannot be
-        // asked, the last version is better than a halt; the journal will be away too.
-        let _ = self.routes.refresh(self.catalogue.as_ref()).await;
+        // Asked for each batch: what was published behind an edit is routed by it. Waited for: by an old
+        // version an event of a new application would be quarantined, and one for a new endpoint lost to it.
+        let away = |away| self.metrics.journal_away(away);
+        let refresh = || self.routes.refresh(self.catalogue.as_ref());
+        until_taken("reading the catalogue", refresh, &away).await;
         let table = self.routes.table();
         let mut events = Vec::with_capacity(batch.len());
         let mut returned = Vec::new();
@@ -260,15 +262,16 @@ impl Ingest {
                 }
                 Fence::Drop => return false,
             }
-            let Some(share) = self.window.enter(key, delivery.turn, hold).await else {
+            let Some(share) =
+                self.window.enter(key, delivery.turn, delivery.event.payload.len(), hold).await
+            else {
                 return true;
             };
             if !watch.has_left(key) {
                 self.offer(delivery, ready_at, share);
                 return true;
             }
-            share.release(); // nothing is lost: the arrival is still held
-            watch.has_left(key); // that was us
+            share.step_back(); // nothing is lost: the arrival is still held
             if let [Some(moved)] = self.standings(vec![key]).await[..] {
                 standing = moved;
             }
@@ -294,17 +297,14 @@ impl Ingest {
         } else if ready_at.since(now) <= crate::domain::lane::HOLD_MAX {
             // A dispatcher that has stopped drops it: we are stopping too, and it comes again.
             let _ = self.dispatcher.hold_until(ready_at, job);
-        } else if job.delivery.turn == Turn::FIRST {
-            self.settler.not_yet(job, ready_at);
         } else {
-            // A long wait in two hops, or one that we took over: to the ladder, at its turn.
-            self.settler.hand_on(job, ready_at);
+            self.settler.put_off(job, ready_at);
         }
     }
 
     async fn quarantine(&self, original: &dyn Original, receipt: Receipt, why: &Rejection) {
-        // Waited for: a receipt that is merely dropped would keep its place in the consumer's window
-        // for as long as the connection lives.
+        // Waited for: a receipt that is merely dropped would keep its place in a consumer's window for
+        // as long as its connection lives.
         let away = |away| self.metrics.ladder_away(away);
         until_taken("quarantining a message", || original.quarantine(why), &away).await;
         self.metrics.event_quarantined(why.reason());

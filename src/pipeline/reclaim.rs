@@ -66,18 +66,32 @@ impl Reclaim {
     pub async fn run(self, stop: CancellationToken) {
         let began = self.world.now();
         while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
-            if found < PAGE
-                && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
+            if found == 0 && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
             {
                 return;
             }
         }
     }
 
-    /// A ladder that is the journal cannot lose what the journal has: what is overdue there is a
-    /// backlog, and comes in its order.
-    fn lost_before(&self, now: Timestamp) -> Timestamp {
-        if self.ladder.is_the_journal() { Timestamp::default() } else { now - LADDER_LATE }
+    /// What can be claimed at `now`.
+    ///
+    /// A ladder that is the journal cannot lose what the journal has: what is overdue there is a backlog,
+    /// and comes in its order. Nor can an event be forgotten whose message is its row: what was pending when
+    /// a router ended comes again when the next one opens the inbox.
+    ///
+    /// What others have left is theirs for as long as a lease behind our own start as well: however long
+    /// nobody was there, what was in their memory comes again by itself first, with its message. A claim
+    /// beside it would make its attempt one of an old turn, which does not count.
+    fn overdue(&self, began: Timestamp, now: Timestamp) -> Overdue {
+        let never = Timestamp::default();
+        let one_store = self.ladder.is_the_journal();
+        let others = now.since(began) >= LEASE;
+        Overdue {
+            due_by: now,
+            abandoned_before: if others { now - LEASE } else { never },
+            lost_before: if one_store { never } else { now - LADDER_LATE },
+            forgotten_before: if others && !one_store { now - FORGOTTEN } else { never },
+        }
     }
 
     async fn claim(&self, began: Timestamp) -> usize {
@@ -85,14 +99,7 @@ impl Reclaim {
             "claiming what is due",
             || {
                 let now = self.world.now();
-                let (abandoned_before, forgotten_before) = left_by_others(began, now);
-                let overdue = Overdue {
-                    due_by: now,
-                    abandoned_before,
-                    lost_before: self.lost_before(now),
-                    forgotten_before,
-                };
-                self.journal.claim(overdue, now + LEASE, PAGE)
+                self.journal.claim(self.overdue(began, now), now + LEASE, PAGE)
             },
             &|away| self.metrics.journal_away(away),
         )
@@ -106,11 +113,13 @@ impl Reclaim {
             // A copy that was in memory may have been settled since: the claim is old then. What it left
             // to be done, if anything, is claimed again when the lease has ended.
             let current = standing.is_some_and(|one| one.turn == delivery.turn);
-            let Some(share) = self.window.enter_alone(key, delivery.turn).await else {
+            let Some(share) =
+                self.window.enter_alone(key, delivery.turn, delivery.event.payload.len()).await
+            else {
                 continue; // on its way here already
             };
             if !current || watch.has_left(key) {
-                share.release();
+                share.step_back();
                 continue;
             }
             self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
@@ -126,14 +135,4 @@ impl Reclaim {
         let away = |away| self.metrics.journal_away(away);
         until_taken("checking claims", || self.journal.standings(keys.clone()), &away).await
     }
-}
-
-/// What others have left is theirs for as long as a lease behind our own start as well: however long
-/// nobody was there, what was in their memory comes again by itself first, with its message. A claim
-/// beside it would make its attempt one of an old turn, which does not count.
-fn left_by_others(began: Timestamp, now: Timestamp) -> (Timestamp, Timestamp) {
-    if now.since(began) < LEASE {
-        return (Timestamp::default(), Timestamp::default());
-    }
-    (now - LEASE, now - FORGOTTEN)
 }

@@ -1,7 +1,7 @@
 //! The deliveries in this router's memory: how many there may be, and which.
 //!
-//! A delivery that wants in takes a place; when there is none, whoever brings it waits, and so does
-//! the broker behind it. The place is a [`Share`] of the arrival's receipt: when the last share of
+//! A delivery that wants in takes a place, and room for its payload; when there is none, whoever brings
+//! it waits, and so does the inbox behind it. The place is a [`Share`] of the arrival's receipt: when the last share of
 //! an arrival is released, the receipt is given back. A share that is dropped instead (a panic, a
 //! shutdown) keeps the receipt from ever being given back, so its arrival comes again: forgetting
 //! is safe, only slow.
@@ -22,8 +22,12 @@ use crate::storage::inbox::Receipt;
 /// All deliveries in memory.
 #[derive(Debug)]
 pub struct Window {
-    room: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     size: usize,
+    /// Room for payloads, in KiB. Deliveries of one event share its payload, and are counted as if they
+    /// did not: a bound may be early, and never late.
+    room: Arc<Semaphore>,
+    room_kib: u32,
     /// How many deliveries have ever entered.
     entered: AtomicU64,
     inside: Mutex<Inside>,
@@ -56,11 +60,15 @@ struct Present {
 }
 
 impl Window {
-    /// A window for `size` deliveries.
-    pub fn new(size: usize) -> Arc<Self> {
+    /// A window for `size` deliveries, with payloads of `bytes` in all. A payload that is larger than
+    /// that comes in alone.
+    pub fn new(size: usize, bytes: usize) -> Arc<Self> {
+        let room_kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX >> 3).max(1);
         Arc::new(Self {
-            room: Arc::new(Semaphore::new(size)),
+            places: Arc::new(Semaphore::new(size)),
             size,
+            room: Arc::new(Semaphore::new(room_kib as usize)),
+            room_kib,
             entered: AtomicU64::new(0),
             inside: Mutex::default(),
         })
@@ -68,7 +76,7 @@ impl Window {
 
     /// How many deliveries are in memory.
     pub fn occupied(&self) -> usize {
-        self.size.saturating_sub(self.room.available_permits())
+        self.size.saturating_sub(self.places.available_permits())
     }
 
     /// Whether this delivery is in memory already.
@@ -86,15 +94,17 @@ impl Window {
         self.inside().join(key, turn, hold)
     }
 
-    /// Takes a place for one delivery, as a part of `hold`; waits until there is one. `None` when the
+    /// Takes a place for one delivery with a payload of so many bytes, as a part of `hold`; waits until
+    /// there is one. `None` when the
     /// delivery came here meanwhile, at this turn or later: then this one has joined it.
     pub async fn enter(
         self: &Arc<Self>,
         key: DeliveryKey,
         turn: Turn,
+        payload_bytes: usize,
         hold: &Hold,
     ) -> Option<Share> {
-        let place = self.place().await;
+        let place = self.place(payload_bytes).await;
         let mut inside = self.inside();
         if inside.join(key, turn, hold) {
             return None;
@@ -104,11 +114,16 @@ impl Window {
 
     /// The same for a delivery that nobody has to answer for here: `None` when it is here already, at
     /// whatever turn, or has come meanwhile.
-    pub async fn enter_alone(self: &Arc<Self>, key: DeliveryKey, turn: Turn) -> Option<Share> {
+    pub async fn enter_alone(
+        self: &Arc<Self>,
+        key: DeliveryKey,
+        turn: Turn,
+        payload_bytes: usize,
+    ) -> Option<Share> {
         if self.holds(key) {
             return None;
         }
-        let place = self.place().await;
+        let place = self.place(payload_bytes).await;
         let mut inside = self.inside();
         if inside.present.contains_key(&key) {
             return None;
@@ -130,15 +145,19 @@ impl Window {
         Watch { window: Arc::clone(self), number }
     }
 
-    async fn place(&self) -> OwnedSemaphorePermit {
-        let room = Arc::clone(&self.room);
-        room.acquire_owned().await.expect("the window's semaphore is never closed")
+    async fn place(&self, payload_bytes: usize) -> Place {
+        let kib = u32::try_from(payload_bytes.div_ceil(1_024)).unwrap_or(u32::MAX);
+        let (places, room) = (Arc::clone(&self.places), Arc::clone(&self.room));
+        let place = places.acquire_owned().await.expect("it is never closed");
+        // Held while it waits for room: what is inside needs no place to come out.
+        let room = room.acquire_many_owned(kib.min(self.room_kib)).await;
+        Place { _place: place, _room: room.expect("it is never closed") }
     }
 
     fn share(
         self: &Arc<Self>,
         inside: &mut Inside,
-        place: OwnedSemaphorePermit,
+        place: Place,
         key: DeliveryKey,
         turn: Turn,
         hold: &Hold,
@@ -161,6 +180,7 @@ impl Window {
             entered_at: Instant::now(),
             window: Arc::clone(self),
             held: Some(Arc::clone(hold.open())),
+            unheard: false,
             _place: place,
         }
     }
@@ -168,6 +188,13 @@ impl Window {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A place with room for its payload; both are free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    _place: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Inside {
@@ -258,7 +285,9 @@ pub struct Share {
     entered_at: Instant,
     window: Arc<Window>,
     held: Option<Arc<Held>>,
-    _place: OwnedSemaphorePermit,
+    /// Whether its leaving says nothing about the delivery.
+    unheard: bool,
+    _place: Place,
 }
 
 impl Share {
@@ -270,6 +299,12 @@ impl Share {
         if let Some(held) = self.held.take() {
             release(held);
         }
+    }
+
+    /// Leaves without having been attempted, to ask the journal again: nobody's watch hears of it.
+    pub fn step_back(mut self) {
+        self.unheard = true;
+        self.release();
     }
 
     /// The delivery stays in memory and is at this turn now.
@@ -290,7 +325,7 @@ impl Share {
     fn leave(&self) -> Vec<Arc<Held>> {
         let mut inside = self.window.inside();
         for watched in inside.watches.values_mut() {
-            if watched.events.contains(&self.key.event) {
+            if !self.unheard && watched.events.contains(&self.key.event) {
                 watched.left.insert(self.key);
             }
         }
@@ -352,10 +387,10 @@ mod tests {
     #[tokio::test]
     async fn the_last_share_gives_the_receipt_back() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
-        let other = window.enter(key(2), Turn::FIRST, &hold).await.expect("alone");
+        let one = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+        let other = window.enter(key(2), Turn::FIRST, 0, &hold).await.expect("alone");
         hold.complete();
 
         one.release();
@@ -376,10 +411,10 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_share_keeps_the_receipt_for_ever() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
-        let other = window.enter(key(2), Turn::FIRST, &hold).await.expect("alone");
+        let one = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+        let other = window.enter(key(2), Turn::FIRST, 0, &hold).await.expect("alone");
         hold.complete();
 
         drop(one);
@@ -391,10 +426,10 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_comes_when_it_is_full_waits() {
-        let window = Window::new(1);
+        let window = Window::new(1, 1 << 20);
         let hold = Hold::without_receipt();
-        let first = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
-        let mut second = Box::pin(window.enter(key(2), Turn::FIRST, &hold));
+        let first = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+        let mut second = Box::pin(window.enter(key(2), Turn::FIRST, 0, &hold));
         assert!(futures_util::poll!(&mut second).is_pending());
         first.release();
         assert!(futures_util::poll!(&mut second).is_ready());
@@ -403,13 +438,13 @@ mod tests {
     #[tokio::test]
     async fn whoever_waited_for_a_place_joins_a_copy_that_came_meanwhile() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(1);
-        let full = window.enter_alone(key(2), Turn(1)).await.expect("alone");
+        let window = Window::new(1, 1 << 20);
+        let full = window.enter_alone(key(2), Turn(1), 0).await.expect("alone");
         let (one, other) =
             (Hold::of(Receipt::new(1, desk.clone())), Hold::of(Receipt::new(2, desk.clone())));
-        let mut first = Box::pin(window.enter(key(1), Turn(1), &one));
-        let mut second = Box::pin(window.enter(key(1), Turn(1), &other));
-        let mut claimed = Box::pin(window.enter_alone(key(1), Turn(2)));
+        let mut first = Box::pin(window.enter(key(1), Turn(1), 0, &one));
+        let mut second = Box::pin(window.enter(key(1), Turn(1), 0, &other));
+        let mut claimed = Box::pin(window.enter_alone(key(1), Turn(2), 0));
         assert!(futures_util::poll!(&mut first).is_pending());
         assert!(futures_util::poll!(&mut second).is_pending());
         assert!(futures_util::poll!(&mut claimed).is_pending());
@@ -428,24 +463,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_watch_says_what_has_left_since_it_began() {
-        let window = Window::new(10);
-        let before = window.enter_alone(key(1), Turn::FIRST).await.expect("alone");
+        let window = Window::new(10, 1 << 20);
+        let before = window.enter_alone(key(1), Turn::FIRST, 0).await.expect("alone");
         before.release();
 
         let watch = window.watch([key(1).event].into_iter());
         assert!(!watch.has_left(key(1)));
-        window.enter_alone(key(1), Turn(1)).await.expect("alone").release();
-        window.enter_alone(key(2), Turn(1)).await.expect("alone").release();
+        window.enter_alone(key(1), Turn(1), 0).await.expect("alone").release();
+        window.enter_alone(key(2), Turn(1), 0).await.expect("alone").release();
         assert!(watch.has_left(key(1)) && watch.has_left(key(2)));
         assert!(!watch.has_left(key(1)), "it is said once");
     }
 
     #[tokio::test]
+    async fn whoever_comes_when_there_is_no_room_for_its_payload_waits() {
+        let window = Window::new(10, 4 * 1_024);
+        let hold = Hold::without_receipt();
+        let large = window.enter(key(1), Turn::FIRST, 1 << 30, &hold).await.expect("alone");
+        let mut small = Box::pin(window.enter(key(2), Turn::FIRST, 1, &hold));
+        assert!(futures_util::poll!(&mut small).is_pending());
+        large.release();
+        assert!(futures_util::poll!(&mut small).is_ready());
+    }
+
+    #[tokio::test]
     async fn a_second_arrival_of_the_same_delivery_shares_its_fate() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let first = Hold::of(Receipt::new(1, desk.clone()));
-        let share = window.enter(key(1), Turn(1), &first).await.expect("alone");
+        let share = window.enter(key(1), Turn(1), 0, &first).await.expect("alone");
         first.complete();
 
         let again = Hold::of(Receipt::new(2, desk.clone()));
@@ -460,14 +506,14 @@ mod tests {
     #[tokio::test]
     async fn what_was_handed_on_does_not_join_what_is_about_to_leave() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let first = Hold::of(Receipt::new(1, desk.clone()));
-        let leaving = window.enter(key(1), Turn(1), &first).await.expect("alone");
+        let leaving = window.enter(key(1), Turn(1), 0, &first).await.expect("alone");
         first.complete();
 
         let handed_on = Hold::of(Receipt::new(2, desk.clone()));
         assert!(!window.join(key(1), Turn(2), &handed_on));
-        let next = window.enter(key(1), Turn(2), &handed_on).await.expect("alone");
+        let next = window.enter(key(1), Turn(2), 0, &handed_on).await.expect("alone");
         handed_on.complete();
         leaving.release();
         assert_eq!(desk.numbers(), [1]);
@@ -478,14 +524,14 @@ mod tests {
     #[tokio::test]
     async fn of_two_copies_of_what_was_handed_on_the_second_joins_the_first() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let receipt = |number| Hold::of(Receipt::new(number, desk.clone()));
         let first = receipt(1);
-        let leaving = window.enter(key(1), Turn(1), &first).await.expect("alone");
+        let leaving = window.enter(key(1), Turn(1), 0, &first).await.expect("alone");
         first.complete();
 
         let copy = receipt(2);
-        let next = window.enter(key(1), Turn(2), &copy).await.expect("alone");
+        let next = window.enter(key(1), Turn(2), 0, &copy).await.expect("alone");
         copy.complete();
         let copy = receipt(3);
         assert!(window.join(key(1), Turn(2), &copy), "its confirm was lost, so there are two");
@@ -501,9 +547,9 @@ mod tests {
     #[tokio::test]
     async fn an_arrival_whose_deliveries_were_not_all_given_out_keeps_its_receipt() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let hold = Hold::of(Receipt::new(1, desk.clone()));
-        let share = window.enter(key(1), Turn::FIRST, &hold).await.expect("alone");
+        let share = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
 
         drop(hold); // interrupted before the second was offered
         share.release();

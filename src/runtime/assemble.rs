@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -20,8 +21,10 @@ use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
+use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
-use crate::telemetry::metrics::BrokerNumbers;
+use crate::storage::upkeep::Upkeep;
+use crate::telemetry::broker::BrokerNumbers;
 
 pub use super::serve::serve;
 
@@ -82,6 +85,17 @@ pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
     }
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
     Ok(rabbit.producer())
+}
+
+/// Copies the database to a file, as it is now; its bytes. A router may go on writing.
+///
+/// # Errors
+/// When there is no database, the file is there and not to be replaced, or it cannot be written.
+pub async fn backup(config: &Config, to: PathBuf, replace: bool) -> anyhow::Result<u64> {
+    let from = config.database();
+    let existing = if replace { Existing::Replace } else { Existing::Keep };
+    let copying = tokio::task::spawn_blocking(move || backup::copy(&from, &to, existing));
+    Ok(copying.await.context("copying the database")??)
 }
 
 /// What API tokens are signed with; made on first use unless one is configured.
@@ -179,6 +193,11 @@ impl Backends {
             Queues::Embedded(inbox) => Box::new(inbox.take().expect("it is asked for once")),
             Queues::Rabbit(rabbit) => Box::new(rabbit.inbox()),
         }
+    }
+
+    /// What has to be looked after.
+    pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// Reads the broker's side for the metrics; `None` when there is no broker.

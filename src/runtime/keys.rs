@@ -38,7 +38,8 @@ pub(super) fn vault(config: &Config) -> anyhow::Result<Vault> {
     Ok(Vault::new(keys)?)
 }
 
-/// The key of tokens: the configured one, or the one of the data folder, which has to be there.
+/// The key of tokens: the configured one, or the one of the data folder, made when it is not there: with
+/// another key, tokens that were made before end.
 ///
 /// # Errors
 /// When it cannot be read, or is not 32 bytes in base64.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
+use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
 use crate::api::routes::{self, Api};
@@ -24,8 +25,10 @@ use crate::control::publish::Intake;
 use crate::control::{self, Control};
 use crate::pipeline::World;
 use crate::pipeline::engine::{Engine, Parts};
+use crate::storage::upkeep::Upkeep;
+use crate::telemetry::broker::BrokerNumbers;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BrokerNumbers, Metrics};
+use crate::telemetry::metrics::Metrics;
 
 /// How long closing the stores may take: the last acknowledgements, the last commit. Ten seconds, the
 /// time that a confirm may take.
@@ -42,7 +45,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     log::start(form, &config.log.filter).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen()?;
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    let metrics =
+        if config.is_embedded() { Metrics::new(version) } else { Metrics::with_broker(version) };
+    let metrics = Arc::new(metrics);
     metrics.in_flight_limit(config.limits.max_in_flight);
     let mut lock = only_router(&config)?;
     // Both before anything is opened: a port that is taken is told at once.
@@ -53,14 +59,27 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut backends = assemble::backends(&config).await?;
 
     let mut engine = Engine::start(parts(&config, &mut backends, &metrics)?).await?;
-    let condition = Arc::new(Shown { metrics: Arc::clone(&metrics), numbers: backends.numbers() });
+    let upkeep = backends.upkeep();
+    let condition = Arc::new(Shown {
+        metrics: Arc::clone(&metrics),
+        numbers: backends.numbers(),
+        upkeep: Arc::clone(&upkeep),
+    });
+    let keeper = Keeper {
+        upkeep,
+        metrics: Arc::clone(&metrics),
+        retention: config.retention,
+        now: Arc::new(clock::now),
+    };
+    let keeper_stop = CancellationToken::new();
+    let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
     let api =
         Api::new(intake(&config, &backends), tokens, clock::now, config.limits.max_payload_bytes);
     let api_stop = CancellationToken::new();
-    let api =
+    let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
     // Last: once it answers that it is ready, everything is.
     let admin_stop = CancellationToken::new();
@@ -76,11 +95,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let signal = tokio::select! {
         signal = signals.next() => signal,
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
+        // A port or an upkeep that is gone, silently, is worse than a restart.
+        _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
+    keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
+        let _ = keeping.await; // it ends at its next breath
         // What the API is answering meanwhile is in the store for the next start; its requests are over
         // before the store is closed, or their senders ask again.
         let (api, ()) = tokio::join!(
@@ -124,6 +148,7 @@ fn parts(
         world: World { now: Arc::new(clock::now), chance: Arc::new(chance::bits) },
         metrics: Arc::clone(metrics),
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
+        max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
     })
 }
@@ -191,6 +216,16 @@ struct Shown {
     metrics: Arc<Metrics>,
     /// The broker's side, where there is a broker.
     numbers: Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>>,
+    upkeep: Arc<dyn Upkeep>,
+}
+
+impl Shown {
+    /// Why the database cannot be written, which the metrics then know as well.
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.upkeep.trouble();
+        self.metrics.store_away(trouble.is_some());
+        trouble
+    }
 }
 
 impl Condition for Shown {
@@ -198,22 +233,27 @@ impl Condition for Shown {
         if let Some(numbers) = &self.numbers {
             self.metrics.broker(&numbers());
         }
+        self.trouble();
         self.metrics.text()
     }
 
     fn missing(&self) -> Vec<String> {
-        let numbers = self.numbers.as_ref().map_or(BrokerNumbers::NOT_NEEDED, |numbers| numbers());
         let mut missing = Vec::new();
-        for (there, what) in [
-            (!self.metrics.is_draining(), "it is stopping"),
-            (numbers.consume_connected, "the broker's consuming connection is down"),
-            (numbers.publish_connected, "the broker's publishing connection is down"),
-            (!numbers.publish_blocked, "the broker is in a memory or disk alarm"),
-            (self.metrics.journal_is_up(), "the journal is away"),
-        ] {
+        let mut needs = |there: bool, what: &str| {
             if !there {
                 missing.push(what.to_owned());
             }
+        };
+        needs(!self.metrics.is_draining(), "it is stopping");
+        if let Some(numbers) = self.numbers.as_ref().map(|numbers| numbers()) {
+            needs(numbers.consume_connected, "the broker's consuming connection is down");
+            needs(numbers.publish_connected, "the broker's publishing connection is down");
+            needs(!numbers.publish_blocked, "the broker is in a memory or disk alarm");
+        }
+        if let Some(why) = self.trouble() {
+            needs(false, &format!("the database cannot be written ({why})"));
+        } else {
+            needs(self.metrics.journal_is_up(), "the journal is away");
         }
         missing
     }

@@ -6,7 +6,7 @@
 //! shown, in another terminal: what they need to find the same data is set first.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -39,17 +39,20 @@ impl Facts<'_> {
         }
         let program = std::env::args_os().next().map_or_else(|| "posthaste".into(), PathBuf::from);
         let text = if lock.is_first_start().unwrap_or(false) {
-            let token = self.tokens.token(Caller::Organisation, clock::now(), ORGANISATION_SPAN);
+            // What is not a terminal may be kept for years where others read it.
+            let shown = self.config.dev || std::io::stdout().is_terminal();
+            let token = shown
+                .then(|| self.tokens.token(Caller::Organisation, clock::now(), ORGANISATION_SPAN));
             let folder = std::path::absolute(&self.config.data_dir);
             let folder = folder.unwrap_or_else(|_| self.config.data_dir.clone());
-            self.first(&quoted(&program), &folder, &token)
+            self.first(&quoted(&program), &folder, token.as_deref())
         } else {
             self.later(&quoted(&program))
         };
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
 
-    fn first(&self, program: &str, folder: &Path, token: &str) -> String {
+    fn first(&self, program: &str, folder: &Path, token: Option<&str>) -> String {
         let mut text = String::new();
         let api = reachable(self.api);
         let shown = quoted(folder);
@@ -66,9 +69,15 @@ impl Facts<'_> {
         line("           with the keys to it: who has the folder has everything");
         line(&format!("  events   over HTTP{}", self.broker()));
         line("");
-        line("A token for the API (`posthaste token create` makes more):");
-        line("");
-        line(&format!("  {token}"));
+        if let Some(token) = token {
+            line("A token for the API (`posthaste token create` makes more):");
+            line("");
+            line(&format!("  {token}"));
+        } else {
+            line(
+                "`posthaste token create` makes tokens for the API: none is shown where it may be kept.",
+            );
+        }
         line("");
         line("To try it, in another terminal:");
         line("");
@@ -163,7 +172,7 @@ mod tests {
             config: &config,
             tokens: &tokens,
         };
-        facts.first("posthaste", Path::new("/home/a b/data"), "eyJ")
+        facts.first("posthaste", Path::new("/home/a b/data"), Some("eyJ"))
     }
 
     #[test]

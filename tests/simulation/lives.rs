@@ -194,6 +194,7 @@ impl Course {
                     },
                     metrics: Arc::clone(&self.metrics),
                     max_deliveries_in_memory: world.scenario.window,
+                    max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
                 });
                 if let Ok(engine) = started.await {
