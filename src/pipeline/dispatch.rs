@@ -238,7 +238,9 @@ impl Lanes {
                 self.postpone(refused);
                 continue;
             }
-            if self.in_flight >= self.stage.max_in_flight {
+            // Also when there is room but others have waited for it longer: or a lane would take again
+            // what its own requests left, and those of a slow endpoint would keep everybody out.
+            if self.in_flight >= self.stage.max_in_flight || !self.starved.is_empty() {
                 if lane.waiting() > 0 && !self.starved.contains(&id) {
                     self.starved.push_back(id);
                 }

@@ -88,11 +88,14 @@ impl Memory {
     /// # Errors
     /// `Unavailable`.
     pub async fn inbox(&self) -> Result<MemoryInbox, StorageError> {
-        let shape = self.shape();
+        let (shape, now) = (self.shape(), self.now());
         let left_last = self
             .call(Call::Open, |store| {
                 match shape {
-                    Shape::OneStore => give_back(&mut store.rows),
+                    Shape::OneStore => {
+                        give_back(&mut store.rows);
+                        end_leases(&mut store.rows, now);
+                    }
                     Shape::Broker { .. } => store.broker.hang_up(),
                 }
                 Ok(store.rows.newest())
@@ -121,6 +124,18 @@ fn give_back(rows: &mut Rows) {
         let standing = rows.standing(place).expect("it was found just now");
         let state = DeliveryState::Waiting { due_at, held_by: Holder::Ladder };
         rows.put(place, Standing { state, ..standing });
+    }
+}
+
+/// What a router that is no more had claimed may be claimed again: nobody else has the store.
+fn end_leases(rows: &mut Rows, now: Timestamp) {
+    let leased: Vec<_> = rows.waiting(Holder::Journal, Timestamp::NEVER).collect();
+    for (due_at, place) in leased {
+        if due_at > now && due_at < Timestamp::NEVER {
+            let standing = rows.standing(place).expect("it was found just now");
+            let state = DeliveryState::Waiting { due_at: now, held_by: Holder::Journal };
+            rows.put(place, Standing { state, ..standing });
+        }
     }
 }
 
