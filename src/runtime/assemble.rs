@@ -117,7 +117,13 @@ fn own_file(config: &Config, path: &Path) -> Option<PathBuf> {
     let whole = |path: &Path| {
         path.canonicalize().ok().or_else(|| {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+            Some(
+                folder
+                    .unwrap_or_else(|| Path::new("."))
+                    .canonicalize()
+                    .ok()?
+                    .join(path.file_name()?),
+            )
         })
     };
     let wanted = whole(path)?;
