@@ -66,7 +66,10 @@ impl Reclaim {
     pub async fn run(self, stop: CancellationToken) {
         let began = self.world.now();
         while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
-            if found == 0 && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
+            // Not at once again, though there may be more: what is claimed for an endpoint that this router
+            // still believes paused goes back at once, and would come round and round.
+            if found < PAGE
+                && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
             {
                 return;
             }
