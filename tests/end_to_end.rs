@@ -182,9 +182,10 @@ async fn a_rate_is_never_exceeded_everything_arrives_and_others_do_not_notice() 
         .map(|first| times[first..].iter().take_while(|at| **at < times[first] + 1_000).count())
         .max()
         .expect("200 of them");
-    // The rate, and the burst of a tenth of it after a pause. One more, because the receiver's clock
-    // is read when a request comes and not when it starts.
-    assert!(most <= 20 + 2 + 1, "{most} within one second");
+    // The rate, and the burst of a tenth of it after a pause. Four more, because the receiver's clock is
+    // read when a request comes and not when it starts: on a busy machine requests that started 200 ms
+    // apart come together.
+    assert!(most <= 20 + 2 + 4, "{most} within one second");
     assert_eq!(arrived.len(), 200, "each once");
     let slow_took = times.last().expect("200") - began;
     assert!(free_took * 2 < slow_took, "{free_took} ms beside {slow_took} ms");
