@@ -23,6 +23,13 @@ use crate::telemetry::metrics::Metrics;
 /// How often the journal is asked when it last had nothing.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// Rest between two claims while there is something.
+///
+/// Twenty milliseconds, ten thousand deliveries a second: without it, what comes straight back (its
+/// endpoint is resumed, and this router does not know it yet) would go round as fast as the journal
+/// writes.
+const BREATH: Duration = Duration::from_millis(20);
+
 /// Deliveries in one claim: few enough that a lease covers them, many enough to keep lanes busy.
 const PAGE: usize = 200;
 
@@ -66,8 +73,8 @@ impl Reclaim {
     pub async fn run(self, stop: CancellationToken) {
         let began = self.world.now();
         while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
-            if found == 0 && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
-            {
+            let rest = if found == 0 { ASK_EVERY } else { BREATH };
+            if stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 return;
             }
         }
