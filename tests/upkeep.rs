@@ -33,6 +33,24 @@ fn publish(id: &str, count: usize) -> Vec<String> {
         .collect()
 }
 
+#[test]
+fn a_copy_does_not_take_the_place_of_a_file_of_ours() {
+    let posthaste = Posthaste::embedded().with_application();
+    for own in ["posthaste.db", "posthaste.db-wal", "secret.key"] {
+        let to = posthaste.folder().join(own).display().to_string();
+        let refused = posthaste.run(&["backup", "--to", &to, "--force"]);
+        assert!(!refused.status.success(), "{own}");
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(why.contains("belongs to the data folder"), "{why}");
+    }
+    let key = posthaste.folder().join("secret.key");
+    std::fs::remove_file(&key).expect("there was one");
+    let refused = posthaste.run(&["app", "list"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("secret.key is missing"), "{why}");
+    assert!(!key.exists(), "and none is made in its place");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_made_under_load_has_all_that_was_confirmed_and_goes_on_elsewhere() {
     let posthaste = Posthaste::embedded().with_application();

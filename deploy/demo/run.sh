@@ -227,7 +227,7 @@ say "endings     fails the first time it sees an id: posthaste has to try again"
 start_receiver documents --status 503
 say "documents   is broken: it answers 503, always"
 
-if [ "$rabbitmq_wanted" = yes ]; then heading "The router"; else heading "The router, and nothing else"; fi
+if [ "$rabbitmq_wanted" = yes ]; then heading "The router"; else heading "The router, without a broker"; fi
 "$DEMO_BINARY" serve >"$folder/router.log" 2>&1 &
 pid[router]=$!
 await "the router is ready" 30 is_ready

@@ -33,7 +33,7 @@ use crate::runtime::{assemble, chance, clock};
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "posthaste.toml";
 
-/// Routes events: takes them from RabbitMQ and delivers them as signed webhooks, retries what
+/// Routes events: takes them over HTTP or from RabbitMQ, delivers them as signed webhooks, retries what
 /// fails, and keeps what it gave up for replay.
 #[derive(Debug, Parser)]
 #[command(name = "posthaste", version, after_long_help = exit::HELP, max_term_width = 100)]

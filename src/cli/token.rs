@@ -23,7 +23,7 @@ pub(super) enum TokenCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// For this application alone (id or uid), with fewer rights
+    /// For this application alone (id or uid), with fewer rights: it may not publish
     #[arg(long)]
     app: Option<String>,
     /// How long it holds, as 12h or 90d [default: ten years; with --app, 28d]

@@ -23,11 +23,10 @@ use crate::telemetry::metrics::Metrics;
 /// How often the journal is asked when it last had nothing.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// Rest between two claims while there is something.
+/// Rest behind a full page.
 ///
-/// Twenty milliseconds, ten thousand deliveries a second: without it, what comes straight back (its
-/// endpoint is resumed, and this router does not know it yet) would go round as fast as the journal
-/// writes.
+/// Twenty milliseconds, ten thousand deliveries a second: a full page can be one that comes straight
+/// back as well, and would go round as fast as the journal writes.
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Deliveries in one claim: few enough that a lease covers them, many enough to keep lanes busy.
@@ -73,7 +72,9 @@ impl Reclaim {
     pub async fn run(self, stop: CancellationToken) {
         let began = self.world.now();
         while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
-            let rest = if found == 0 { ASK_EVERY } else { BREATH };
+            // Not at once again, though there may be more: what is claimed for an endpoint that this router
+            // still believes paused goes back at once, and would come round and round.
+            let rest = if found < PAGE { ASK_EVERY } else { BREATH };
             if stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 return;
             }

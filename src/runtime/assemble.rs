@@ -2,14 +2,14 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use url::Url;
 
 use super::{clock, keys};
-use crate::config::Config;
+use crate::config::{Config, KeyPlace};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
@@ -93,9 +93,41 @@ pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
 /// When there is no database, the file is there and not to be replaced, or it cannot be written.
 pub async fn backup(config: &Config, to: PathBuf, replace: bool) -> anyhow::Result<u64> {
     let from = config.database();
+    if let Some(own) = own_file(config, &to) {
+        anyhow::bail!("{} belongs to the data folder: a file elsewhere is wanted", own.display());
+    }
     let existing = if replace { Existing::Replace } else { Existing::Keep };
     let copying = tokio::task::spawn_blocking(move || backup::copy(&from, &to, existing));
     Ok(copying.await.context("copying the database")??)
+}
+
+/// The file of ours that this path is, by whatever name: a copy must not take its place.
+fn own_file(config: &Config, path: &Path) -> Option<PathBuf> {
+    let database = config.database();
+    let beside = |end: &str| database.with_file_name(format!("posthaste.db{end}"));
+    let mut own =
+        vec![config.key_file(), config.token_key_file(), config.data_dir.join("serve.lock")];
+    own.extend([database.clone(), beside("-wal"), beside("-shm")]);
+    let places = config.encryption.keys.iter().map(|key| &key.place).chain(&config.api.token_key);
+    own.extend(places.filter_map(|place| match place {
+        KeyPlace::File(path) => Some(path.clone()),
+        KeyPlace::Environment(_) => None,
+    }));
+    // Links and detours resolved; a file that is not there yet is told by its folder.
+    let whole = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Some(
+                folder
+                    .unwrap_or_else(|| Path::new("."))
+                    .canonicalize()
+                    .ok()?
+                    .join(path.file_name()?),
+            )
+        })
+    };
+    let wanted = whole(path)?;
+    own.into_iter().find(|own| whole(own).as_ref() == Some(&wanted))
 }
 
 /// What API tokens are signed with; made on first use unless one is configured.

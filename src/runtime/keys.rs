@@ -29,13 +29,28 @@ const FIRST_KEY: u32 = 1;
 pub(super) fn vault(config: &Config) -> anyhow::Result<Vault> {
     let mut keys = Vec::new();
     if config.encryption.keys.is_empty() {
-        keys.push((FIRST_KEY, own_key(&config.key_file())?));
+        keys.push((FIRST_KEY, sealing_key(config)?));
     }
     for source in &config.encryption.keys {
         let key = read(&source.place).with_context(|| format!("encryption key {}", source.id))?;
         keys.push((source.id, key));
     }
     Ok(Vault::new(keys)?)
+}
+
+/// The key that seals secrets in this data folder. Never made beside a database that is there: what that
+/// one holds is sealed with another.
+fn sealing_key(config: &Config) -> anyhow::Result<SecretBox<[u8; 32]>> {
+    let (key, database) = (config.key_file(), config.database());
+    if !key.exists() && database.exists() {
+        bail!(
+            "{} is missing, and {} may have secrets sealed with it: put the key that belongs to it there, \
+             or name it in encryption.keys",
+            key.display(),
+            database.display()
+        );
+    }
+    own_key(&key)
 }
 
 /// The key of tokens: the configured one, or the one of the data folder, made when it is not there: with

@@ -66,7 +66,7 @@ impl Facts<'_> {
         line(&format!("  API      http://{api}/api/v1"));
         line(&format!("  metrics  http://{}/metrics", reachable(self.admin)));
         line(&format!("  data     {shown}"));
-        line("           with the keys to it: who has the folder has everything");
+        line("           with its keys: whoever can read this folder can read every secret");
         line(&format!("  events   over HTTP{}", self.broker()));
         line("");
         if let Some(token) = token {
@@ -75,7 +75,7 @@ impl Facts<'_> {
             line(&format!("  {token}"));
         } else {
             line(
-                "`posthaste token create` makes tokens for the API: none is shown where it may be kept.",
+                "`posthaste token create` makes a token for the API; none is shown where a log may keep it.",
             );
         }
         line("");
@@ -91,8 +91,9 @@ impl Facts<'_> {
                 "  {program} endpoint create --app acme --url https://example.com/webhooks"
             ));
         }
-        line(&format!("  curl http://{api}/api/v1/app/acme/msg \\"));
+        line(&format!("  curl -s http://{api}/api/v1/app/acme/msg \\"));
         line(&format!("    -H \"Authorization: Bearer $({program} token create)\" \\"));
+        line("    -H 'Content-Type: application/json' \\");
         line("    -d '{\"eventType\": \"job.completed\", \"payload\": {\"job\": 1}}'");
         line("");
         if !self.receives_here() {

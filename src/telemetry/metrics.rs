@@ -187,7 +187,7 @@ impl Metrics {
             broker: None,
             store: StoreMetrics::new(&book),
             journal_up: book.gauge("journal_up", "Does the journal take what we bring?"),
-            ready: book.gauges("ready", "Why is this replica not ready?", &["component"]),
+            ready: book.gauges("ready", "What is this replica ready for? 1 for each part that is, 0 for what is missing.", &["component"]),
             draining: book.gauge("draining", "Is it stopping?"),
             journal_troubles: AtomicI64::new(0),
             store_is_away: AtomicBool::new(false),

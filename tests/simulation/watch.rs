@@ -245,7 +245,7 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
     };
     let endpoint = &mut state.endpoints[place];
     // One that was starting at the very moment when the router saw is on its way.
-    let knows = endpoint.called == endpoint.router_sees && now > endpoint.learned_at;
+    let knows = endpoint.called == endpoint.router_sees && now > endpoint.since;
     let has_to = now > known_from(endpoint.changed_at);
     let called = if knows || has_to { endpoint.called } else { Called::Yes };
     match called {

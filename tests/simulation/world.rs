@@ -116,7 +116,7 @@ pub(crate) struct Seen {
     pub(crate) changed_at: Timestamp,
     /// As the router's last look at the catalogue showed it.
     pub(crate) router_sees: Called,
-    pub(crate) learned_at: Timestamp,
+    pub(crate) since: Timestamp,
     pub(crate) rate: Option<NonZeroU32>,
     pub(crate) cap: NonZeroU16,
     pub(crate) cap_before: NonZeroU16,
@@ -234,7 +234,7 @@ impl State {
             called: Called::Yes,
             changed_at: long_ago,
             router_sees: Called::Yes,
-            learned_at: long_ago,
+            since: long_ago,
             rate: endpoint.throttle_rate,
             cap: endpoint.policy.max_in_flight,
             cap_before: endpoint.policy.max_in_flight,
@@ -351,7 +351,7 @@ impl Faults for Hook {
         if (call, moment, fault) == (Call::Snapshot, Moment::After, Fault::None) {
             for seen in &mut state.endpoints {
                 if seen.router_sees != seen.called {
-                    (seen.router_sees, seen.learned_at) = (seen.called, now);
+                    (seen.router_sees, seen.since) = (seen.called, now);
                 }
             }
         }

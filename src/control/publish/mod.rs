@@ -244,8 +244,8 @@ impl Intake {
     ) -> Result<Vec<Accepted>, PublishError> {
         let taken = |one: &Checked, answer: &Published| match (&one.accepted.event_id, answer) {
             (Some(id), Published::Taken) => Some(format!(
-                "an event with the event id `{id}` was published before: another id is wanted, or \
-                 none"
+                "an event with the event id `{id}` is there already: a repetition of it is done, and \
+                 another event needs another id"
             )),
             (None, Published::Taken) if answers.contains(&Published::Now) => Some(key_was_used()),
             (None, Published::Taken) | (_, Published::Now | Published::Before) => None,
