@@ -23,6 +23,12 @@ use crate::telemetry::metrics::Metrics;
 /// How often the journal is asked when it last had nothing.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// Rest behind a full page.
+///
+/// Twenty milliseconds, ten thousand deliveries a second: a full page can be one that comes straight
+/// back as well, and would go round as fast as the journal writes.
+const BREATH: Duration = Duration::from_millis(20);
+
 /// Deliveries in one claim: few enough that a lease covers them, many enough to keep lanes busy.
 const PAGE: usize = 200;
 
@@ -68,9 +74,8 @@ impl Reclaim {
         while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
             // Not at once again, though there may be more: what is claimed for an endpoint that this router
             // still believes paused goes back at once, and would come round and round.
-            if found < PAGE
-                && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
-            {
+            let rest = if found < PAGE { ASK_EVERY } else { BREATH };
+            if stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 return;
             }
         }

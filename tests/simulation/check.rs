@@ -116,6 +116,11 @@ impl World {
                 self.breach(state, format_args!("{name}: {what}"));
             }
         }
+        // What was planned and never written is nobody's plan any more.
+        for (key, story) in &mut state.stories {
+            let turn = memory.standing_of(*key).map(|standing| standing.turn);
+            story.planned.retain(|(from, _)| Some(*from) <= turn);
+        }
         for key in std::mem::take(&mut state.touched) {
             let on_record = memory.attempts_on_record(key);
             let story = state.stories.get_mut(&key).expect("a request was made for it");

@@ -21,6 +21,9 @@ use super::clock::Clock;
 use super::ports::Sabotage;
 use super::scenario::Scenario;
 
+/// So many calls within one millisecond are a circle: the largest burst here needs some hundreds.
+const CALLS_AT_ONCE: u32 = 20_000;
+
 /// Everything of one run.
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(crate) life: usize,
     /// Calls of this life that matter.
     calls: u64,
+    /// Calls of this moment.
+    calls_now: (Timestamp, u32),
     pub(crate) breach: Option<String>,
     /// Lines, when anybody wants them.
     pub(crate) trace: Option<Vec<String>>,
@@ -244,6 +249,7 @@ impl State {
             calm: false,
             life: 0,
             calls: 0,
+            calls_now: (long_ago, 0),
             breach: None,
             trace: traced.then(Vec::new),
             counts: Counts::default(),
@@ -286,6 +292,13 @@ impl State {
         }
     }
 
+    /// Counts the calls of this moment; whether there are too many.
+    fn stands_still(&mut self, now: Timestamp) -> bool {
+        let (moment, calls) = self.calls_now;
+        self.calls_now = if moment == now { (now, calls + 1) } else { (now, 0) };
+        self.calls_now.1 >= CALLS_AT_ONCE
+    }
+
     fn fault(&mut self, call: Call, until: Timestamp) {
         self.counts.faults += 1;
         self.trouble_at = self.trouble_at.max(until);
@@ -312,6 +325,13 @@ impl Faults for Hook {
         let now = world.now();
         let mut state = world.state();
         if state.dead {
+            return Fault::Hang;
+        }
+        if state.stands_still(now) {
+            let what =
+                format!("{CALLS_AT_ONCE} calls at one moment, the last of {call}: they go round");
+            world.breach(&mut state, what);
+            state.dead = true;
             return Fault::Hang;
         }
         let mut fault = Fault::None;
