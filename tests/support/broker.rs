@@ -142,9 +142,15 @@ fn free_port(low: u16) -> u16 {
     }
 }
 
-/// A free port for a server of a test's own.
-pub(crate) fn any_free_port() -> u16 {
-    free_port(10_000)
+/// Free ports for the two servers of one process.
+pub(crate) fn two_free_ports() -> [u16; 2] {
+    let one = free_port(10_000);
+    loop {
+        let other = free_port(10_000);
+        if other != one {
+            return [one, other];
+        }
+    }
 }
 
 fn is_free(port: u16) -> bool {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A posthaste of its own: a data folder, a broker's URL, a prefix that nobody else uses.
+/// A posthaste of its own: a data folder, a prefix that nobody else uses, and mostly a broker's URL.
 #[derive(Debug)]
 pub(crate) struct Posthaste {
     folder: TempDir,
+    /// Empty when it is embedded.
     broker: String,
     prefix: String,
     /// Further settings, as environment.
@@ -23,6 +24,8 @@ pub(crate) struct Running {
     child: std::process::Child,
     /// Where metrics and probes are.
     pub(crate) admin: String,
+    /// Where the HTTP API is.
+    pub(crate) api: String,
 }
 
 impl Posthaste {
@@ -30,6 +33,11 @@ impl Posthaste {
     pub(crate) fn new(broker: &str, prefix: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self { folder, broker: broker.into(), prefix: prefix.into(), environment: Vec::new() }
+    }
+
+    /// One that needs no broker: everything is in the file of its data folder.
+    pub(crate) fn embedded() -> Self {
+        Self::new("", &super::unique_prefix())
     }
 
     /// What its exchanges and queues are called by.
@@ -125,27 +133,33 @@ impl Posthaste {
 
     /// Starts `serve` and waits for nothing.
     pub(crate) fn start(&self) -> Running {
-        let port = super::broker::any_free_port();
-        let admin = format!("127.0.0.1:{port}");
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("log"))
-            .expect("a log");
+        let [admin, api] = super::broker::two_free_ports().map(|port| format!("127.0.0.1:{port}"));
         let child = self
             .command(&["serve"])
             .env("POSTHASTE_ADMIN__LISTEN", &admin)
+            .env("POSTHASTE_API__LISTEN", &api)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
+            .stdout(self.book("said"))
+            .stderr(self.book("log"))
             .spawn()
             .expect("the binary starts");
-        Running { child, admin }
+        Running { child, admin, api }
+    }
+
+    /// A file of the folder that every `serve` writes on.
+    fn book(&self, name: &str) -> std::fs::File {
+        let path = self.folder.path().join(name);
+        std::fs::OpenOptions::new().create(true).append(true).open(path).expect("writable")
     }
 
     /// All that was logged, by every `serve` so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// All that was printed for people, by every `serve` so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
     }
 }
 
