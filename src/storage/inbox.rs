@@ -70,6 +70,17 @@ pub trait Publish: Send + Sync {
     /// `Unavailable`: some may be published, none is known to be. Repeating the call is safe for
     /// events with an id of their own. `Conflict` when one can never be an event: none is published.
     async fn publish(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError>;
+
+    /// The same for a batch that stands and falls as one: when any answer is `Taken`, nothing was
+    /// written, whatever the other answers are.
+    ///
+    /// Where nothing is ever `Taken`, there is no difference.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    async fn publish_whole(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        self.publish(batch).await
+    }
 }
 
 /// Something arrived.

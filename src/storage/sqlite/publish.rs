@@ -44,6 +44,20 @@ impl Publish for SqlitePublisher {
         }
         Ok(answers)
     }
+
+    async fn publish_whole(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        if batch.len() == 1 {
+            return self.publish(batch).await; // what is taken is not written: whole by itself
+        }
+        let entries = batch.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let now = (self.now)();
+        let answers =
+            self.sqlite.write(move |connection| append_whole(connection, &entries, now)).await?;
+        if !answers.contains(&Published::Taken) {
+            self.sqlite.bell.events();
+        }
+        Ok(answers)
+    }
 }
 
 /// An event with what its request is recognised by.
@@ -65,6 +79,21 @@ fn entry(publication: &Publication) -> Result<Entry, StorageError> {
         payload: publication.payload.clone(),
     };
     Ok((event, publication.idempotency_key.clone()))
+}
+
+/// Appends all, or none when one is taken.
+fn append_whole(
+    connection: &Connection,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<Vec<Published>, StorageError> {
+    connection.execute_batch("SAVEPOINT batch")?;
+    let answers = append(connection, entries, now)?; // what fails undoes the savepoint, too
+    if answers.contains(&Published::Taken) {
+        connection.execute_batch("ROLLBACK TO batch")?;
+    }
+    connection.execute_batch("RELEASE batch")?;
+    Ok(answers)
 }
 
 fn append(
