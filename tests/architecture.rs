@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
     ("storage", &["domain", "storage"]),
+    ("storage/memory", &["domain", "storage", "storage::memory"]),
     ("storage/sqlite", &["domain", "storage", "storage::sqlite"]),
     ("storage/rabbitmq", &["domain", "storage", "storage::rabbitmq"]),
     ("egress", &["domain", "egress"]),
@@ -42,7 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Back ends: named only by themselves and by `runtime`.
-const BACK_ENDS: [&str; 2] = ["sqlite", "rabbitmq"];
+const BACK_ENDS: [&str; 3] = ["memory", "sqlite", "rabbitmq"];
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -85,14 +85,16 @@ fn is_service_link(rest: &str) -> bool {
 }
 
 fn report_unknown(layers: &Figment, mistakes: &mut Vec<Mistake>) {
-    // A variable that holds a sealing key may be called POSTHASTE_ANYTHING: it is known by that.
-    let key_variables: Vec<String> = layers
-        .find_value("encryption.keys")
-        .ok()
-        .and_then(|keys| list(&keys))
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|text| match text.parse::<KeySource>().ok()?.place {
+    // A variable that holds a key may be called POSTHASTE_ANYTHING: it is known by that.
+    let texts = |key| layers.find_value(key).ok().and_then(|keys| list(&keys)).unwrap_or_default();
+    let sealing = texts("encryption.keys").into_iter().filter_map(|text| {
+        let key: KeySource = text.parse().ok()?;
+        Some(key.place)
+    });
+    let signing = texts("api.token_key").into_iter().filter_map(|text| text.parse().ok());
+    let key_variables: Vec<String> = sealing
+        .chain(signing)
+        .filter_map(|place| match place {
             KeyPlace::Environment(name) => Some(format!("environment:{name}")),
             KeyPlace::File(_) => None,
         })

@@ -45,7 +45,7 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         },
         api: Api {
             listen: read.one("api.listen", address),
-            token_key: read.list("api.token_key", str::parse).pop(),
+            token_key: read.at_most_one("api.token_key", str::parse),
         },
         retention: Retention {
             events: read.days("retention.events_days"),
@@ -115,6 +115,18 @@ impl Reader<'_> {
         }
         self.effective.push(Effective { key, value: joined(&items), origin });
         items
+    }
+
+    fn at_most_one<T: Display>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let mut items = self.list(key, parse);
+        if items.len() > 1 {
+            self.wrong(key, "there are several");
+        }
+        items.pop()
     }
 
     fn days(&mut self, key: &'static str) -> Duration {

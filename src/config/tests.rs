@@ -148,6 +148,21 @@ fn keys_are_named_by_file_or_variable_and_their_variables_are_not_unknown_settin
 }
 
 #[test]
+fn the_key_of_tokens_is_one_and_may_be_in_any_variable() {
+    let mut sources = variables(&[
+        ("POSTHASTE_API__TOKEN_KEY", "env:POSTHASTE_TOKENS"),
+        ("POSTHASTE_TOKENS", "c2VjcmV0"),
+    ]);
+    let (config, _) = load(&sources).expect("no mistakes");
+    assert_eq!(config.api.token_key, Some(KeyPlace::Environment("POSTHASTE_TOKENS".into())));
+
+    for wrong in ["env:", "c2VjcmV0", "env:A,env:B"] {
+        sources.environment = vec![("POSTHASTE_API__TOKEN_KEY".into(), wrong.into())];
+        assert_eq!(mistaken_keys(&sources), ["api.token_key"], "{wrong}");
+    }
+}
+
+#[test]
 fn dev_opens_loopback_and_http_and_says_so() {
     let (config, effective) = load(&variables(&[("POSTHASTE_DEV", "true")])).expect("no mistakes");
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::StorageError;
 use crate::domain::delivery::Delivery;
-use crate::domain::event::{NewEvent, Rejection};
+use crate::domain::event::{EventType, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX};
 use crate::domain::time::Timestamp;
 
 /// Where arrivals come from.
@@ -48,6 +48,24 @@ pub struct Publication {
     pub payload: Bytes,
 }
 
+impl Publication {
+    /// Refuses what can never be an event, in the same words whatever the back end; its type.
+    ///
+    /// # Errors
+    /// `Conflict`, with what is accepted.
+    pub fn check(&self) -> Result<EventType, StorageError> {
+        let length = self.event_id.len();
+        if !(1..=SHORT_TEXT_MAX).contains(&length) {
+            return Err(StorageError::Conflict(format!(
+                "an event id has {length} bytes: 1 to {SHORT_TEXT_MAX} are accepted"
+            )));
+        }
+        self.event_type
+            .parse()
+            .map_err(|fault: NotAnEventType| StorageError::Conflict(fault.to_string()))
+    }
+}
+
 /// What publishing an event came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
@@ -70,6 +88,17 @@ pub trait Publish: Send + Sync {
     /// `Unavailable`: some may be published, none is known to be. Repeating the call is safe for
     /// events with an id of their own. `Conflict` when one can never be an event: none is published.
     async fn publish(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError>;
+
+    /// The same for a batch that stands and falls as one: when any answer is `Taken`, nothing was
+    /// written, whatever the other answers are.
+    ///
+    /// Where nothing is ever `Taken`, there is no difference.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    async fn publish_whole(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        self.publish(batch).await
+    }
 }
 
 /// Something arrived.

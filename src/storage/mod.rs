@@ -17,6 +17,7 @@ pub mod journal;
 pub mod ladder;
 pub mod outlet;
 
+pub mod memory;
 pub mod rabbitmq;
 pub mod sqlite;
 pub mod vault;

@@ -52,6 +52,11 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
+    /// The port of that.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The node's process id.
     pub(crate) fn pid(&self) -> u32 {
         let file = self.data.path().join("test/pid");

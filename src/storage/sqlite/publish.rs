@@ -46,16 +46,29 @@ impl Publish for SqlitePublisher {
         }
         Ok(answers)
     }
+
+    async fn publish_whole(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        if batch.len() == 1 {
+            return self.publish(batch).await; // what is taken is not written: whole by itself
+        }
+        let entries = batch.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let now = (self.now)();
+        let answers =
+            self.sqlite.write(move |connection| append_whole(connection, &entries, now)).await?;
+        if !answers.contains(&Published::Taken) {
+            self.sqlite.bell.events();
+        }
+        Ok(answers)
+    }
 }
 
 /// An event with what its request is recognised by.
 type Entry = (NewEvent, Option<String>);
 
 fn entry(publication: &Publication) -> Result<Entry, StorageError> {
-    let event_type = publication.event_type.parse().map_err(Rejection::EventType);
     let event = NewEvent {
         application: publication.application.as_str().into(),
-        event_type: event_type.map_err(|fault| StorageError::Conflict(fault.to_string()))?,
+        event_type: publication.check()?,
         identity: Identity::Given(publication.event_id.as_str().into()),
         subject: publication.subject.as_deref().map(Into::into),
         occurred_at: publication.occurred_at,
@@ -67,6 +80,21 @@ fn entry(publication: &Publication) -> Result<Entry, StorageError> {
         payload: publication.payload.clone(),
     };
     Ok((event, publication.idempotency_key.clone()))
+}
+
+/// Appends all, or none when one is taken.
+fn append_whole(
+    connection: &Connection,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<Vec<Published>, StorageError> {
+    connection.execute_batch("SAVEPOINT batch")?;
+    let answers = append(connection, entries, now)?; // what fails undoes the savepoint, too
+    if answers.contains(&Published::Taken) {
+        connection.execute_batch("ROLLBACK TO batch")?;
+    }
+    connection.execute_batch("RELEASE batch")?;
+    Ok(answers)
 }
 
 fn append(

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::topology::Topology;
 use super::{Headers, Outgoing, PERSISTENT, Raw, of_event, seconds, short, stripped};
 use crate::domain::delivery::DeliveryKey;
-use crate::domain::event::{EventType, Rejection, SHORT_TEXT_MAX};
+use crate::domain::event::Rejection;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -34,22 +34,14 @@ pub(in super::super) fn published(
              100 bytes without a full stop, is wanted"
         )));
     }
-    let refused = |why: &dyn std::error::Error| StorageError::Conflict(why.to_string());
-    let event_type: EventType = event.event_type.parse().map_err(|why| refused(&why))?;
+    let event_type = event.check()?;
     let mut headers = Headers::default()
         .optional_text("subject", event.subject.as_deref())
         .optional_moment("deliver-at", event.deliver_at);
-    let id = &event.event_id;
-    if id.is_empty() || id.len() > SHORT_TEXT_MAX {
-        return Err(StorageError::Conflict(format!(
-            "an event id has {} bytes: 1 to {SHORT_TEXT_MAX} are accepted",
-            id.len()
-        )));
-    }
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
-        .with_message_id(short(id))
+        .with_message_id(short(&event.event_id))
         .with_type(short(event_type.as_str()));
     if let Some(at) = event.occurred_at {
         properties = properties.with_timestamp(seconds(at));

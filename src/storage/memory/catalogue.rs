@@ -1,0 +1,295 @@
+//! The catalogue's port: applications, event types and endpoints, and the version that every edit moves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Memory;
+use super::faults::Call;
+use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, EventTypeEntry};
+use crate::domain::event::ApplicationName;
+use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::catalogue::{Catalogue, Snapshot};
+
+/// What there is. Deleted things are gone.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    version: u64,
+    applications: BTreeMap<ApplicationId, Application>,
+    event_types: BTreeMap<String, EventTypeEntry>,
+    endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
+}
+
+#[async_trait]
+impl Catalogue for Memory {
+    async fn version(&self) -> Result<u64, StorageError> {
+        self.call(Call::Version, |store| Ok(store.catalogue.version)).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        self.call(Call::Snapshot, |store| {
+            let entries = &store.catalogue;
+            Ok(Snapshot {
+                version: entries.version,
+                applications: entries.oldest_first(),
+                endpoints: entries.newest_first(None),
+            })
+        })
+        .await
+    }
+
+    async fn add_application(&self, application: &Application) -> Result<(), StorageError> {
+        self.edit(|entries| entries.add_application(application)).await
+    }
+
+    async fn application(
+        &self,
+        name: &ApplicationName,
+    ) -> Result<Option<Application>, StorageError> {
+        self.call(Call::Catalogue, |store| Ok(store.catalogue.application(name).cloned())).await
+    }
+
+    async fn applications(&self) -> Result<Vec<Application>, StorageError> {
+        self.call(Call::Catalogue, |store| Ok(store.catalogue.oldest_first())).await
+    }
+
+    async fn delete_application(
+        &self,
+        id: ApplicationId,
+        _now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.edit(|entries| {
+            entries.endpoints.retain(|_, endpoint| endpoint.application != id);
+            Ok(entries.applications.remove(&id).is_some())
+        })
+        .await
+    }
+
+    async fn put_event_type(&self, entry: &EventTypeEntry) -> Result<(), StorageError> {
+        self.edit(|entries| {
+            let known =
+                entries.event_types.entry(entry.name.clone()).or_insert_with(|| entry.clone());
+            known.description.clone_from(&entry.description);
+            known.updated_at = entry.updated_at;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn event_types(&self) -> Result<Vec<EventTypeEntry>, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            Ok(store.catalogue.event_types.values().cloned().collect())
+        })
+        .await
+    }
+
+    async fn delete_event_type(&self, name: &str) -> Result<bool, StorageError> {
+        self.edit(|entries| Ok(entries.event_types.remove(name).is_some())).await
+    }
+
+    async fn add_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
+        self.edit(|entries| entries.add_endpoint(endpoint)).await
+    }
+
+    async fn endpoint(
+        &self,
+        application: Option<ApplicationId>,
+        name: &str,
+    ) -> Result<Option<Endpoint>, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            Ok(store.catalogue.named(application, name).map(|found| found.as_ref().clone()))
+        })
+        .await
+    }
+
+    async fn endpoints(
+        &self,
+        application: Option<ApplicationId>,
+    ) -> Result<Vec<Endpoint>, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            let found = store.catalogue.newest_first(application);
+            Ok(found.iter().map(|endpoint| endpoint.as_ref().clone()).collect())
+        })
+        .await
+    }
+
+    async fn edit_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
+        self.edit(|entries| {
+            entries.uid_is_free(endpoint)?;
+            let known = entries.known(endpoint.id)?;
+            if known.application != endpoint.application {
+                return Err(gone(endpoint.id));
+            }
+            let (state, keys) = (known.state, known.keys.clone());
+            let created_at = known.created_at;
+            *known = Endpoint { state, keys, created_at, ..endpoint.clone() };
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_endpoint_state(
+        &self,
+        id: EndpointId,
+        state: EndpointState,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.edit(|entries| {
+            let Ok(known) = entries.known(id) else { return Ok(false) };
+            (known.state, known.updated_at) = (state, now);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn set_endpoint_keys(
+        &self,
+        id: EndpointId,
+        keys: &[EndpointKey],
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.edit(|entries| {
+            let known = entries.known(id)?;
+            (known.keys, known.updated_at) = (keys.to_vec(), now);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_endpoint(&self, id: EndpointId, _now: Timestamp) -> Result<bool, StorageError> {
+        self.edit(|entries| Ok(entries.endpoints.remove(&id).is_some())).await
+    }
+}
+
+/// What an edit answers: whether it has changed anything.
+trait Edited {
+    fn changed(&self) -> bool;
+}
+
+impl Edited for () {
+    fn changed(&self) -> bool {
+        true
+    }
+}
+
+impl Edited for bool {
+    fn changed(&self) -> bool {
+        *self
+    }
+}
+
+impl Memory {
+    /// An edit that changed something moves the version on.
+    async fn edit<T: Edited>(
+        &self,
+        edit: impl FnOnce(&mut Entries) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            let edited = edit(&mut store.catalogue)?;
+            store.catalogue.version += u64::from(edited.changed());
+            Ok(edited)
+        })
+        .await
+    }
+}
+
+impl Entries {
+    /// The application of that id or uid.
+    pub(super) fn application(&self, name: &ApplicationName) -> Option<&Application> {
+        match name {
+            ApplicationName::Id(id) => self.applications.get(id),
+            ApplicationName::Uid(uid) => {
+                self.applications.values().find(|one| one.uid.as_deref() == Some(uid.as_ref()))
+            }
+        }
+    }
+
+    /// An endpoint.
+    pub(super) fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&id)
+    }
+
+    fn oldest_first(&self) -> Vec<Application> {
+        let mut all: Vec<_> = self.applications.values().cloned().collect();
+        all.sort_by_key(|one| (one.created_at, one.id));
+        all
+    }
+
+    fn newest_first(&self, application: Option<ApplicationId>) -> Vec<Arc<Endpoint>> {
+        let of = |one: &&Arc<Endpoint>| application.is_none_or(|id| one.application == id);
+        let mut all: Vec<_> = self.endpoints.values().filter(of).cloned().collect();
+        all.sort_by_key(|one| std::cmp::Reverse((one.created_at, one.id)));
+        all
+    }
+
+    /// The endpoint of that id (of this application, when one is named), or of that uid within it.
+    fn named(&self, application: Option<ApplicationId>, name: &str) -> Option<&Arc<Endpoint>> {
+        if let Ok(id) = name.parse::<EndpointId>() {
+            let found = self.endpoints.get(&id)?;
+            return application.is_none_or(|whose| found.application == whose).then_some(found);
+        }
+        let application = application?;
+        self.endpoints
+            .values()
+            .find(|one| one.application == application && one.uid.as_deref() == Some(name))
+    }
+
+    fn known(&mut self, id: EndpointId) -> Result<&mut Endpoint, StorageError> {
+        self.endpoints.get_mut(&id).map(Arc::make_mut).ok_or_else(|| gone(id))
+    }
+
+    fn add_application(&mut self, application: &Application) -> Result<(), StorageError> {
+        let id = application.id;
+        if self.applications.contains_key(&id) {
+            return Err(StorageError::Conflict(format!("application {id} exists already")));
+        }
+        if let Some(uid) = &application.uid
+            && self.application(&ApplicationName::Uid(uid.as_str().into())).is_some()
+        {
+            return Err(StorageError::Conflict(format!(
+                "application {id} or one with the uid `{uid}` exists already"
+            )));
+        }
+        self.applications.insert(id, application.clone());
+        Ok(())
+    }
+
+    fn add_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StorageError> {
+        if !self.applications.contains_key(&endpoint.application) {
+            return Err(StorageError::Conflict(format!(
+                "application {} does not exist",
+                endpoint.application
+            )));
+        }
+        if self.endpoints.contains_key(&endpoint.id) {
+            let id = endpoint.id;
+            return Err(StorageError::Conflict(format!("endpoint {id} exists already")));
+        }
+        self.uid_is_free(endpoint)?;
+        self.endpoints.insert(endpoint.id, Arc::new(endpoint.clone()));
+        Ok(())
+    }
+
+    fn uid_is_free(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
+        let Some(uid) = &endpoint.uid else { return Ok(()) };
+        let taken = self.endpoints.values().any(|one| {
+            one.id != endpoint.id
+                && one.application == endpoint.application
+                && one.uid.as_deref() == Some(uid.as_str())
+        });
+        if taken {
+            return Err(StorageError::Conflict(format!(
+                "endpoint {} or one with the uid `{uid}` exists already",
+                endpoint.id
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn gone(id: EndpointId) -> StorageError {
+    StorageError::Conflict(format!("endpoint {id} does not exist"))
+}

@@ -1,0 +1,193 @@
+//! The journal's port: acceptance, the fence, claims.
+
+use async_trait::async_trait;
+
+use super::faults::Call;
+use super::rows::{Place, Rows};
+use super::{Memory, Store};
+use crate::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn};
+use crate::domain::endpoint::EndpointState;
+use crate::domain::settlement::{DeathReason, Settlement};
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::journal::{
+    Acceptance, Books, DeadLetter, Journal, Overdue, Owed, Recorded, Settled, to_hand_on,
+};
+
+/// Pending deliveries that one claim looks at: the oldest.
+const LOOKED_AT: usize = 200;
+
+#[async_trait]
+impl Journal for Memory {
+    async fn accept(&self, batch: Vec<Owed>) -> Result<Vec<Acceptance>, StorageError> {
+        self.call(Call::Accept, |store| {
+            Ok(batch.into_iter().map(|owed| accept(store, &owed)).collect())
+        })
+        .await
+    }
+
+    async fn standings(
+        &self,
+        keys: Vec<DeliveryKey>,
+    ) -> Result<Vec<Option<Standing>>, StorageError> {
+        self.call(Call::Standings, |store| {
+            let standing = |key| store.rows.place(key).and_then(|place| store.rows.standing(place));
+            Ok(keys.into_iter().map(standing).collect())
+        })
+        .await
+    }
+
+    async fn record(&self, batch: Vec<Settled>) -> Result<Vec<Recorded>, StorageError> {
+        let recorded = self
+            .call(Call::Record, |store| {
+                Ok(batch.iter().map(|settled| record(store, settled)).collect())
+            })
+            .await;
+        self.ring(); // what is recorded as held by the ladder may be due before anything else
+        recorded
+    }
+
+    async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError> {
+        self.call(Call::HandedOn, |store| {
+            for (key, turn) in batch {
+                handed_on(&mut store.rows, key, turn);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        overdue: Overdue,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StorageError> {
+        self.call(Call::Claim, |store| Ok(claim(&mut store.rows, overdue, lease_until, limit)))
+            .await
+    }
+
+    async fn books(&self) -> Result<Books, StorageError> {
+        self.call(Call::Books, |store| Ok(store.rows.books())).await
+    }
+}
+
+fn accept(store: &mut Store, Owed { event, endpoints }: &Owed) -> Acceptance {
+    let rows = &mut store.rows;
+    let number = match rows.add_event(event) {
+        Some(number) => number,
+        None => {
+            let number = rows.number(event.id).expect("it is there, or it would have been added");
+            if !store.noted.take(number) {
+                return Acceptance::Known(rows.of_event(number).collect());
+            }
+            number // published before, and accepted only now
+        }
+    };
+    for endpoint in endpoints {
+        rows.owe((number, *endpoint));
+    }
+    Acceptance::New
+}
+
+fn record(store: &mut Store, settled: &Settled) -> Recorded {
+    let found = store.rows.place(settled.key);
+    let Some((place, standing)) =
+        found.and_then(|place| Some((place, store.rows.standing(place)?)))
+    else {
+        return Recorded::Stale; // never owed: there is nothing to settle
+    };
+    // A request that was made is history, whoever settles the turn.
+    if let Some(attempt) = &settled.attempt {
+        store.rows.keep(place, attempt);
+    }
+    let delivered = settled.settlement == Settlement::Delivered;
+    let old = settled.turn < standing.turn;
+    if standing.state.is_final() || (old && !delivered) {
+        return Recorded::Stale;
+    }
+    let state = match settled.settlement {
+        Settlement::Delivered => DeliveryState::Delivered,
+        Settlement::Retry(_) | Settlement::Postpone(..) => waits(store, settled),
+        Settlement::DeadLetter(reason) => {
+            lay_down(&mut store.rows, place, settled, reason);
+            DeliveryState::Dead
+        }
+        Settlement::Cancelled => DeliveryState::Cancelled,
+    };
+    // A success at an old turn: what was counted since then stays counted.
+    let attempts = if old { settled.attempts.max(standing.attempts) } else { settled.attempts };
+    let turn = settled.turn.max(standing.turn).next();
+    store.rows.put(place, Standing { turn, attempts, state });
+    Recorded::Now
+}
+
+/// Who holds what goes on, and until when. Whether a pause still holds is looked up here: a router
+/// may have seen an old version of the endpoint, and its resumption has passed by.
+fn waits(store: &Store, settled: &Settled) -> DeliveryState {
+    if let Some(due) = to_hand_on(&settled.settlement) {
+        return DeliveryState::Waiting { due_at: due.at, held_by: settled.held_by };
+    }
+    let endpoint = store.catalogue.endpoint(settled.key.endpoint);
+    let paused = endpoint.is_some_and(|endpoint| endpoint.state != EndpointState::Active);
+    let due_at = if paused { Timestamp::NEVER } else { settled.at };
+    DeliveryState::Waiting { due_at, held_by: Holder::Journal }
+}
+
+fn lay_down(rows: &mut Rows, place: Place, settled: &Settled, reason: DeathReason) {
+    let event = rows.event(place.0);
+    let last = settled.attempt.as_ref();
+    let dead_letter = DeadLetter {
+        id: settled.key.id(),
+        key: settled.key,
+        application: event.application,
+        event_type: event.event_type.to_string(),
+        subject: event.subject.as_deref().map(str::to_owned),
+        reason,
+        attempts: settled.attempts,
+        last_status: last.map_or(0, |attempt| attempt.outcome.status()),
+        last_outcome: last.map_or("none", |attempt| attempt.outcome.class()).to_owned(),
+        last_detail: last.map_or_else(String::new, |attempt| attempt.detail.clone()),
+        died_at: settled.at,
+    };
+    rows.lay_down(dead_letter);
+}
+
+/// Not what the journal holds: it was recalled or claimed at this turn, and goes on from there.
+fn handed_on(rows: &mut Rows, key: DeliveryKey, turn: Turn) {
+    let Some(place) = rows.place(key) else { return };
+    if let Some(standing) = rows.standing(place)
+        && standing.turn == turn
+        && let DeliveryState::Waiting { due_at, held_by: Holder::Router } = standing.state
+    {
+        let state = DeliveryState::Waiting { due_at, held_by: Holder::Ladder };
+        rows.put(place, Standing { state, ..standing });
+    }
+}
+
+fn claim(rows: &mut Rows, overdue: Overdue, lease_until: Timestamp, limit: usize) -> Vec<Delivery> {
+    let before = |moment: Timestamp| Timestamp::from_millis(moment.as_millis() - 1);
+    let forgotten = rows.pending_after(0).take(LOOKED_AT).filter_map(|place| {
+        let received_at = rows.event(place.0).received_at;
+        (received_at < overdue.forgotten_before).then_some((received_at, place))
+    });
+    let mut due: Vec<(Timestamp, Place)> = rows
+        .waiting(Holder::Journal, overdue.due_by)
+        .take(limit)
+        .chain(rows.waiting(Holder::Router, before(overdue.abandoned_before)).take(limit))
+        .chain(rows.waiting(Holder::Ladder, before(overdue.lost_before)).take(limit))
+        .chain(forgotten)
+        .collect();
+    due.sort_unstable();
+    due.truncate(limit);
+    due.into_iter()
+        .map(|(_, place)| {
+            let standing = rows.standing(place).expect("it was found just now");
+            let turn = standing.turn.next();
+            let state = DeliveryState::Waiting { due_at: lease_until, held_by: Holder::Journal };
+            rows.put(place, Standing { turn, state, ..standing });
+            let event = std::sync::Arc::clone(rows.event(place.0));
+            Delivery { event, endpoint: place.1, turn, attempts: standing.attempts }
+        })
+        .collect()
+}

@@ -1,0 +1,191 @@
+//! The ledger's port: dead letters, attempts, and what a person moves: replay, recall, cancel.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::faults::Call;
+use super::rows::{Place, Rows};
+use super::{Memory, Store};
+use crate::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing};
+use crate::domain::endpoint::EndpointState;
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EndpointId, EventId};
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+
+#[async_trait]
+impl Ledger for Memory {
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StorageError> {
+        self.call(Call::Ledger, |store| dead_letters(&store.rows, filter, after, limit)).await
+    }
+
+    async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StorageError> {
+        self.call(Call::Ledger, |store| Ok(those_of(&store.rows, filter).len() as u64)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>, StorageError> {
+        self.call(Call::Ledger, |store| {
+            let rows = &store.rows;
+            Ok(rows.number(id).map(|number| rows.event(number).as_ref().clone()))
+        })
+        .await
+    }
+
+    async fn attempts(&self, key: DeliveryKey) -> Result<Vec<AttemptRecord>, StorageError> {
+        self.call(Call::Ledger, |store| {
+            let place = store.rows.place(key);
+            Ok(place.map(|place| store.rows.attempts(place)).unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn count_replay(&self, filter: &DeadLetterFilter) -> Result<ReplayCount, StorageError> {
+        self.call(Call::Ledger, |store| Ok(count_replay(store, filter))).await
+    }
+
+    async fn replay(&self, filter: &DeadLetterFilter, now: Timestamp) -> Result<u64, StorageError> {
+        let replayed = self.call(Call::Ledger, |store| Ok(replay(store, filter, now))).await;
+        self.ring();
+        replayed
+    }
+
+    async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError> {
+        self.call(Call::Ledger, |store| Ok(recall(&mut store.rows, endpoint, now))).await
+    }
+
+    async fn cancel(&self, endpoint: EndpointId, _now: Timestamp) -> Result<u64, StorageError> {
+        self.call(Call::Ledger, |store| Ok(cancel(&mut store.rows, endpoint))).await
+    }
+}
+
+/// The numbers of those that match.
+fn those_of(rows: &Rows, filter: &DeadLetterFilter) -> Vec<u64> {
+    let numbered = rows.dead_letters.iter();
+    numbered.filter(|(_, one)| matches(filter, one)).map(|(number, _)| *number).collect()
+}
+
+fn matches(filter: &DeadLetterFilter, one: &DeadLetter) -> bool {
+    let DeadLetterFilter { ids, application, endpoint, event_type, reason, status, since, until } =
+        filter;
+    let of_type = |pattern: &crate::domain::filter::Pattern| {
+        one.event_type.parse().is_ok_and(|event_type| pattern.matches(&event_type))
+    };
+    (ids.is_empty() || ids.contains(&one.id))
+        && application.is_none_or(|wanted| wanted == one.application)
+        && endpoint.is_none_or(|wanted| wanted == one.key.endpoint)
+        && event_type.as_ref().is_none_or(of_type)
+        && reason.is_none_or(|wanted| wanted == one.reason)
+        && status.is_none_or(|wanted| wanted == one.last_status)
+        && since.is_none_or(|first| one.died_at >= first)
+        && until.is_none_or(|end| one.died_at < end)
+}
+
+fn dead_letters(
+    rows: &Rows,
+    filter: &DeadLetterFilter,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, StorageError> {
+    let mut found = those_of(rows, filter);
+    found.sort_by_key(|number| Reverse((rows.dead_letters[number].died_at, *number)));
+    if let Some(after) = after {
+        let seen = rows.dead_letters.iter().find(|(_, one)| one.id == after);
+        let (number, seen) = seen.ok_or_else(|| {
+            StorageError::Conflict(format!(
+                "{after} is no longer among the dead letters: begin the list anew"
+            ))
+        })?;
+        let place = (seen.died_at, *number);
+        found.retain(|number| (rows.dead_letters[number].died_at, *number) < place);
+    }
+    found.truncate(limit);
+    Ok(found.iter().map(|number| rows.dead_letters[number].clone()).collect())
+}
+
+/// Whether an endpoint is there and not disabled: dead letters of others stay where they are.
+fn takes_replays(store: &Store, endpoint: EndpointId) -> bool {
+    let endpoint = store.catalogue.endpoint(endpoint);
+    endpoint.is_some_and(|endpoint| endpoint.state != EndpointState::Disabled)
+}
+
+fn count_replay(store: &Store, filter: &DeadLetterFilter) -> ReplayCount {
+    let mut counted: BTreeMap<EndpointId, u64> = BTreeMap::new();
+    let mut replay = ReplayCount::default();
+    for number in those_of(&store.rows, filter) {
+        let one = &store.rows.dead_letters[&number];
+        if !takes_replays(store, one.key.endpoint) {
+            replay.without_endpoint += 1;
+            continue;
+        }
+        *counted.entry(one.key.endpoint).or_default() += 1;
+        let event = store.rows.number(one.key.event).map(|number| store.rows.event(number));
+        replay.bytes += event.map_or(0, |event| event.payload.len() as u64);
+        replay.span = Some(match replay.span {
+            Some((first, last)) => (first.min(one.died_at), last.max(one.died_at)),
+            None => (one.died_at, one.died_at),
+        });
+    }
+    replay.by_endpoint = counted.into_iter().collect();
+    replay.by_endpoint.sort_by_key(|(endpoint, count)| (Reverse(*count), *endpoint));
+    replay
+}
+
+fn replay(store: &mut Store, filter: &DeadLetterFilter, now: Timestamp) -> u64 {
+    let mut replayed = 0;
+    for number in those_of(&store.rows, filter) {
+        let key = store.rows.dead_letters[&number].key;
+        if takes_replays(store, key.endpoint) {
+            store.rows.dead_letters.remove(&number);
+            let (place, standing) = row(&store.rows, key);
+            offer(&mut store.rows, place, Standing { attempts: 0, ..standing }, now);
+            replayed += 1;
+        }
+    }
+    replayed
+}
+
+fn row(rows: &Rows, key: DeliveryKey) -> (Place, Standing) {
+    let place = rows.place(key).expect("a dead letter's event is there");
+    (place, rows.standing(place).expect("and its row"))
+}
+
+/// Not what a router holds or has claimed: that copy goes on by itself. Nor what is on offer already.
+fn recall(rows: &mut Rows, endpoint: EndpointId, now: Timestamp) -> u64 {
+    let mut recalled = 0;
+    for (place, standing) in rows.unfinished(endpoint) {
+        let DeliveryState::Waiting { due_at, held_by } = standing.state else { continue };
+        let idle = match held_by {
+            Holder::Ladder => true,
+            Holder::Journal => due_at == Timestamp::NEVER,
+            Holder::Router => false,
+        };
+        if idle {
+            offer(rows, place, standing, now);
+            recalled += 1;
+        }
+    }
+    recalled
+}
+
+/// Held by the journal, due now, at the next turn: copies elsewhere die when they come back.
+fn offer(rows: &mut Rows, place: Place, standing: Standing, now: Timestamp) {
+    let state = DeliveryState::Waiting { due_at: now, held_by: Holder::Journal };
+    rows.put(place, Standing { turn: standing.turn.next(), state, ..standing });
+}
+
+fn cancel(rows: &mut Rows, endpoint: EndpointId) -> u64 {
+    let unfinished = rows.unfinished(endpoint);
+    for (place, standing) in &unfinished {
+        let state = DeliveryState::Cancelled;
+        rows.put(*place, Standing { turn: standing.turn.next(), state, ..*standing });
+    }
+    unfinished.len() as u64
+}
