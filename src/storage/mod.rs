@@ -5,6 +5,7 @@
 //! - [`inbox`]: events that are not finished yet.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
+//! - [`page`]: a part of a list.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
 //! A port imports `domain` and nothing else of ours; a back end (`sqlite`, `rabbitmq`, `memory`)
@@ -16,6 +17,7 @@ pub mod inbox;
 pub mod journal;
 pub mod ladder;
 pub mod outlet;
+pub mod page;
 
 pub mod memory;
 pub mod rabbitmq;

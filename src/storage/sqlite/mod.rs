@@ -14,12 +14,14 @@
 //! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+mod applications;
 mod bell;
 mod books;
 mod catalogue;
 mod claim;
 mod dead_letters;
 mod endpoints;
+mod event_types;
 mod faults;
 pub mod inbox;
 mod journal;
@@ -31,6 +33,7 @@ pub mod publish;
 mod readers;
 mod record;
 mod rows;
+mod walk;
 mod writer;
 
 #[cfg(test)]
