@@ -6,7 +6,7 @@ VENV := $(CURDIR)/target/test-venv
 export TEST_PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-rabbitmq test test-brokers check fmt clippy deny bench run test-tools
+.PHONY: help demo demo-rabbitmq test test-brokers simulate check fmt clippy deny bench run test-tools
 
 help: ## List what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,14 @@ test-brokers: test-tools ## Run the tests that meet a broker on RabbitMQ 4.0 and
 	  RMQ=$(CURDIR)/target/brokers/$$version/server ERL=$(CURDIR)/target/brokers/$$version/erlang/bin \
 	  $(CARGO) test --locked --features failpoints --test rabbitmq --test faults --test end_to_end || exit 1; \
 	done
+
+SEED ?=
+SEEDS ?= 10000
+FROM ?= 1
+simulate: ## Run the engine by seed under virtual time: SEEDS=10000 of them FROM=1 on, or one, SEED=17
+	@SIMULATION_SEED=$(SEED) SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) \
+	  $(CARGO) test --release --locked --features failpoints --test simulation -- \
+	  --exact no_seed_breaks_a_promise --nocapture
 
 bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
 	$(CARGO) bench --locked --bench throughput

@@ -28,7 +28,7 @@ pub const ALL: [&str; 10] = [
     "reclaim.claimed",
 ];
 
-/// The same for a router on the embedded store, where settling hands nothing on. (`publish.appended` is
+/// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended` is
 /// a step of whoever publishes.)
 pub const EMBEDDED: [&str; 8] = [
     "inbox.taken",
@@ -41,15 +41,28 @@ pub const EMBEDDED: [&str; 8] = [
     "reclaim.claimed",
 ];
 
-/// Whether a test has asked for this sabotage (`FAILPOINT_SABOTAGE=give_back_early`): a wrong step
-/// built in to see that the checkers of the fault tests would notice it.
+#[cfg(feature = "failpoints")]
+thread_local! {
+    /// The sabotage that a test of this thread has asked for.
+    static SABOTAGE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Asks for a sabotage on this thread alone, or for none: for a test that runs many engines, each on
+/// one thread.
+#[cfg(feature = "failpoints")]
+pub fn sabotage(how: Option<&'static str>) {
+    SABOTAGE.set(how);
+}
+
+/// Whether a test has asked for this sabotage (`FAILPOINT_SABOTAGE=give_back_early`, or
+/// [`sabotage`]): a wrong step built in to see that the checkers of the fault tests would notice it.
 #[cfg(feature = "failpoints")]
 #[expect(clippy::disallowed_methods, reason = "tests only; not a setting of the product")]
 pub fn sabotaged(how: &str) -> bool {
     use std::sync::LazyLock;
     static ASKED: LazyLock<Option<String>> =
         LazyLock::new(|| std::env::var("FAILPOINT_SABOTAGE").ok());
-    ASKED.as_deref() == Some(how)
+    SABOTAGE.get() == Some(how) || ASKED.as_deref() == Some(how)
 }
 
 /// How far a test has set the clock ahead (`FAILPOINT_CLOCK_AHEAD_MS`).

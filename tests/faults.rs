@@ -132,7 +132,9 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     let mut case = Case::new(broker, waits).await;
     case.posthaste.set("FAILPOINT_KILL_AT", &format!("{step}={hit}"));
     let mut doomed = case.posthaste.serve().await;
-    let confirmed = case.publish(step == "release.postponed", &mut doomed).await;
+    // These two are taken once for a whole batch: one by one, there are as many batches as events.
+    let one_by_one = matches!(step, "release.postponed" | "release.told");
+    let confirmed = case.publish(one_by_one, &mut doomed).await;
     if step == "reclaim.claimed" {
         case.settled(&doomed).await;
         case.receiver.endpoint("gone", Script::Answer(200));

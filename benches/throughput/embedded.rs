@@ -1,4 +1,4 @@
-//! The embedded router beside the two things that it cannot do without: POSTing, and writing to disk.
+//! The embedded router beside the two things that it cannot do without: posting, and writing to disk.
 //!
 //! The bare POST loop signs and sends, the bare insert loop appends the same payloads to a SQLite file
 //! with the same settings, 64 to a transaction. Their CPU together is the floor. The router works off a

@@ -227,7 +227,7 @@ say "endings     fails the first time it sees an id: posthaste has to try again"
 start_receiver documents --status 503
 say "documents   is broken: it answers 503, always"
 
-if [ "$rabbitmq_wanted" = yes ]; then heading "The router"; else heading "The router, and nothing else"; fi
+if [ "$rabbitmq_wanted" = yes ]; then heading "The router"; else heading "The router, without a broker"; fi
 "$DEMO_BINARY" serve >"$folder/router.log" 2>&1 &
 pid[router]=$!
 await "the router is ready" 30 is_ready
@@ -250,7 +250,7 @@ publish() { # event type, subject, data
 # Publishes over HTTP, without any other program: the request's body.
 post() {
   exec 3<>"/dev/tcp/127.0.0.1/$api_port"
-  printf 'POST /api/v1/app/acme/msg HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n' >&3
+  printf 'POST /api/v1/app/acme/msg?with_content=false HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n' >&3
   printf 'authorization: Bearer %s\r\ncontent-type: application/json\r\n' "$token" >&3
   printf 'content-length: %d\r\n\r\n%s' "${#1}" "$1" >&3
   local answer

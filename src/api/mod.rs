@@ -1,3 +1,23 @@
-//! What is served over HTTP.
+//! What is served over HTTP: the API for programs, and the operator's port.
+//!
+//! - [`server`]: connections, and the bounds on them.
+//! - [`routes`]: every path there is, and what holds for all of them.
+//! - [`auth`], [`body`]: who asks and what they sent, before a handler sees either.
+//! - [`messages`]: the handlers, one file for each kind of thing.
+//! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
+//! - [`problem`]: every error and how it is written.
+//! - [`admin`]: metrics and probes, on a port of their own.
+//!
+//! The form is that of the webhook API which client libraries in ten languages speak (Svix's): theirs is
+//! the contract on the wire. The rules are `control`'s; nothing is decided here but who may ask.
 
 pub mod admin;
+mod auth;
+mod body;
+mod messages;
+mod problem;
+pub mod routes;
+pub mod server;
+#[cfg(test)]
+mod tests;
+mod wire;

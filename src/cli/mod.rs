@@ -5,6 +5,7 @@
 //! table (`exit`).
 
 mod applications;
+mod backup;
 mod dead_letters;
 mod endpoints;
 mod event_types;
@@ -16,6 +17,7 @@ mod replay;
 mod retry_flag;
 mod settings;
 mod span;
+mod token;
 mod topology;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ use crate::runtime::{assemble, chance, clock};
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "posthaste.toml";
 
-/// Routes events: takes them from RabbitMQ and delivers them as signed webhooks, retries what
+/// Routes events: takes them over HTTP or from RabbitMQ, delivers them as signed webhooks, retries what
 /// fails, and keeps what it gave up for replay.
 #[derive(Debug, Parser)]
 #[command(name = "posthaste", version, after_long_help = exit::HELP, max_term_width = 100)]
@@ -69,6 +71,8 @@ struct Global {
 enum Command {
     /// Route events until stopped
     Serve,
+    /// Copy the database to a file, while a router runs or not
+    Backup(backup::BackupArgs),
     /// Show or declare the exchanges and queues
     Topology(topology::TopologyArgs),
     /// Tenants
@@ -80,7 +84,10 @@ enum Command {
     /// URLs that want events
     #[command(subcommand)]
     Endpoint(Box<endpoints::EndpointCommand>),
-    /// Publish events through the broker
+    /// Tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Publish events: through the broker, or into the file when there is none
     Publish(publish::PublishArgs),
     /// Receive webhooks on this machine, check their signatures and show them
     Listen(listen::ListenArgs),
@@ -112,6 +119,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
     let global = &cli.global;
     match cli.command {
         Command::Serve => assemble::serve(load(global)?.0).await,
+        Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {
             applications::run(command, &control(global).await?.0, output).await
@@ -122,6 +130,10 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Endpoint(command) => {
             let (control, config) = control(global).await?;
             endpoints::run(*command, &control, &*assemble::url_check(&config), output).await
+        }
+        Command::Token(command) => {
+            let (control, config) = control(global).await?;
+            token::run(command, &control, &config, output).await
         }
         Command::Publish(args) => publish::run(args, &load(global)?.0, output).await,
         // No settings: a receiver is somebody else's program, and runs beside any.
@@ -159,9 +171,13 @@ fn load(global: &Global) -> anyhow::Result<(Config, Vec<Effective>)> {
 
 async fn control(global: &Global) -> anyhow::Result<(Control, Config)> {
     let (config, _) = load(global)?;
-    let stores = assemble::stores(&config).await?;
+    Ok((control_over(&config).await?, config))
+}
+
+async fn control_over(config: &Config) -> anyhow::Result<Control> {
+    let stores = assemble::stores(config).await?;
     let context = Context { now: clock::now, chance: chance::bytes };
-    Ok((Control::new(stores.catalogue, stores.ledger, context), config))
+    Ok(Control::new(stores.catalogue, stores.ledger, context))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -1,4 +1,5 @@
-//! `posthaste publish`: events through the broker, as a producer would send them.
+//! `posthaste publish`: events through the broker, as a producer would send them, or into the file when
+//! there is none: a router that has the file open finds them within moments.
 //!
 //! Every event goes out with an id of its own, so that a repeated call with the same `--id` is one
 //! event, and so that the id can be printed before anybody else has seen the event.
@@ -24,7 +25,7 @@ const BATCH: u32 = 500;
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {
-    /// The application whose event it is: its id, or its uid when that has no full stop
+    /// The application whose event it is: its id or uid; with a broker, a uid without full stops
     #[arg(long)]
     app: String,
     /// What happened, as job.completed
@@ -48,20 +49,14 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> anyhow::Result<()> {
-    if args.app.is_empty() || args.app.contains('.') {
-        return Err(Usage(format!(
-            "`{}` cannot stand in a routing key: the application's id, or a uid without full stops, \
-             is accepted",
-            args.app
-        ))
-        .into());
-    }
+    let application = application(&args.app, config).await?;
     let payload = payload(&args.data, config.limits.max_payload_bytes)?;
     let publisher = assemble::publisher(config).await?;
     let mut next = 1;
     while next <= args.count {
         let last = args.count.min(next.saturating_add(BATCH - 1));
-        let batch: Vec<_> = (next..=last).map(|number| event(&args, number, &payload)).collect();
+        let batch: Vec<_> =
+            (next..=last).map(|number| event(&args, &application, number, &payload)).collect();
         publisher
             .publish(&batch)
             .await
@@ -75,7 +70,24 @@ pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> a
     Ok(())
 }
 
-fn event(args: &PublishArgs, number: u32, payload: &Bytes) -> Publication {
+/// What the application is called where events are published.
+async fn application(named: &str, config: &Config) -> anyhow::Result<String> {
+    if config.is_embedded() {
+        let known = super::control_over(config).await?.application(named).await?;
+        return Ok(known.id.to_string());
+    }
+    // A broker cannot be asked who there is.
+    if named.is_empty() || named.contains('.') {
+        return Err(Usage(format!(
+            "`{named}` cannot stand in a routing key: the application's id, or a uid without full \
+             stops, is accepted"
+        ))
+        .into());
+    }
+    Ok(named.to_owned())
+}
+
+fn event(args: &PublishArgs, application: &str, number: u32, payload: &Bytes) -> Publication {
     let now = clock::now();
     let id = match &args.id {
         Some(id) if args.count == 1 => id.clone(),
@@ -87,7 +99,7 @@ fn event(args: &PublishArgs, number: u32, payload: &Bytes) -> Publication {
         }
     };
     Publication {
-        application: args.app.clone(),
+        application: application.to_owned(),
         event_type: args.event_type.to_string(),
         event_id: id,
         idempotency_key: None,

@@ -24,6 +24,7 @@ fn what_the_guides_show_is_understood() {
         "posthaste endpoint edit hook --app acme --clear-throttle-rate",
         "posthaste endpoint rotate ep_1 --overlap 0s",
         "posthaste publish --app acme --type job.completed --data {} --count 10 --deliver-at 5m",
+        "posthaste token create --app acme --expires 90d",
         "posthaste listen --port 0 --fail-first 2 --retry-after 3 --delay 2s --json",
         "posthaste dead-letters list --app acme --reason gone --since 2h --status 0",
         "posthaste replay --endpoint hook --app acme --type job.* --dry-run",
@@ -52,6 +53,7 @@ fn what_contradicts_itself_is_a_usage_error() {
         "posthaste dead-letters list --reason bored",
         "posthaste dead-letters list --since yesterday",
         "posthaste listen --secret short",
+        "posthaste token create --expires never",
         "posthaste config check --set rabbitmq.prefetch",
     ] {
         let error = parsed(line).expect_err(line);

@@ -113,6 +113,8 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Deliveries kept in memory at the same time.
     pub max_deliveries_in_memory: usize,
+    /// Bytes of their payloads.
+    pub max_payload_bytes_in_memory: usize,
 }
 
 /// The HTTP API.

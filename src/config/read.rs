@@ -42,6 +42,9 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             max_in_flight: read.one("limits.max_in_flight", |text| number(text, &(1..=65_536))),
             max_deliveries_in_memory: read
                 .one("limits.max_deliveries_in_memory", |text| number(text, &(100..=1_000_000))),
+            max_payload_bytes_in_memory: read.one("limits.max_payload_bytes_in_memory", |text| {
+                number(text, &(16_777_216..=1_099_511_627_776))
+            }),
         },
         api: Api {
             listen: read.one("api.listen", address),

@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 22] = [
+pub const SETTINGS: [Setting; 23] = [
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -108,7 +108,7 @@ pub const SETTINGS: [Setting; 22] = [
         key: "limits.max_payload_bytes",
         default: "1048576",
         accepted: "1024 to 16777216",
-        doc: "Largest payload that is accepted; larger ones are quarantined.",
+        doc: "Largest payload that is accepted; larger ones are refused, or quarantined when they come from the broker.",
     },
     Setting {
         key: "limits.max_in_flight",
@@ -120,8 +120,13 @@ pub const SETTINGS: [Setting; 22] = [
         key: "limits.max_deliveries_in_memory",
         default: "20000",
         accepted: "100 to 1000000",
-        doc: "Deliveries that one router keeps in memory; beyond it, it takes no more from the \
-              broker.",
+        doc: "Deliveries that one router keeps in memory; beyond it, it takes no more from its inbox.",
+    },
+    Setting {
+        key: "limits.max_payload_bytes_in_memory",
+        default: "268435456",
+        accepted: "16777216 to 1099511627776",
+        doc: "Bytes of the payloads of those deliveries; beyond it, it takes no more from its inbox.",
     },
     Setting {
         key: "api.listen",

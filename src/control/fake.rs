@@ -1,4 +1,5 @@
-//! Stores that forget, for the tests of `control`: as little as its rules need.
+//! Stores that forget, for the tests of `control` and of who asks it: as little as its rules
+//! need.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,19 +21,19 @@ use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledge
 use crate::storage::page::Page;
 
 /// When everything in these tests happens.
-pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
 type Stored<T> = Result<T, StorageError>;
 
 /// A control with its stores.
-pub(super) struct World {
-    pub(super) control: Control,
-    pub(super) stores: Arc<Stores>,
+pub(crate) struct World {
+    pub(crate) control: Control,
+    pub(crate) stores: Arc<Stores>,
 }
 
 /// Both stores in one, with a log of what changed deliveries.
 #[derive(Default)]
-pub(super) struct Stores {
+pub(crate) struct Stores {
     inner: Mutex<Inner>,
 }
 
@@ -47,7 +48,7 @@ struct Inner {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
         Self { control: Control::new(stores.clone(), stores.clone(), context), stores }

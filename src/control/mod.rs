@@ -13,10 +13,12 @@ pub mod endpoints;
 mod event_types;
 pub mod headers;
 mod names;
+pub mod publish;
 mod secrets;
+pub mod tokens;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 
 use std::sync::Arc;
 

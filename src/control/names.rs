@@ -15,8 +15,7 @@ const DESCRIPTION_MAX: usize = 4_096;
 /// It may not begin like an id of its own kind (`prefix`): then nobody could tell which is meant.
 pub(super) fn check_uid(uid: Option<String>, prefix: &str) -> Answer<Option<String>> {
     let Some(uid) = uid else { return Ok(None) };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if !(1..=NAME_MAX).contains(&uid.len()) || !uid.bytes().all(allowed) {
+    if !is_plain(&uid, NAME_MAX) {
         return Err(ControlError::Invalid(format!(
             "`{uid}` is not a uid: 1 to {NAME_MAX} letters, digits, `-`, `_` and `.` are accepted"
         )));
@@ -27,6 +26,12 @@ pub(super) fn check_uid(uid: Option<String>, prefix: &str) -> Answer<Option<Stri
         )));
     }
     Ok(Some(uid))
+}
+
+/// Whether it has 1 to `longest` letters, digits, `-`, `_` and `.`.
+pub(super) fn is_plain(text: &str, longest: usize) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=longest).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Checks a name for people.

@@ -181,8 +181,7 @@ impl NewEvent {
             Identity::Given(name) => {
                 // A name of our own form was made for an event that came without one.
                 let own = name.parse::<EventId>().is_ok();
-                let id = EventId::derived(&[application.as_bytes(), name.as_bytes()]);
-                (id, (!own).then_some(name))
+                (id_of(application, &name), (!own).then_some(name))
             }
             // The fingerprint is over the routing key too, which names the application.
             Identity::Fingerprint(id) => (id, None),
@@ -204,6 +203,11 @@ impl NewEvent {
             payload: self.payload,
         }
     }
+}
+
+/// The id of the event that its producer calls `name`, within its application.
+pub fn id_of(application: ApplicationId, name: &str) -> EventId {
+    EventId::derived(&[application.as_bytes(), name.as_bytes()])
 }
 
 /// Why a message is not an event. It is kept in quarantine with this reason, once.

@@ -8,7 +8,7 @@
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +118,8 @@ pub struct Dispatch {
 /// The dispatcher at work.
 struct Lanes {
     stage: Dispatch,
-    by_endpoint: HashMap<EndpointId, Lane<Job>>,
+    /// In order, so that going through them is the same in each run of the same traffic.
+    by_endpoint: BTreeMap<EndpointId, Lane<Job>>,
     /// When to look at a lane again.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     alarm_of: HashMap<EndpointId, Timestamp>,
@@ -134,7 +135,7 @@ impl Dispatch {
     pub async fn run(self, letters: Letters) {
         let mut lanes = Lanes {
             stage: self,
-            by_endpoint: HashMap::new(),
+            by_endpoint: BTreeMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
             starved: VecDeque::new(),
@@ -202,7 +203,7 @@ impl Lanes {
     fn hold(&mut self, due_at: Timestamp, job: Job, now: Timestamp) {
         let id = job.delivery.endpoint;
         if self.stopping {
-            self.stage.settler.hand_on(job, due_at);
+            self.stage.settler.put_off(job, due_at);
             return;
         }
         let Some(lane) = self.lane(id) else {
@@ -211,13 +212,13 @@ impl Lanes {
         };
         match lane.hold_until(due_at, job) {
             Ok(()) => self.move_on(id, now),
-            Err(job) => self.stage.settler.hand_on(job, due_at),
+            Err(job) => self.stage.settler.put_off(job, due_at),
         }
     }
 
     /// The endpoint's lane, made when it is first needed; `None` when the endpoint is gone.
     fn lane(&mut self, id: EndpointId) -> Option<&mut Lane<Job>> {
-        use std::collections::hash_map::Entry;
+        use std::collections::btree_map::Entry;
         match self.by_endpoint.entry(id) {
             Entry::Occupied(lane) => Some(lane.into_mut()),
             Entry::Vacant(place) => {
@@ -362,7 +363,7 @@ impl Lanes {
                 if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
                     drop(job); // never settled: its event comes again, to another router or to us
                 } else {
-                    self.stage.settler.hand_on(job, due_at);
+                    self.stage.settler.put_off(job, due_at);
                 }
             }
         }
@@ -398,6 +399,10 @@ impl Drop for Outstanding {
 fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
         return Some(Settlement::DeadLetter(DeathReason::Expired));
+    }
+    // A recall offers at once what waits for an endpoint, whatever it waits for.
+    if let Some(moment) = job.delivery.event.deliver_at.filter(|moment| now < *moment) {
+        return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
     }
     match endpoint.state {
         EndpointState::Active => None,

@@ -37,6 +37,9 @@ const BOOKS_EVERY: Duration = Duration::from_secs(1);
 /// acknowledging. Ten seconds, the time that a confirm may take.
 const LAST_STEPS: Duration = Duration::from_secs(10);
 
+/// The tasks of [`Engine::intake`], in their order.
+const INTAKE: [&str; 3] = ["reclaim", "the follower of the catalogue", "the reader of the books"];
+
 /// What an engine is made of.
 pub struct Parts {
     /// Who there is and who wants what.
@@ -57,6 +60,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Deliveries in memory at the same time.
     pub max_deliveries_in_memory: usize,
+    /// Bytes of their payloads.
+    pub max_payload_bytes_in_memory: usize,
     /// Requests on the way at the same time.
     pub max_in_flight: usize,
 }
@@ -85,7 +90,7 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Self, StorageError> {
         let Parts { catalogue, journal, inbox, ladder, outlet, sender, world, metrics, .. } = parts;
         let routes = Routes::load(catalogue.as_ref()).await?;
-        let window = Window::new(parts.max_deliveries_in_memory);
+        let window = Window::new(parts.max_deliveries_in_memory, parts.max_payload_bytes_in_memory);
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
         let stop_intake = CancellationToken::new();
@@ -168,11 +173,13 @@ impl Engine {
 
     /// Waits for a task to end that should not: only a defect ends one.
     pub async fn ended_early(&mut self) {
+        let intake = futures_util::future::select_all(&mut self.intake);
         let what = tokio::select! {
             _ = &mut self.ingest => "ingest",
             _ = &mut self.dispatch => "dispatch",
             _ = &mut self.record => "record",
             _ = &mut self.release => "release",
+            (_, which, _) = intake => INTAKE[which],
         };
         error!(what, "a part of the router has ended by itself: this is a defect");
     }

@@ -18,9 +18,9 @@ use tracing::{debug, warn};
 use super::dispatch::Dispatcher;
 use super::route::Routes;
 use super::settle::Settler;
-use super::window::{Hold, Window};
+use super::window::{Hold, Share, Watch, Window};
 use super::{Job, World, until_taken};
-use crate::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Fence, Standing};
+use crate::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Fence, Standing, Turn};
 use crate::domain::event::{Event, Identity, NewEvent, Rejection};
 use crate::domain::id::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
@@ -92,9 +92,11 @@ impl Ingest {
 
     async fn take_in(&self, batch: Vec<Arrival>) {
         let now = self.world.now();
-        // Asked for each batch: what was published behind an edit is routed by it. When it cannot be
-        // asked, the last version is better than a halt; the journal will be away too.
-        let _ = self.routes.refresh(self.catalogue.as_ref()).await;
+        // Asked for each batch: what was published behind an edit is routed by it. Waited for: by an old
+        // version an event of a new application would be quarantined, and one for a new endpoint lost to it.
+        let away = |away| self.metrics.journal_away(away);
+        let refresh = || self.routes.refresh(self.catalogue.as_ref());
+        until_taken("reading the catalogue", refresh, &away).await;
         let table = self.routes.table();
         let mut events = Vec::with_capacity(batch.len());
         let mut returned = Vec::new();
@@ -146,6 +148,7 @@ impl Ingest {
                 self.journal.accept(owed.clone())
             };
             let away = |away| self.metrics.journal_away(away);
+            let watch = self.window.watch(events.iter().map(|accepted| accepted.event.id));
             let answers = until_taken("accepting events", accept, &away).await;
             // When the first try failed we cannot know whether it was written: what is known then may
             // be known by our own doing.
@@ -154,13 +157,13 @@ impl Ingest {
             let mut again = Vec::new();
             for ((accepted, owed), answer) in events.into_iter().zip(owed).zip(answers) {
                 match answer {
-                    Acceptance::New => self.offer_new(accepted, owed.endpoints).await,
+                    Acceptance::New => self.offer_new(accepted, owed.endpoints, &watch).await,
                     Acceptance::Known(_)
                         if accepted.nameless && !accepted.redelivered && !repeated =>
                     {
                         again.push(self.renamed(accepted));
                     }
-                    Acceptance::Known(standings) => self.rejoin(accepted, standings).await,
+                    Acceptance::Known(standings) => self.rejoin(accepted, standings, &watch).await,
                 }
             }
             if again.is_empty() {
@@ -170,43 +173,34 @@ impl Ingest {
         }
     }
 
-    async fn offer_new(&self, accepted: Accepted, endpoints: Vec<EndpointId>) {
+    async fn offer_new(&self, accepted: Accepted, endpoints: Vec<EndpointId>, watch: &Watch) {
         let Accepted { event, receipt, .. } = accepted;
         self.metrics.event_accepted(endpoints.len());
         let hold = Hold::of(receipt);
         #[cfg(feature = "failpoints")]
         let hold = sabotage(hold);
+        let standing = Standing { turn: Turn::FIRST, attempts: 0, state: DeliveryState::Pending };
         for endpoint in endpoints {
             let delivery = Delivery::first(Arc::clone(&event), endpoint);
-            self.offer(delivery, event.deliver_at, &hold).await;
+            self.bring(&delivery, event.deliver_at, standing, &hold, watch).await;
         }
         hold.complete();
     }
 
     /// Goes on with an event that was accepted before, by us before a crash or by another router.
-    async fn rejoin(&self, accepted: Accepted, standings: Vec<(EndpointId, Standing)>) {
+    async fn rejoin(
+        &self,
+        accepted: Accepted,
+        standings: Vec<(EndpointId, Standing)>,
+        watch: &Watch,
+    ) {
         let Accepted { event, receipt, redelivered, .. } = accepted;
         self.metrics.event_known(redelivered);
         debug!(event_id = %event.id, redelivered, "event seen before, going on where it stands");
         let hold = Hold::of(receipt);
         for (endpoint, standing) in standings {
-            let mut delivery = Delivery::first(Arc::clone(&event), endpoint);
-            if self.window.join(delivery.key(), delivery.turn, &hold) {
-                continue; // another copy is on its way here
-            }
-            delivery.turn = standing.turn;
-            delivery.attempts = standing.attempts;
-            match standing.state {
-                DeliveryState::Pending => self.offer(delivery, event.deliver_at, &hold).await,
-                DeliveryState::Waiting { due_at, .. } => {
-                    // Asked about the turn before: is what comes after it in safe hands?
-                    let before = crate::domain::delivery::Turn(standing.turn.0.saturating_sub(1));
-                    if standing.judge(before) == Fence::TakeOver {
-                        self.offer(delivery, Some(due_at), &hold).await;
-                    }
-                }
-                DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {}
-            }
+            let delivery = Delivery::first(Arc::clone(&event), endpoint);
+            self.bring(&delivery, event.deliver_at, standing, &hold, watch).await;
         }
         hold.complete();
     }
@@ -214,37 +208,73 @@ impl Ingest {
     /// Checks the turn of what came back from the ladder, all in one question to the journal.
     async fn check(&self, returned: Vec<Returned>) {
         let keys: Vec<DeliveryKey> = returned.iter().map(|back| back.delivery.key()).collect();
-        let standings =
-            until_taken("checking turns", || self.journal.standings(keys.clone()), &|away| {
-                self.metrics.journal_away(away);
-            })
-            .await;
+        let watch = self.window.watch(keys.iter().map(|key| key.event));
+        let standings = self.standings(keys).await;
         for (back, standing) in returned.into_iter().zip(standings) {
-            let Returned { mut delivery, mut due_at, receipt } = back;
+            let Returned { delivery, due_at, receipt } = back;
             let hold = Hold::of(receipt);
-            if self.window.join(delivery.key(), delivery.turn, &hold) {
-                hold.complete();
-                continue;
-            }
-            let fence = if let Some(standing) = standing {
-                standing.judge(delivery.turn)
+            let standing = if let Some(standing) = standing {
+                standing
             } else {
                 self.enter_late(&delivery).await;
-                Fence::Attempt
+                let Delivery { turn, attempts, .. } = delivery;
+                Standing { turn, attempts, state: DeliveryState::Pending }
             };
-            match (fence, standing) {
-                (Fence::Attempt, _) => self.offer(delivery, Some(due_at), &hold).await,
-                (Fence::TakeOver, Some(standing)) => {
+            if !self.bring(&delivery, Some(due_at), standing, &hold, &watch).await {
+                self.metrics.copy_dropped();
+            }
+            hold.complete();
+        }
+    }
+
+    async fn standings(&self, keys: Vec<DeliveryKey>) -> Vec<Option<Standing>> {
+        let away = |away| self.metrics.journal_away(away);
+        until_taken("checking turns", || self.journal.standings(keys.clone()), &away).await
+    }
+
+    /// Goes on with a copy of a delivery, unless the fence drops it; whether it did not.
+    ///
+    /// The journal was asked some time ago: its answer took a while, or we waited for a place. What
+    /// was in memory then and has been settled since stands otherwise now, and is asked about again.
+    async fn bring(
+        &self,
+        copy: &Delivery,
+        due_at: Option<Timestamp>,
+        mut standing: Standing,
+        hold: &Hold,
+        watch: &Watch,
+    ) -> bool {
+        let key = copy.key();
+        loop {
+            if self.window.join(key, copy.turn, hold) {
+                return true; // another copy is on its way here
+            }
+            let mut delivery = copy.clone();
+            let mut ready_at = due_at;
+            match standing.judge(copy.turn) {
+                Fence::Attempt => {}
+                Fence::TakeOver => {
                     delivery.turn = standing.turn;
                     delivery.attempts = standing.attempts;
                     if let DeliveryState::Waiting { due_at: moved, .. } = standing.state {
-                        due_at = moved;
+                        ready_at = Some(moved);
                     }
-                    self.offer(delivery, Some(due_at), &hold).await;
                 }
-                (Fence::Drop | Fence::TakeOver, _) => self.metrics.copy_dropped(),
+                Fence::Drop => return false,
             }
-            hold.complete();
+            let Some(share) =
+                self.window.enter(key, delivery.turn, delivery.event.payload.len(), hold).await
+            else {
+                return true;
+            };
+            if !watch.has_left(key) {
+                self.offer(delivery, ready_at, share);
+                return true;
+            }
+            share.step_back(); // nothing is lost: the arrival is still held
+            if let [Some(moved)] = self.standings(vec![key]).await[..] {
+                standing = moved;
+            }
         }
     }
 
@@ -258,8 +288,7 @@ impl Ingest {
         warn!(delivery_id = %delivery.key().id(), "a delivery came back that was not on record");
     }
 
-    async fn offer(&self, delivery: Delivery, due_at: Option<Timestamp>, hold: &Hold) {
-        let share = self.window.enter(delivery.key(), delivery.turn, hold).await;
+    fn offer(&self, delivery: Delivery, due_at: Option<Timestamp>, share: Share) {
         let now = self.world.now();
         let ready_at = due_at.unwrap_or(now);
         let job = Job { delivery, share, ready_at };
@@ -268,17 +297,14 @@ impl Ingest {
         } else if ready_at.since(now) <= crate::domain::lane::HOLD_MAX {
             // A dispatcher that has stopped drops it: we are stopping too, and it comes again.
             let _ = self.dispatcher.hold_until(ready_at, job);
-        } else if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
-            self.settler.not_yet(job, ready_at);
         } else {
-            // A long wait in two hops, or one that we took over: to the ladder, at its turn.
-            self.settler.hand_on(job, ready_at);
+            self.settler.put_off(job, ready_at);
         }
     }
 
     async fn quarantine(&self, original: &dyn Original, receipt: Receipt, why: &Rejection) {
-        // Waited for: a receipt that is merely dropped would keep its place in the consumer's window
-        // for as long as the connection lives.
+        // Waited for: a receipt that is merely dropped would keep its place in a consumer's window for
+        // as long as its connection lives.
         let away = |away| self.metrics.ladder_away(away);
         until_taken("quarantining a message", || original.quarantine(why), &away).await;
         self.metrics.event_quarantined(why.reason());

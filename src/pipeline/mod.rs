@@ -13,7 +13,7 @@
 //! stage can block another in a circle.
 //!
 //! **What if we die right here?** Nothing in memory is the only copy of anything. Until its receipt
-//! is given back an event is the broker's, and comes again; the journal then tells which of its
+//! is given back an event is the inbox's, and comes again; the journal then tells which of its
 //! deliveries are settled ([`crate::domain::delivery::Standing::judge`]). The order at the end is
 //! always *record, then hand on, then give back*: dying between two of them repeats a step, and
 //! each step can be repeated.

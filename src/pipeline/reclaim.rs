@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Dispatcher;
-use super::window::{Hold, Window};
+use super::window::Window;
 use super::{Job, World, until_taken};
+use crate::domain::delivery::{Delivery, Standing};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::journal::{Journal, Overdue};
@@ -63,48 +64,75 @@ pub struct Reclaim {
 impl Reclaim {
     /// Claims until stopped.
     pub async fn run(self, stop: CancellationToken) {
-        while let Some(found) = stop.run_until_cancelled(self.claim()).await {
-            if found < PAGE
-                && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
+        let began = self.world.now();
+        while let Some(found) = stop.run_until_cancelled(self.claim(began)).await {
+            if found == 0 && stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_none()
             {
                 return;
             }
         }
     }
 
-    /// A ladder that is the journal cannot lose what the journal has: what is overdue there is a
-    /// backlog, and comes in its order.
-    fn lost_before(&self, now: Timestamp) -> Timestamp {
-        if self.ladder.is_the_journal() { Timestamp::default() } else { now - LADDER_LATE }
+    /// What can be claimed at `now`.
+    ///
+    /// A ladder that is the journal cannot lose what the journal has: what is overdue there is a backlog,
+    /// and comes in its order. Nor can an event be forgotten whose message is its row: what was pending when
+    /// a router ended comes again when the next one opens the inbox.
+    ///
+    /// What others have left is theirs for as long as a lease behind our own start as well: however long
+    /// nobody was there, what was in their memory comes again by itself first, with its message. A claim
+    /// beside it would make its attempt one of an old turn, which does not count.
+    fn overdue(&self, began: Timestamp, now: Timestamp) -> Overdue {
+        let never = Timestamp::default();
+        let one_store = self.ladder.is_the_journal();
+        let others = now.since(began) >= LEASE;
+        Overdue {
+            due_by: now,
+            abandoned_before: if others { now - LEASE } else { never },
+            lost_before: if one_store { never } else { now - LADDER_LATE },
+            forgotten_before: if others && !one_store { now - FORGOTTEN } else { never },
+        }
     }
 
-    async fn claim(&self) -> usize {
+    async fn claim(&self, began: Timestamp) -> usize {
         let claimed = until_taken(
             "claiming what is due",
             || {
                 let now = self.world.now();
-                let overdue = Overdue {
-                    due_by: now,
-                    abandoned_before: now - LEASE,
-                    lost_before: self.lost_before(now),
-                    forgotten_before: now - FORGOTTEN,
-                };
-                self.journal.claim(overdue, now + LEASE, PAGE)
+                self.journal.claim(self.overdue(began, now), now + LEASE, PAGE)
             },
             &|away| self.metrics.journal_away(away),
         )
         .await;
         let found = claimed.len();
-        for delivery in claimed {
+        let watch = self.window.watch(claimed.iter().map(|delivery| delivery.event.id));
+        let standings = self.standings(&claimed).await;
+        for (delivery, standing) in claimed.into_iter().zip(standings) {
             failpoint!("reclaim.claimed");
-            if self.window.holds(delivery.key()) {
-                continue; // on its way here already; the lease ends by itself
+            let key = delivery.key();
+            // A copy that was in memory may have been settled since: the claim is old then. What it left
+            // to be done, if anything, is claimed again when the lease has ended.
+            let current = standing.is_some_and(|one| one.turn == delivery.turn);
+            let Some(share) =
+                self.window.enter_alone(key, delivery.turn, delivery.event.payload.len()).await
+            else {
+                continue; // on its way here already
+            };
+            if !current || watch.has_left(key) {
+                share.step_back();
+                continue;
             }
-            let hold = Hold::without_receipt();
-            let share = self.window.enter(delivery.key(), delivery.turn, &hold).await;
-            hold.complete();
             self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
         }
         found
+    }
+
+    async fn standings(&self, claimed: &[Delivery]) -> Vec<Option<Standing>> {
+        if claimed.is_empty() {
+            return Vec::new();
+        }
+        let keys: Vec<_> = claimed.iter().map(Delivery::key).collect();
+        let away = |away| self.metrics.journal_away(away);
+        until_taken("checking claims", || self.journal.standings(keys.clone()), &away).await
     }
 }

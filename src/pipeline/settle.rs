@@ -22,7 +22,7 @@ use tracing::{debug, info};
 use super::dispatch::Dispatcher;
 use super::window::Share;
 use super::{Job, World, until_taken};
-use crate::domain::delivery::{Attempt, Delivery, Holder};
+use crate::domain::delivery::{Attempt, Delivery, Holder, Turn};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::lane::HOLD_MAX;
 use crate::domain::retry::{Chance, Due};
@@ -90,14 +90,20 @@ impl Settler {
         self.post(Ending::Refused { job, settlement });
     }
 
-    /// A delivery that its producer wants later.
-    pub fn not_yet(&self, job: Job, due_at: Timestamp) {
-        let settlement = Settlement::Postpone(Due::exactly(due_at), Postponed::NotYet);
-        self.refused(job, settlement);
+    /// A delivery that is not to be sent before `due_at`, and has to wait elsewhere than here.
+    pub fn put_off(&self, job: Job, due_at: Timestamp) {
+        if job.delivery.turn == Turn::FIRST {
+            // Never settled, so nothing is on record that a ladder could hold: its producer wants it later.
+            let settlement = Settlement::Postpone(Due::exactly(due_at), Postponed::NotYet);
+            self.refused(job, settlement);
+        } else {
+            self.hand_on(job, due_at);
+        }
     }
 
-    /// A delivery that goes on the ladder at the turn it has: a wait in two hops.
-    pub fn hand_on(&self, job: Job, due_at: Timestamp) {
+    /// A delivery that goes on the ladder at the turn it has: a wait in two hops, or one that we took
+    /// over, or that was to be short and has no place in its lane.
+    fn hand_on(&self, job: Job, due_at: Timestamp) {
         let Job { delivery, share, .. } = job;
         let waiting = Some(Waiting { delivery, due: Due::exactly(due_at) });
         let _ = self.releases.send(Released { waiting, notice: None, share });
@@ -277,7 +283,7 @@ impl Record {
                 share.is_at(delivery.turn);
                 let job = Job { delivery, share, ready_at: due.at };
                 if let Err(job) = self.dispatcher.hold_until(due.at, job) {
-                    self.settler.hand_on(*job, due.at);
+                    self.settler.put_off(*job, due.at);
                 }
             }
         }

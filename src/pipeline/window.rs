@@ -1,14 +1,14 @@
 //! The deliveries in this router's memory: how many there may be, and which.
 //!
-//! A delivery that wants in takes a place; when there is none, whoever brings it waits, and so does
-//! the broker behind it. The place is a [`Share`] of the arrival's receipt: when the last share of
+//! A delivery that wants in takes a place, and room for its payload; when there is none, whoever brings
+//! it waits, and so does the inbox behind it. The place is a [`Share`] of the arrival's receipt: when the last share of
 //! an arrival is released, the receipt is given back. A share that is dropped instead (a panic, a
 //! shutdown) keeps the receipt from ever being given back, so its arrival comes again: forgetting
 //! is safe, only slow.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,19 +16,43 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::domain::delivery::{DeliveryKey, Turn};
+use crate::domain::id::EventId;
 use crate::storage::inbox::Receipt;
 
 /// All deliveries in memory.
 #[derive(Debug)]
 pub struct Window {
-    room: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     size: usize,
-    present: Mutex<HashMap<DeliveryKey, Present>>,
+    /// Room for payloads, in KiB. Deliveries of one event share its payload, and are counted as if they
+    /// did not: a bound may be early, and never late.
+    room: Arc<Semaphore>,
+    room_kib: u32,
+    /// How many deliveries have ever entered.
+    entered: AtomicU64,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    present: HashMap<DeliveryKey, Present>,
+    /// By number: one for ingest and one for reclaim, at most.
+    watches: BTreeMap<u64, Watched>,
+    watches_ever: u64,
+}
+
+/// Events that somebody is asking the journal about, and those of their deliveries that have left.
+#[derive(Debug, Default)]
+struct Watched {
+    events: HashSet<EventId>,
+    left: HashSet<DeliveryKey>,
 }
 
 /// A delivery that is in memory.
 #[derive(Debug)]
 struct Present {
+    /// Which entrance it was: the share that it is known by.
+    entrance: u64,
     /// The turn that it is at.
     turn: Turn,
     /// Other arrivals of the same delivery: their receipts go the way of its own.
@@ -36,23 +60,28 @@ struct Present {
 }
 
 impl Window {
-    /// A window for `size` deliveries.
-    pub fn new(size: usize) -> Arc<Self> {
+    /// A window for `size` deliveries, with payloads of `bytes` in all. A payload that is larger than
+    /// that comes in alone.
+    pub fn new(size: usize, bytes: usize) -> Arc<Self> {
+        let room_kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX >> 3).max(1);
         Arc::new(Self {
-            room: Arc::new(Semaphore::new(size)),
+            places: Arc::new(Semaphore::new(size)),
             size,
-            present: Mutex::new(HashMap::new()),
+            room: Arc::new(Semaphore::new(room_kib as usize)),
+            room_kib,
+            entered: AtomicU64::new(0),
+            inside: Mutex::default(),
         })
     }
 
     /// How many deliveries are in memory.
     pub fn occupied(&self) -> usize {
-        self.size.saturating_sub(self.room.available_permits())
+        self.size.saturating_sub(self.places.available_permits())
     }
 
     /// Whether this delivery is in memory already.
     pub fn holds(&self, key: DeliveryKey) -> bool {
-        self.present().contains_key(&key)
+        self.inside().present.contains_key(&key)
     }
 
     /// Lets another arrival of a delivery that is in memory, at `turn` or later, share its fate; whether
@@ -62,7 +91,115 @@ impl Window {
     /// A copy at a later turn does not join: what is in memory was handed on and is about to leave, and
     /// this copy is what it was handed on as.
     pub fn join(&self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
-        match self.present().get_mut(&key) {
+        self.inside().join(key, turn, hold)
+    }
+
+    /// Takes a place for one delivery with a payload of so many bytes, as a part of `hold`; waits until
+    /// there is one. `None` when the
+    /// delivery came here meanwhile, at this turn or later: then this one has joined it.
+    pub async fn enter(
+        self: &Arc<Self>,
+        key: DeliveryKey,
+        turn: Turn,
+        payload_bytes: usize,
+        hold: &Hold,
+    ) -> Option<Share> {
+        let place = self.place(payload_bytes).await;
+        let mut inside = self.inside();
+        if inside.join(key, turn, hold) {
+            return None;
+        }
+        Some(self.share(&mut inside, place, key, turn, hold))
+    }
+
+    /// The same for a delivery that nobody has to answer for here: `None` when it is here already, at
+    /// whatever turn, or has come meanwhile.
+    pub async fn enter_alone(
+        self: &Arc<Self>,
+        key: DeliveryKey,
+        turn: Turn,
+        payload_bytes: usize,
+    ) -> Option<Share> {
+        if self.holds(key) {
+            return None;
+        }
+        let place = self.place(payload_bytes).await;
+        let mut inside = self.inside();
+        if inside.present.contains_key(&key) {
+            return None;
+        }
+        let hold = Hold::without_receipt();
+        let share = self.share(&mut inside, place, key, turn, &hold);
+        hold.complete();
+        Some(share)
+    }
+
+    /// Watches these events while the journal is asked how their deliveries stand, and while what it
+    /// answered is acted upon.
+    pub fn watch(self: &Arc<Self>, events: impl Iterator<Item = EventId>) -> Watch {
+        let mut inside = self.inside();
+        inside.watches_ever += 1;
+        let number = inside.watches_ever;
+        let watched = Watched { events: events.collect(), left: HashSet::new() };
+        inside.watches.insert(number, watched);
+        Watch { window: Arc::clone(self), number }
+    }
+
+    async fn place(&self, payload_bytes: usize) -> Place {
+        let kib = u32::try_from(payload_bytes.div_ceil(1_024)).unwrap_or(u32::MAX);
+        let (places, room) = (Arc::clone(&self.places), Arc::clone(&self.room));
+        let place = places.acquire_owned().await.expect("it is never closed");
+        // Held while it waits for room: what is inside needs no place to come out.
+        let room = room.acquire_many_owned(kib.min(self.room_kib)).await;
+        Place { _place: place, _room: room.expect("it is never closed") }
+    }
+
+    fn share(
+        self: &Arc<Self>,
+        inside: &mut Inside,
+        place: Place,
+        key: DeliveryKey,
+        turn: Turn,
+        hold: &Hold,
+    ) -> Share {
+        let entrance = self.entered.fetch_add(1, Ordering::Relaxed);
+        match inside.present.entry(key) {
+            // A copy that is about to leave (see `join`): what comes from now on joins this one, and what
+            // had joined the other goes the way of this one, which is at worst later.
+            Entry::Occupied(mut present) => {
+                let present = present.get_mut();
+                (present.entrance, present.turn) = (entrance, turn);
+            }
+            Entry::Vacant(place) => {
+                place.insert(Present { entrance, turn, joined: Vec::new() });
+            }
+        }
+        Share {
+            key,
+            entrance,
+            entered_at: Instant::now(),
+            window: Arc::clone(self),
+            held: Some(Arc::clone(hold.open())),
+            unheard: false,
+            _place: place,
+        }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place with room for its payload; both are free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    _place: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Inside {
+    fn join(&mut self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
+        match self.present.get_mut(&key) {
             Some(present) if turn <= present.turn => {
                 present.joined.push(Arc::clone(hold.open()));
                 true
@@ -70,32 +207,26 @@ impl Window {
             Some(_) | None => false,
         }
     }
+}
 
-    /// Takes a place for one delivery, as a part of `hold`; waits until there is one.
-    pub async fn enter(self: &Arc<Self>, key: DeliveryKey, turn: Turn, hold: &Hold) -> Share {
-        let place = Arc::clone(&self.room)
-            .acquire_owned()
-            .await
-            .expect("the window's semaphore is never closed");
-        let registered = match self.present().entry(key) {
-            Entry::Occupied(_) => false, // a copy that is about to leave: see `join`
-            Entry::Vacant(place) => {
-                place.insert(Present { turn, joined: Vec::new() });
-                true
-            }
-        };
-        Share {
-            key,
-            registered,
-            entered_at: Instant::now(),
-            window: Arc::clone(self),
-            held: Some(Arc::clone(hold.open())),
-            _place: place,
-        }
+/// Says whether what the journal answered is old: the delivery was here, and has been settled since.
+#[derive(Debug)]
+pub struct Watch {
+    window: Arc<Window>,
+    number: u64,
+}
+
+impl Watch {
+    /// Whether a delivery has left since the watch began, or since this was asked last.
+    pub fn has_left(&self, key: DeliveryKey) -> bool {
+        let mut inside = self.window.inside();
+        inside.watches.get_mut(&self.number).is_some_and(|watched| watched.left.remove(&key))
     }
+}
 
-    fn present(&self) -> MutexGuard<'_, HashMap<DeliveryKey, Present>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.window.inside().watches.remove(&self.number);
     }
 }
 
@@ -149,12 +280,14 @@ impl Drop for Hold {
 #[must_use = "a share that is dropped brings its arrival back"]
 pub struct Share {
     key: DeliveryKey,
-    /// Whether the window knows the delivery by this share.
-    registered: bool,
+    /// By which the window knows the delivery, until another copy has entered.
+    entrance: u64,
     entered_at: Instant,
     window: Arc<Window>,
     held: Option<Arc<Held>>,
-    _place: OwnedSemaphorePermit,
+    /// Whether its leaving says nothing about the delivery.
+    unheard: bool,
+    _place: Place,
 }
 
 impl Share {
@@ -168,10 +301,16 @@ impl Share {
         }
     }
 
+    /// Leaves without having been attempted, to ask the journal again: nobody's watch hears of it.
+    pub fn step_back(mut self) {
+        self.unheard = true;
+        self.release();
+    }
+
     /// The delivery stays in memory and is at this turn now.
     pub fn is_at(&self, turn: Turn) {
-        if self.registered
-            && let Some(present) = self.window.present().get_mut(&self.key)
+        if let Some(present) = self.window.inside().present.get_mut(&self.key)
+            && present.entrance == self.entrance
         {
             present.turn = turn;
         }
@@ -182,11 +321,20 @@ impl Share {
         self.entered_at.elapsed()
     }
 
-    fn leave(&mut self) -> Vec<Arc<Held>> {
-        if !std::mem::take(&mut self.registered) {
-            return Vec::new();
+    /// What had joined the delivery, if the window knew it by this share. Nothing, the second time.
+    fn leave(&self) -> Vec<Arc<Held>> {
+        let mut inside = self.window.inside();
+        for watched in inside.watches.values_mut() {
+            if !self.unheard && watched.events.contains(&self.key.event) {
+                watched.left.insert(self.key);
+            }
         }
-        self.window.present().remove(&self.key).map(|gone| gone.joined).unwrap_or_default()
+        match inside.present.entry(self.key) {
+            Entry::Occupied(present) if present.get().entrance == self.entrance => {
+                present.remove().joined
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => Vec::new(),
+        }
     }
 }
 
@@ -211,7 +359,7 @@ fn release(held: Arc<Held>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::{EndpointId, EventId};
+    use crate::domain::id::EndpointId;
     use crate::storage::inbox::Desk;
 
     #[derive(Debug, Default)]
@@ -239,10 +387,10 @@ mod tests {
     #[tokio::test]
     async fn the_last_share_gives_the_receipt_back() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), Turn::FIRST, &hold).await;
-        let other = window.enter(key(2), Turn::FIRST, &hold).await;
+        let one = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+        let other = window.enter(key(2), Turn::FIRST, 0, &hold).await.expect("alone");
         hold.complete();
 
         one.release();
@@ -263,10 +411,10 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_share_keeps_the_receipt_for_ever() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let hold = Hold::of(Receipt::new(7, desk.clone()));
-        let one = window.enter(key(1), Turn::FIRST, &hold).await;
-        let other = window.enter(key(2), Turn::FIRST, &hold).await;
+        let one = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+        let other = window.enter(key(2), Turn::FIRST, 0, &hold).await.expect("alone");
         hold.complete();
 
         drop(one);
@@ -278,21 +426,72 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_comes_when_it_is_full_waits() {
-        let window = Window::new(1);
+        let window = Window::new(1, 1 << 20);
         let hold = Hold::without_receipt();
-        let first = window.enter(key(1), Turn::FIRST, &hold).await;
-        let mut second = Box::pin(window.enter(key(2), Turn::FIRST, &hold));
+        let first = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+        let mut second = Box::pin(window.enter(key(2), Turn::FIRST, 0, &hold));
         assert!(futures_util::poll!(&mut second).is_pending());
         first.release();
         assert!(futures_util::poll!(&mut second).is_ready());
     }
 
     #[tokio::test]
+    async fn whoever_waited_for_a_place_joins_a_copy_that_came_meanwhile() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(1, 1 << 20);
+        let full = window.enter_alone(key(2), Turn(1), 0).await.expect("alone");
+        let (one, other) =
+            (Hold::of(Receipt::new(1, desk.clone())), Hold::of(Receipt::new(2, desk.clone())));
+        let mut first = Box::pin(window.enter(key(1), Turn(1), 0, &one));
+        let mut second = Box::pin(window.enter(key(1), Turn(1), 0, &other));
+        let mut claimed = Box::pin(window.enter_alone(key(1), Turn(2), 0));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut claimed).is_pending());
+
+        full.release();
+        let share = first.await.expect("the first has the place");
+        share.release();
+        one.complete();
+        let share = second.await.expect("it has left, so the second is alone");
+        assert!(window.join(key(1), Turn(1), &Hold::without_receipt()));
+        drop(share);
+        drop(other);
+        assert!(claimed.await.is_some());
+        assert_eq!(desk.numbers(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_says_what_has_left_since_it_began() {
+        let window = Window::new(10, 1 << 20);
+        let before = window.enter_alone(key(1), Turn::FIRST, 0).await.expect("alone");
+        before.release();
+
+        let watch = window.watch([key(1).event].into_iter());
+        assert!(!watch.has_left(key(1)));
+        window.enter_alone(key(1), Turn(1), 0).await.expect("alone").release();
+        window.enter_alone(key(2), Turn(1), 0).await.expect("alone").release();
+        assert!(watch.has_left(key(1)) && watch.has_left(key(2)));
+        assert!(!watch.has_left(key(1)), "it is said once");
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_when_there_is_no_room_for_its_payload_waits() {
+        let window = Window::new(10, 4 * 1_024);
+        let hold = Hold::without_receipt();
+        let large = window.enter(key(1), Turn::FIRST, 1 << 30, &hold).await.expect("alone");
+        let mut small = Box::pin(window.enter(key(2), Turn::FIRST, 1, &hold));
+        assert!(futures_util::poll!(&mut small).is_pending());
+        large.release();
+        assert!(futures_util::poll!(&mut small).is_ready());
+    }
+
+    #[tokio::test]
     async fn a_second_arrival_of_the_same_delivery_shares_its_fate() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let first = Hold::of(Receipt::new(1, desk.clone()));
-        let share = window.enter(key(1), Turn(1), &first).await;
+        let share = window.enter(key(1), Turn(1), 0, &first).await.expect("alone");
         first.complete();
 
         let again = Hold::of(Receipt::new(2, desk.clone()));
@@ -307,14 +506,14 @@ mod tests {
     #[tokio::test]
     async fn what_was_handed_on_does_not_join_what_is_about_to_leave() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let first = Hold::of(Receipt::new(1, desk.clone()));
-        let leaving = window.enter(key(1), Turn(1), &first).await;
+        let leaving = window.enter(key(1), Turn(1), 0, &first).await.expect("alone");
         first.complete();
 
         let handed_on = Hold::of(Receipt::new(2, desk.clone()));
         assert!(!window.join(key(1), Turn(2), &handed_on));
-        let next = window.enter(key(1), Turn(2), &handed_on).await;
+        let next = window.enter(key(1), Turn(2), 0, &handed_on).await.expect("alone");
         handed_on.complete();
         leaving.release();
         assert_eq!(desk.numbers(), [1]);
@@ -323,11 +522,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_two_copies_of_what_was_handed_on_the_second_joins_the_first() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(10, 1 << 20);
+        let receipt = |number| Hold::of(Receipt::new(number, desk.clone()));
+        let first = receipt(1);
+        let leaving = window.enter(key(1), Turn(1), 0, &first).await.expect("alone");
+        first.complete();
+
+        let copy = receipt(2);
+        let next = window.enter(key(1), Turn(2), 0, &copy).await.expect("alone");
+        copy.complete();
+        let copy = receipt(3);
+        assert!(window.join(key(1), Turn(2), &copy), "its confirm was lost, so there are two");
+        copy.complete();
+
+        leaving.release();
+        assert!(window.holds(key(1)));
+        next.release();
+        assert_eq!(desk.numbers(), [1, 3, 2]);
+        assert!(!window.holds(key(1)));
+    }
+
+    #[tokio::test]
     async fn an_arrival_whose_deliveries_were_not_all_given_out_keeps_its_receipt() {
         let desk = Arc::new(Heard::default());
-        let window = Window::new(10);
+        let window = Window::new(10, 1 << 20);
         let hold = Hold::of(Receipt::new(1, desk.clone()));
-        let share = window.enter(key(1), Turn::FIRST, &hold).await;
+        let share = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
 
         drop(hold); // interrupted before the second was offered
         share.release();

@@ -2,13 +2,15 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use url::Url;
 
 use super::{clock, keys};
-use crate::config::Config;
+use crate::config::{Config, KeyPlace};
+use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
@@ -19,8 +21,10 @@ use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
+use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
-use crate::telemetry::metrics::BrokerNumbers;
+use crate::storage::upkeep::Upkeep;
+use crate::telemetry::broker::BrokerNumbers;
 
 pub use super::serve::serve;
 
@@ -42,6 +46,10 @@ pub(super) struct Backends {
     pub(super) ladder: Arc<dyn Ladder>,
     /// Who is told.
     pub(super) outlet: Arc<dyn Outlet>,
+    /// Where events that come over HTTP are published.
+    pub(super) publisher: Arc<dyn Publish>,
+    /// What people ask of the record.
+    pub(super) ledger: Arc<dyn Ledger>,
     sqlite: Sqlite,
     /// What brings events and keeps what waits.
     queues: Queues,
@@ -77,6 +85,52 @@ pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
     }
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
     Ok(rabbit.producer())
+}
+
+/// Copies the database to a file, as it is now; its bytes. A router may go on writing.
+///
+/// # Errors
+/// When there is no database, the file is there and not to be replaced, or it cannot be written.
+pub async fn backup(config: &Config, to: PathBuf, replace: bool) -> anyhow::Result<u64> {
+    let from = config.database();
+    if let Some(own) = own_file(config, &to) {
+        anyhow::bail!("{} belongs to the data folder: a file elsewhere is wanted", own.display());
+    }
+    let existing = if replace { Existing::Replace } else { Existing::Keep };
+    let copying = tokio::task::spawn_blocking(move || backup::copy(&from, &to, existing));
+    Ok(copying.await.context("copying the database")??)
+}
+
+/// The file of ours that this path is, by whatever name: a copy must not take its place.
+fn own_file(config: &Config, path: &Path) -> Option<PathBuf> {
+    let database = config.database();
+    let beside = |end: &str| database.with_file_name(format!("posthaste.db{end}"));
+    let mut own =
+        vec![config.key_file(), config.token_key_file(), config.data_dir.join("serve.lock")];
+    own.extend([database.clone(), beside("-wal"), beside("-shm")]);
+    let places = config.encryption.keys.iter().map(|key| &key.place).chain(&config.api.token_key);
+    own.extend(places.filter_map(|place| match place {
+        KeyPlace::File(path) => Some(path.clone()),
+        KeyPlace::Environment(_) => None,
+    }));
+    // Links and detours resolved; a file that is not there yet is told by its folder.
+    let whole = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+        })
+    };
+    let wanted = whole(path)?;
+    own.into_iter().find(|own| whole(own).as_ref() == Some(&wanted))
+}
+
+/// What API tokens are signed with; made on first use unless one is configured.
+///
+/// # Errors
+/// When the data folder or the key cannot be read or made.
+pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
+    data_folder(config)?;
+    keys::tokens(config)
 }
 
 /// The policy for endpoints' URLs.
@@ -124,6 +178,7 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
     let sqlite = open_sqlite(config).await?;
     let catalogue: Arc<dyn Catalogue> = Arc::new(sqlite.clone());
     let journal: Arc<dyn Journal> = Arc::new(sqlite.clone());
+    let ledger: Arc<dyn Ledger> = Arc::new(sqlite.clone());
     if config.is_embedded() {
         let inbox = sqlite.inbox(Arc::new(clock::now)).await?;
         return Ok(Backends {
@@ -131,6 +186,8 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
             journal,
             ladder: Arc::new(sqlite.clone()),
             outlet: Arc::new(outlet::Nobody),
+            publisher: Arc::new(sqlite.publisher(Arc::new(clock::now))),
+            ledger,
             queues: Queues::Embedded(Some(inbox)),
             sqlite,
         });
@@ -142,6 +199,8 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
         journal,
         ladder: rabbit.ladder(),
         outlet: rabbit.outlet(),
+        publisher: rabbit.producer(),
+        ledger,
         queues: Queues::Rabbit(rabbit),
         sqlite,
     })
@@ -160,6 +219,11 @@ impl Backends {
             Queues::Embedded(inbox) => Box::new(inbox.take().expect("it is asked for once")),
             Queues::Rabbit(rabbit) => Box::new(rabbit.inbox()),
         }
+    }
+
+    /// What has to be looked after.
+    pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// Reads the broker's side for the metrics; `None` when there is no broker.
@@ -185,7 +249,7 @@ impl Backends {
         if let Queues::Rabbit(rabbit) = &self.queues {
             rabbit.close().await;
         }
-        drop((self.catalogue, self.journal, self.ladder));
+        drop((self.catalogue, self.journal, self.ladder, self.publisher, self.ledger));
         self.sqlite.close().await;
     }
 }

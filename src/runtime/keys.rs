@@ -1,7 +1,8 @@
-//! Where the keys come from that secrets are sealed with.
+//! Where keys come from: those that secrets are sealed with, and the one that tokens are signed with.
 //!
-//! When none are configured, one is made on the first start and kept beside the database, readable
-//! by its owner only. Whoever copies the database without it has no secrets.
+//! When none are configured, one of each is made on the first start and kept beside the database,
+//! readable by its owner only. Whoever copies the database without them has no secrets, and cannot make
+//! tokens.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,6 +16,7 @@ use secrecy::SecretBox;
 
 use super::chance;
 use crate::config::{Config, KeyPlace};
+use crate::control::tokens::TokenKey;
 use crate::storage::vault::Vault;
 
 /// The id of the key that is made on the first start.
@@ -27,39 +29,81 @@ const FIRST_KEY: u32 = 1;
 pub(super) fn vault(config: &Config) -> anyhow::Result<Vault> {
     let mut keys = Vec::new();
     if config.encryption.keys.is_empty() {
-        keys.push((FIRST_KEY, own_key(&config.key_file())?));
+        keys.push((FIRST_KEY, sealing_key(config)?));
     }
     for source in &config.encryption.keys {
-        let text = match &source.place {
-            KeyPlace::File(path) => fs::read_to_string(path)
-                .with_context(|| format!("encryption key {}: {}", source.id, path.display()))?,
-            #[expect(clippy::disallowed_methods, reason = "the configuration names the variable")]
-            KeyPlace::Environment(name) => std::env::var(name)
-                .with_context(|| format!("encryption key {}: variable {name}", source.id))?,
-        };
-        let key = parse(&text).with_context(|| format!("encryption key {}", source.id))?;
+        let key = read(&source.place).with_context(|| format!("encryption key {}", source.id))?;
         keys.push((source.id, key));
     }
     Ok(Vault::new(keys)?)
 }
 
+/// The key that seals secrets in this data folder. Never made beside a database that is there: what that
+/// one holds is sealed with another.
+fn sealing_key(config: &Config) -> anyhow::Result<SecretBox<[u8; 32]>> {
+    let (key, database) = (config.key_file(), config.database());
+    if !key.exists() && database.exists() {
+        bail!(
+            "{} is missing, and {} may have secrets sealed with it: put the key that belongs to it there, \
+             or name it in encryption.keys",
+            key.display(),
+            database.display()
+        );
+    }
+    own_key(&key)
+}
+
+/// The key of tokens: the configured one, or the one of the data folder, made when it is not there: with
+/// another key, tokens that were made before end.
+///
+/// # Errors
+/// When it cannot be read, or is not 32 bytes in base64.
+pub(super) fn tokens(config: &Config) -> anyhow::Result<TokenKey> {
+    let key = match &config.api.token_key {
+        Some(place) => read(place).context("api.token_key")?,
+        None => own_key(&config.token_key_file())?,
+    };
+    Ok(TokenKey::new(key))
+}
+
+fn read(place: &KeyPlace) -> anyhow::Result<SecretBox<[u8; 32]>> {
+    let text = match place {
+        KeyPlace::File(path) => {
+            fs::read_to_string(path).with_context(|| path.display().to_string())?
+        }
+        #[expect(clippy::disallowed_methods, reason = "the configuration names the variable")]
+        KeyPlace::Environment(name) => {
+            std::env::var(name).with_context(|| format!("variable {name}"))?
+        }
+    };
+    parse(&text)
+}
+
 fn own_key(path: &Path) -> anyhow::Result<SecretBox<[u8; 32]>> {
     let place = || path.display().to_string();
     if !path.exists() {
-        let text = STANDARD.encode(chance::bytes::<32>());
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let written = made.and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all() // before anything is sealed with it
-        });
-        match written {
-            Ok(()) => {}
-            // Another process was faster: its key is the key.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(place),
-        }
+        make(path).with_context(place)?;
     }
     parse(&fs::read_to_string(path).with_context(place)?).with_context(place)
+}
+
+/// Makes a key, unless another process is faster: then its key is the key.
+///
+/// Written beside its place and linked there when it is whole: nobody reads half a key, and a crash
+/// leaves none.
+fn make(path: &Path) -> std::io::Result<()> {
+    let draft = path.with_extension(format!("key.{:016x}", chance::bits()));
+    let text = STANDARD.encode(chance::bytes::<32>());
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let linked = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all()) // before anything is sealed or signed with it
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn parse(text: &str) -> anyhow::Result<SecretBox<[u8; 32]>> {
@@ -92,6 +136,7 @@ mod tests {
         assert_eq!(first.expose_secret(), again.expose_secret());
         let mode = path.metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "and nothing else");
     }
 
     #[test]

@@ -5,3 +5,5 @@ pub mod chance;
 pub mod clock;
 mod keys;
 pub mod serve;
+mod upkeep;
+mod welcome;

@@ -1,8 +1,10 @@
 //! Runs a router as a process: opens what it needs, starts the engine, serves the ports, and ends on
-//! a signal: the engine first, then the stores. A second signal ends the process at once, which is
-//! safe, because being killed is.
+//! a signal: the engine and the API first, then the stores. A second signal ends the process at once,
+//! which is safe, because being killed is.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +15,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
-use super::{chance, clock};
+use super::upkeep::Keeper;
+use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
+use crate::api::routes::{self, Api};
+use crate::api::server;
 use crate::config::{Config, LogFormat};
+use crate::control::publish::Intake;
+use crate::control::{self, Control};
 use crate::pipeline::World;
 use crate::pipeline::engine::{Engine, Parts};
+use crate::storage::upkeep::Upkeep;
+use crate::telemetry::broker::BrokerNumbers;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BrokerNumbers, Metrics};
+use crate::telemetry::metrics::Metrics;
 
 /// How long closing the stores may take: the last acknowledgements, the last commit. Ten seconds, the
 /// time that a confirm may take.
@@ -36,21 +45,48 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     log::start(form, &config.log.filter).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen()?;
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    let metrics =
+        if config.is_embedded() { Metrics::new(version) } else { Metrics::with_broker(version) };
+    let metrics = Arc::new(metrics);
     metrics.in_flight_limit(config.limits.max_in_flight);
-    let _lock = only_router(&config)?;
+    let mut lock = only_router(&config)?;
+    // Both before anything is opened: a port that is taken is told at once.
+    let admin_listener = listen("admin.listen", config.admin.listen).await?;
+    let api_listener = listen("api.listen", config.api.listen).await?;
+    let (admin_address, api_address) = (admin_listener.local_addr()?, api_listener.local_addr()?);
+    let tokens = assemble::token_key(&config)?;
     let mut backends = assemble::backends(&config).await?;
-    let listener = TcpListener::bind(config.admin.listen)
-        .await
-        .with_context(|| format!("admin.listen: {}", config.admin.listen))?;
-    let admin_address = listener.local_addr()?;
 
     let mut engine = Engine::start(parts(&config, &mut backends, &metrics)?).await?;
-    let condition = Arc::new(Shown { metrics: Arc::clone(&metrics), numbers: backends.numbers() });
+    let upkeep = backends.upkeep();
+    let condition = Arc::new(Shown {
+        metrics: Arc::clone(&metrics),
+        numbers: backends.numbers(),
+        upkeep: Arc::clone(&upkeep),
+    });
+    let keeper = Keeper {
+        upkeep,
+        metrics: Arc::clone(&metrics),
+        retention: config.retention,
+        now: Arc::new(clock::now),
+    };
+    let keeper_stop = CancellationToken::new();
+    let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
+    let welcome =
+        welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
+    welcome.print(&mut lock);
+    let api =
+        Api::new(intake(&config, &backends), tokens, clock::now, config.limits.max_payload_bytes);
+    let api_stop = CancellationToken::new();
+    let mut api =
+        tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
+    // Last: once it answers that it is ready, everything is.
     let admin_stop = CancellationToken::new();
-    let admin = tokio::spawn(admin::serve(listener, condition, admin_stop.clone()));
+    let admin = tokio::spawn(admin::serve(admin_listener, condition, admin_stop.clone()));
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        api = %api_address,
         admin = %admin_address,
         data_dir = %config.data_dir.display(),
         "posthaste is routing"
@@ -59,11 +95,27 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let signal = tokio::select! {
         signal = signals.next() => signal,
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
+        // A port or an upkeep that is gone, silently, is worse than a restart.
+        _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
+    keeper_stop.cancel();
+    api_stop.cancel();
     let stopping = async {
-        engine.stop(config.shutdown.grace).await;
+        let _ = keeping.await; // it ends at its next breath
+        // What the API is answering meanwhile is in the store for the next start; its requests are over
+        // before the store is closed, or their senders ask again.
+        let (api, ()) = tokio::join!(
+            tokio::time::timeout(config.shutdown.grace, api),
+            engine.stop(config.shutdown.grace)
+        );
+        if api.is_err() {
+            warn!(
+                "a request to the API has outlasted the grace time: it is left without an answer"
+            );
+        }
         if tokio::time::timeout(CLOSING, backends.close()).await.is_err() {
             warn!("a store is away: ending without its answer; what is unfinished comes again");
         }
@@ -96,24 +148,66 @@ fn parts(
         world: World { now: Arc::new(clock::now), chance: Arc::new(chance::bits) },
         metrics: Arc::clone(metrics),
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
+        max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
     })
 }
 
+/// What takes events in over HTTP.
+fn intake(config: &Config, backends: &Backends) -> Intake {
+    let context = control::Context { now: clock::now, chance: chance::bytes };
+    let (catalogue, ledger) = (Arc::clone(&backends.catalogue), Arc::clone(&backends.ledger));
+    let control = Control::new(catalogue, ledger, context);
+    Intake::new(control, Arc::clone(&backends.publisher), config.limits.max_payload_bytes)
+}
+
+/// Takes a port.
+async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "{setting}: {address} cannot be listened on; end what has it, or give another address \
+             (--set {setting}={})",
+            SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or_default())
+        )
+    })
+}
+
+/// The data folder, taken for one router until this is dropped.
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// Whether a router has ever run here; if not, notes that one does now.
+    pub(super) fn is_first_start(&mut self) -> std::io::Result<bool> {
+        let first = self.0.metadata()?.len() == 0;
+        if first {
+            self.0.write_all(b"a router has run on this folder\n")?;
+        }
+        Ok(first)
+    }
+}
+
 /// Takes the data folder for this router, until it ends.
-fn only_router(config: &Config) -> anyhow::Result<File> {
+fn only_router(config: &Config) -> anyhow::Result<Lock> {
     assemble::data_folder(config)?;
     let path = config.data_dir.join("serve.lock");
-    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    let named = || path.display().to_string();
+    // What is in it stays.
+    let file = OpenOptions::new().create(true).append(true).open(&path).with_context(named)?;
     // Two routers on one file would each send at the whole of an endpoint's rate.
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => anyhow::bail!(
-            "another router runs on the data folder {}: stop it, or use another folder and another \
-             rabbitmq.prefix",
-            config.data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::WouldBlock) => {
+            let another = if config.is_embedded() {
+                "another folder (--data-dir)"
+            } else {
+                "another folder (--data-dir) and another rabbitmq.prefix"
+            };
+            anyhow::bail!(
+                "another router runs on the data folder {}: stop it, or use {another}",
+                config.data_dir.display()
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(named),
     }
 }
 
@@ -122,6 +216,16 @@ struct Shown {
     metrics: Arc<Metrics>,
     /// The broker's side, where there is a broker.
     numbers: Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>>,
+    upkeep: Arc<dyn Upkeep>,
+}
+
+impl Shown {
+    /// Why the database cannot be written, which the metrics then know as well.
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.upkeep.trouble();
+        self.metrics.store_away(trouble.is_some());
+        trouble
+    }
 }
 
 impl Condition for Shown {
@@ -129,22 +233,27 @@ impl Condition for Shown {
         if let Some(numbers) = &self.numbers {
             self.metrics.broker(&numbers());
         }
+        self.trouble();
         self.metrics.text()
     }
 
     fn missing(&self) -> Vec<String> {
-        let numbers = self.numbers.as_ref().map_or(BrokerNumbers::NOT_NEEDED, |numbers| numbers());
         let mut missing = Vec::new();
-        for (there, what) in [
-            (!self.metrics.is_draining(), "it is stopping"),
-            (numbers.consume_connected, "the broker's consuming connection is down"),
-            (numbers.publish_connected, "the broker's publishing connection is down"),
-            (!numbers.publish_blocked, "the broker is in a memory or disk alarm"),
-            (self.metrics.journal_is_up(), "the journal is away"),
-        ] {
+        let mut needs = |there: bool, what: &str| {
             if !there {
                 missing.push(what.to_owned());
             }
+        };
+        needs(!self.metrics.is_draining(), "it is stopping");
+        if let Some(numbers) = self.numbers.as_ref().map(|numbers| numbers()) {
+            needs(numbers.consume_connected, "the broker's consuming connection is down");
+            needs(numbers.publish_connected, "the broker's publishing connection is down");
+            needs(!numbers.publish_blocked, "the broker is in a memory or disk alarm");
+        }
+        if let Some(why) = self.trouble() {
+            needs(false, &format!("the database cannot be written ({why})"));
+        } else {
+            needs(self.metrics.journal_is_up(), "the journal is away");
         }
         missing
     }

@@ -6,6 +6,7 @@
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
 //! - [`page`]: a part of a list.
+//! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
 //! A port imports `domain` and nothing else of ours; a back end (`sqlite`, `rabbitmq`, `memory`)
@@ -18,6 +19,7 @@ pub mod journal;
 pub mod ladder;
 pub mod outlet;
 pub mod page;
+pub mod upkeep;
 
 pub mod memory;
 pub mod rabbitmq;

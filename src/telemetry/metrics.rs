@@ -10,17 +10,20 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
+use super::book::Book;
+use super::broker::{BrokerMetrics, BrokerNumbers};
+use super::store::StoreMetrics;
 use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::outcome::{CLASSES, Meaning, Outcome};
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::journal::Books;
+use crate::storage::upkeep::{Removed, Size};
 
 /// Seconds, for attempts: the default time-outs (15 and 30) are bounds.
 const ATTEMPT_SECONDS: [f64; 14] =
@@ -50,44 +53,6 @@ const QUARANTINE_REASONS: [&str; 9] = [
     "bad_field",
 ];
 
-/// The broker's side, as its back end counts it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BrokerNumbers {
-    /// Whether the publishing connection is up.
-    pub publish_connected: bool,
-    /// Whether the consuming connection is up.
-    pub consume_connected: bool,
-    /// Whether the broker has blocked the publishing connection.
-    pub publish_blocked: bool,
-    /// Times the publishing connection was made again.
-    pub publish_reconnects: u64,
-    /// Times the consuming connection was made again.
-    pub consume_reconnects: u64,
-    /// Publishes that the broker confirmed.
-    pub confirmed: u64,
-    /// Publishes that it refused.
-    pub nacked: u64,
-    /// Publishes that came back because no queue wanted them.
-    pub returned: u64,
-    /// Batches of publishes that were not wholly confirmed, for whatever reason.
-    pub batches_failed: u64,
-}
-
-impl BrokerNumbers {
-    /// Of a router that has no broker: nothing is missing.
-    pub const NOT_NEEDED: Self = Self {
-        publish_connected: true,
-        consume_connected: true,
-        publish_blocked: false,
-        publish_reconnects: 0,
-        consume_reconnects: 0,
-        confirmed: 0,
-        nacked: 0,
-        returned: 0,
-        batches_failed: 0,
-    };
-}
-
 /// The metrics of one router.
 #[derive(Debug)]
 pub struct Metrics {
@@ -112,23 +77,27 @@ pub struct Metrics {
     ledger: IntGaugeVec,
     unaccounted: IntGauge,
     dead_letters: IntGauge,
-    broker_received: IntCounterVec,
-    broker_connections: IntGaugeVec,
-    broker_blocked: IntGaugeVec,
-    broker_reconnects: IntCounterVec,
-    broker_publishes: IntCounterVec,
-    broker_batches_failed: IntCounter,
+    broker: Option<BrokerMetrics>,
+    store: StoreMetrics,
     journal_up: IntGauge,
     ready: IntGaugeVec,
     draining: IntGauge,
     journal_troubles: AtomicI64,
+    store_is_away: AtomicBool,
     ladder_troubles: AtomicI64,
     stopped: AtomicBool,
 }
 
 impl Metrics {
-    /// All metrics, at zero.
-    #[expect(clippy::too_many_lines, reason = "a table, one metric after the other")]
+    /// The metrics of a router on a broker, at zero.
+    pub fn with_broker(version: &str) -> Self {
+        let mut metrics = Self::new(version);
+        metrics.broker = Some(BrokerMetrics::new(&Book(&metrics.registry)));
+        metrics.broker(&BrokerNumbers::default());
+        metrics
+    }
+
+    /// The metrics of a router without a broker, at zero.
     pub fn new(version: &str) -> Self {
         let registry = Registry::new_custom(Some("posthaste".into()), None)
             .expect("the prefix is a valid name");
@@ -207,7 +176,7 @@ impl Metrics {
             window: book.gauge("deliveries_in_memory", "Deliveries in this router's memory."),
             ledger: book.gauges(
                 "ledger_deliveries",
-                "The books: owed = pending + waiting + delivered + dead + cancelled.",
+                "The books: owed = pending + waiting + delivered + dead + discarded + cancelled.",
                 &["state"],
             ),
             unaccounted: book.gauge(
@@ -215,35 +184,13 @@ impl Metrics {
                 "By the books, owed but in no state: anything but 0 means that something was miscounted.",
             ),
             dead_letters: book.gauge("dead_letters", "Dead letters that somebody has to look at."),
-            broker_received: book.counters(
-                "broker_messages_received_total",
-                "Messages consumed: is there a redelivery storm?",
-                &["redelivered"],
-            ),
-            broker_connections: book.gauges("broker_connections", "Connected?", &["role"]),
-            broker_blocked: book.gauges(
-                "broker_connection_blocked",
-                "Is the broker in a memory or disk alarm?",
-                &["role"],
-            ),
-            broker_reconnects: book.counters(
-                "broker_reconnects_total",
-                "Connections that had to be made again.",
-                &["role"],
-            ),
-            broker_publishes: book.counters(
-                "broker_publishes_total",
-                "Publishes by the broker's answer; one returned means a missing queue.",
-                &["result"],
-            ),
-            broker_batches_failed: book.counter(
-                "broker_batches_failed_total",
-                "Batches of publishes that were not wholly confirmed, and are repeated.",
-            ),
+            broker: None,
+            store: StoreMetrics::new(&book),
             journal_up: book.gauge("journal_up", "Does the journal take what we bring?"),
-            ready: book.gauges("ready", "Why is this replica not ready?", &["component"]),
+            ready: book.gauges("ready", "What is this replica ready for? 1 for each part that is, 0 for what is missing.", &["component"]),
             draining: book.gauge("draining", "Is it stopping?"),
             journal_troubles: AtomicI64::new(0),
+            store_is_away: AtomicBool::new(false),
             ladder_troubles: AtomicI64::new(0),
             stopped: AtomicBool::new(false),
             registry: registry.clone(),
@@ -288,11 +235,6 @@ impl Metrics {
         ] {
             self.postponed.with_label_values(&[why.as_str()]);
         }
-        for redelivered in ["false", "true"] {
-            self.broker_received.with_label_values(&[redelivered]);
-        }
-        self.journal_up.set(1);
-        self.broker(&BrokerNumbers::default());
         self.books(&Books::default());
     }
 
@@ -316,10 +258,11 @@ impl Metrics {
         self.events_quarantined.with_label_values(&[reason]).inc();
     }
 
-    /// A message was consumed.
+    /// Something arrived: a message of the broker's, where there is one.
     pub fn broker_received(&self, redelivered: bool) {
-        let redelivered = if redelivered { "true" } else { "false" };
-        self.broker_received.with_label_values(&[redelivered]).inc();
+        if let Some(broker) = &self.broker {
+            broker.received(redelivered);
+        }
     }
 
     /// A request begins, after the delivery could have been sent for so long.
@@ -383,6 +326,7 @@ impl Metrics {
             ("waiting", books.waiting),
             ("delivered", books.delivered),
             ("dead", books.dead),
+            ("discarded", books.discarded),
             ("cancelled", books.cancelled),
         ] {
             self.ledger.with_label_values(&[state]).set(count(number));
@@ -391,42 +335,31 @@ impl Metrics {
         self.dead_letters.set(count(books.dead));
     }
 
-    /// The broker's side, as last counted.
+    /// The broker's side, as last counted; nothing of a router without one.
     pub fn broker(&self, numbers: &BrokerNumbers) {
-        for (role, connected, blocked, reconnects) in [
-            (
-                "publish",
-                numbers.publish_connected,
-                numbers.publish_blocked,
-                numbers.publish_reconnects,
-            ),
-            ("consume", numbers.consume_connected, false, numbers.consume_reconnects),
-        ] {
-            self.broker_connections.with_label_values(&[role]).set(i64::from(connected));
-            self.broker_blocked.with_label_values(&[role]).set(i64::from(blocked));
-            raise(&self.broker_reconnects.with_label_values(&[role]), reconnects);
+        if let Some(broker) = &self.broker {
+            broker.show(numbers, &self.ready);
         }
-        for (result, count) in [
-            ("confirmed", numbers.confirmed),
-            ("nacked", numbers.nacked),
-            ("returned", numbers.returned),
-        ] {
-            raise(&self.broker_publishes.with_label_values(&[result]), count);
-        }
-        raise(&self.broker_batches_failed, numbers.batches_failed);
-        let up = |component: &str, up: bool| {
-            self.ready.with_label_values(&[component]).set(i64::from(up));
-        };
-        up("broker_publish", numbers.publish_connected);
-        up("broker_consume", numbers.consume_connected);
-        up("journal", self.journal_is_up());
-        up("ladder", self.ladder_troubles.load(Ordering::Relaxed) == 0);
+    }
+
+    /// How large the store is, as last read.
+    pub fn store(&self, size: &Size) {
+        self.store.show(size);
+    }
+
+    /// What was old has been removed.
+    pub fn removed(&self, removed: &Removed) {
+        self.store.removed(removed);
+    }
+
+    /// Whether the store can be written, as last seen.
+    pub fn store_away(&self, away: bool) {
+        self.store_is_away.store(away, Ordering::Relaxed);
     }
 
     /// The journal does not take what a caller brings, or takes it again.
     pub fn journal_away(&self, away: bool) {
         self.journal_troubles.fetch_add(if away { 1 } else { -1 }, Ordering::Relaxed);
-        self.journal_up.set(i64::from(self.journal_is_up()));
     }
 
     /// The ladder does not take what a caller brings, or takes it again.
@@ -434,9 +367,10 @@ impl Metrics {
         self.ladder_troubles.fetch_add(if away { 1 } else { -1 }, Ordering::Relaxed);
     }
 
-    /// Whether nobody is waiting for the journal.
+    /// Whether nobody is waiting for the journal, and what it lies in can be written.
     pub fn journal_is_up(&self) -> bool {
         self.journal_troubles.load(Ordering::Relaxed) == 0
+            && !self.store_is_away.load(Ordering::Relaxed)
     }
 
     /// The router stops.
@@ -452,6 +386,11 @@ impl Metrics {
 
     /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
+        let journal = i64::from(self.journal_is_up());
+        self.journal_up.set(journal);
+        self.ready.with_label_values(&["journal"]).set(journal);
+        let ladder = i64::from(self.ladder_troubles.load(Ordering::Relaxed) == 0);
+        self.ready.with_label_values(&["ladder"]).set(ladder);
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -477,54 +416,6 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Brings a counter up to what is counted elsewhere.
-fn raise(counter: &IntCounter, to: u64) {
-    counter.inc_by(to.saturating_sub(counter.get()));
-}
-
-/// Makes metrics and enters them in the registry.
-struct Book<'a>(&'a Registry);
-
-impl Book<'_> {
-    fn enter<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
-        let metric = made.expect("names and labels are valid");
-        self.0.register(Box::new(metric.clone())).expect("each name is used once");
-        metric
-    }
-
-    fn counter(&self, name: &str, question: &str) -> IntCounter {
-        self.enter(IntCounter::new(name, question))
-    }
-
-    fn counters(&self, name: &str, question: &str, labels: &[&str]) -> IntCounterVec {
-        self.enter(IntCounterVec::new(Opts::new(name, question), labels))
-    }
-
-    fn gauge(&self, name: &str, question: &str) -> IntGauge {
-        self.enter(IntGauge::new(name, question))
-    }
-
-    fn gauges(&self, name: &str, question: &str, labels: &[&str]) -> IntGaugeVec {
-        self.enter(IntGaugeVec::new(Opts::new(name, question), labels))
-    }
-
-    fn histogram(&self, name: &str, question: &str, buckets: &[f64]) -> Histogram {
-        let opts = HistogramOpts::new(name, question).buckets(buckets.to_vec());
-        self.enter(Histogram::with_opts(opts))
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        question: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> HistogramVec {
-        let opts = HistogramOpts::new(name, question).buckets(buckets.to_vec());
-        self.enter(HistogramVec::new(opts, labels))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -541,6 +432,39 @@ mod tests {
         assert!(text.contains("posthaste_ledger_unaccounted_deliveries 0"));
         let series = text.lines().filter(|line| !line.starts_with('#')).count();
         assert!(series < 1_500, "{series} series");
+    }
+
+    #[test]
+    fn a_router_without_a_broker_says_nothing_of_one() {
+        let embedded = Metrics::new("0.0.0");
+        embedded.broker_received(false);
+        embedded.broker(&BrokerNumbers::default());
+        for word in ["posthaste_broker", "broker_publish", "broker_consume"] {
+            assert!(!embedded.text().contains(word), "{word}");
+        }
+
+        let on_a_broker = Metrics::with_broker("0.0.0").text();
+        for series in [
+            "posthaste_broker_connections{role=\"consume\"} 0",
+            "posthaste_broker_messages_received_total{redelivered=\"true\"} 0",
+            "posthaste_ready{component=\"broker_publish\"} 0",
+        ] {
+            assert!(on_a_broker.contains(series), "{series}");
+        }
+    }
+
+    #[test]
+    fn the_journal_is_up_when_nobody_waits_for_it_and_its_store_can_be_written() {
+        let metrics = Metrics::new("0.0.0");
+        let up = || metrics.text().contains("posthaste_journal_up 1");
+        assert!(up());
+        metrics.store_away(true);
+        metrics.journal_away(true);
+        assert!(!up());
+        metrics.journal_away(false);
+        assert!(!up(), "its store is still away");
+        metrics.store_away(false);
+        assert!(up());
     }
 
     #[test]

@@ -28,10 +28,6 @@ use crate::breach::{Breach, Kept, hold, same};
 use crate::house::{Character, House, Ports};
 use crate::support::clock;
 
-/// How long nothing may arrive before the suite believes that nothing will: what is late by more than
-/// this has come by a look of its own, and both stores look at once.
-const SILENCE: Duration = Duration::from_millis(300);
-
 /// A house that is open.
 pub(crate) struct Bench {
     pub(crate) house: Box<dyn House>,
@@ -145,7 +141,8 @@ impl Bench {
 
     /// Holds that nothing arrives.
     pub(crate) async fn nothing_arrives(&mut self) -> Kept {
-        match tokio::time::timeout(SILENCE, self.inbox().next()).await {
+        let silence = self.character.silence;
+        match tokio::time::timeout(silence, self.inbox().next()).await {
             Err(_) => Ok(()),
             Ok(arrival) => Err(Breach(format!("there is more than was expected: {arrival:?}"))),
         }
@@ -165,7 +162,8 @@ impl Bench {
     /// Everything that still arrives, until nothing does.
     pub(crate) async fn rest(&mut self) -> Kept<Vec<Anything>> {
         let mut came = Vec::new();
-        while let Ok(arrival) = tokio::time::timeout(SILENCE, self.inbox().next()).await {
+        let silence = self.character.silence;
+        while let Ok(arrival) = tokio::time::timeout(silence, self.inbox().next()).await {
             let arrival = arrival.ok_or_else(|| Breach("the inbox ended by itself".into()))?;
             came.push(taken(arrival)?);
         }
@@ -343,7 +341,8 @@ impl Bench {
     }
 }
 
-fn taken(arrival: Arrival) -> Kept<Anything> {
+/// An arrival as it was taken, just now.
+pub(crate) fn taken(arrival: Arrival) -> Kept<Anything> {
     let at = clock();
     let Arrival { content, redelivered, receipt, original } = arrival;
     match content {

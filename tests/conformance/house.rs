@@ -72,6 +72,8 @@ pub(crate) struct Character {
     pub(crate) late_percent: u32,
     /// And by how much more, whatever the wait: the machine's doing, not the store's.
     pub(crate) late_by: Duration,
+    /// How long nothing may arrive before the suite believes that nothing will.
+    pub(crate) silence: Duration,
     /// How long the suite waits for what has to happen before it calls it a breach.
     pub(crate) patience: Duration,
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::print_stdout, reason = "a failing test shows what it has")]
 
+pub(crate) mod api;
 pub(crate) mod broker;
 pub(crate) mod outside;
 pub(crate) mod producer;

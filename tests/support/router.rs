@@ -133,9 +133,13 @@ impl Posthaste {
 
     /// Starts `serve` and waits for nothing.
     pub(crate) fn start(&self) -> Running {
+        self.start_by(self.command(&["serve"]))
+    }
+
+    /// Starts a router by a command that becomes `serve`.
+    pub(crate) fn start_by(&self, mut command: Command) -> Running {
         let [admin, api] = super::broker::two_free_ports().map(|port| format!("127.0.0.1:{port}"));
-        let child = self
-            .command(&["serve"])
+        let child = command
             .env("POSTHASTE_ADMIN__LISTEN", &admin)
             .env("POSTHASTE_API__LISTEN", &api)
             .stdin(Stdio::null())

@@ -131,15 +131,13 @@ impl Inbox for MemoryInbox {
             if let Some(arrival) = self.arrivals.pop_front() {
                 return Some(arrival);
             }
-            match self.look().await {
-                Ok(()) => self.away = None,
-                Err(_) => {
-                    let wait = self.away.map_or(AGAIN_FIRST, |wait| (wait * 2).min(AGAIN_MOST));
-                    self.away = Some(wait);
-                    tokio::time::sleep(wait).await; // a ring would only make it look again in vain
-                    continue;
-                }
+            if self.look().await.is_err() {
+                let wait = self.away.map_or(AGAIN_FIRST, |wait| (wait * 2).min(AGAIN_MOST));
+                self.away = Some(wait);
+                tokio::time::sleep(wait).await; // a ring would only make it look again in vain
+                continue;
             }
+            self.away = None;
             if self.arrivals.is_empty() {
                 self.rest().await;
             }

@@ -49,6 +49,19 @@ impl Memory {
         store.rows.place(key).map(|place| store.rows.attempts(place)).unwrap_or_default()
     }
 
+    /// How many attempts of a delivery are on record.
+    pub fn attempts_on_record(&self, key: DeliveryKey) -> usize {
+        let store = self.store();
+        store.rows.place(key).map_or(0, |place| store.rows.attempts_kept(place))
+    }
+
+    /// Deliveries that are not finished, as they stand.
+    pub fn unfinished(&self) -> Vec<(DeliveryKey, Standing)> {
+        let store = self.store();
+        let places = store.rows.every_unfinished();
+        places.map(|(place, standing)| (store.rows.key(place), standing)).collect()
+    }
+
     /// Every dead letter, in the order of dying.
     pub fn every_dead_letter(&self) -> Vec<DeadLetter> {
         self.store().rows.dead_letters.values().cloned().collect()

@@ -74,15 +74,14 @@ impl Journal for Memory {
 
 fn accept(store: &mut Store, Owed { event, endpoints }: &Owed) -> Acceptance {
     let rows = &mut store.rows;
-    let number = match rows.add_event(event) {
-        Some(number) => number,
-        None => {
-            let number = rows.number(event.id).expect("it is there, or it would have been added");
-            if !store.noted.take(number) {
-                return Acceptance::Known(rows.of_event(number).collect());
-            }
-            number // published before, and accepted only now
+    let number = if let Some(number) = rows.add_event(event) {
+        number
+    } else {
+        let number = rows.number(event.id).expect("it is there, or it would have been added");
+        if !store.noted.take(number) {
+            return Acceptance::Known(rows.of_event(number).collect());
         }
+        number // published before, and accepted only now
     };
     for endpoint in endpoints {
         rows.owe((number, *endpoint));

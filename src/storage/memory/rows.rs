@@ -137,13 +137,19 @@ impl Rows {
         self.pending.range((number + 1, EndpointId::from_bytes([0; 20]))..).copied()
     }
 
-    /// What is not finished for an endpoint.
-    pub(super) fn unfinished(&self, endpoint: EndpointId) -> Vec<(Place, Standing)> {
+    /// What is not finished.
+    pub(super) fn every_unfinished(&self) -> impl Iterator<Item = (Place, Standing)> {
         let waiting = self.waiting.iter().map(|(_, _, place)| *place);
-        let mut places: Vec<Place> = self.pending.iter().copied().chain(waiting).collect();
-        places.retain(|(_, whose)| *whose == endpoint);
-        places.sort_unstable();
-        places.into_iter().map(|place| (place, self.deliveries[&place])).collect()
+        let places = self.pending.iter().copied().chain(waiting);
+        places.map(|place| (place, self.deliveries[&place]))
+    }
+
+    /// What is not finished for an endpoint, in the order of acceptance.
+    pub(super) fn unfinished(&self, endpoint: EndpointId) -> Vec<(Place, Standing)> {
+        let of_it = |(place, _): &(Place, Standing)| place.1 == endpoint;
+        let mut found: Vec<_> = self.every_unfinished().filter(of_it).collect();
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found
     }
 
     /// Keeps an attempt, once.
@@ -169,6 +175,11 @@ impl Rows {
         let mut found = self.attempts.get(&place).cloned().unwrap_or_default();
         found.sort_by_key(|one| (one.started_at, one.number, one.id));
         found
+    }
+
+    /// How many attempts of a delivery are kept.
+    pub(super) fn attempts_kept(&self, place: Place) -> usize {
+        self.attempts.get(&place).map_or(0, Vec::len)
     }
 
     /// Lays a dead letter down.

@@ -39,6 +39,10 @@ macro_rules! to_claim {
 }
 pub(super) const TO_CLAIM: &str = concat!(to_claim!(), " LIMIT ?4");
 
+/// Payloads of one claim, together: they are read in the writer's transaction, and held in memory until
+/// the window takes them in.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Whether there is anything to claim.
 pub(super) fn any(connection: &Connection, overdue: Overdue) -> Result<bool, StorageError> {
     let Overdue { due_by, abandoned_before, lost_before, forgotten_before } = overdue;
@@ -46,7 +50,7 @@ pub(super) fn any(connection: &Connection, overdue: Overdue) -> Result<bool, Sto
     Ok(look.exists(params![due_by, abandoned_before, lost_before, 1, forgotten_before])?)
 }
 
-/// Claims up to `limit`, oldest due first: their turn grows, and their lease ends at `lease_until`.
+/// Claims up to `limit`, or up to [`BYTES_MAX`], oldest due first: their turn grows, and their lease ends at `lease_until`.
 pub(super) fn claim(
     connection: &Connection,
     overdue: Overdue,
@@ -77,14 +81,22 @@ pub(super) fn claim(
     let mut movement = Movement::default();
     // One event may be due for many endpoints: its payload is loaded once and shared.
     let mut events = HashMap::new();
+    let mut bytes = 0;
     let mut claimed = Vec::with_capacity(due.len());
     for Due { seq, endpoint, turn, attempts, state } in due {
+        if bytes >= BYTES_MAX {
+            break; // the rest is claimed next
+        }
         let turn = turn.next();
         lease.execute(params![seq, endpoint, turn, lease_until])?;
         movement.moves(state, State::Waiting);
         let event = match events.entry(seq) {
             Entry::Occupied(loaded) => Arc::clone(loaded.get()),
-            Entry::Vacant(place) => Arc::clone(place.insert(rows::event_at(connection, seq)?)),
+            Entry::Vacant(place) => {
+                let event = rows::event_at(connection, seq)?;
+                bytes += event.payload.len();
+                Arc::clone(place.insert(event))
+            }
         };
         claimed.push(Delivery { event, endpoint, turn, attempts });
     }

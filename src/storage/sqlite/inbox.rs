@@ -15,6 +15,7 @@
 //! pending is handed out again, as an event that comes a second time. One router at a time has the
 //! file; `runtime` sees to that.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,6 @@ use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::event::{ApplicationName, Event, Identity, NewEvent, Rejection};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
-use crate::failpoint;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Arrival, Content, Desk, Inbox, Original, Receipt};
 
@@ -96,7 +96,8 @@ struct Found {
 struct Due {
     seq: i64,
     delivery: Delivery,
-    due_at: Timestamp,
+    /// When it was due.
+    since: Timestamp,
 }
 
 impl Sqlite {
@@ -113,6 +114,8 @@ impl Sqlite {
                 break;
             }
         }
+        let due_at = now();
+        self.write(move |connection| end_leases(connection, due_at)).await?;
         let left_last = self.read(newest).await?;
         if given_back > 0 {
             info!(given_back, "deliveries that were in memory when the last router ended");
@@ -196,7 +199,7 @@ impl SqliteInbox {
                 let content = Content::Event(Box::new(again(event)));
                 self.arrivals.push_back(self.arrival(seq, content, false));
             }
-            if let Some(Due { seq, delivery, due_at }) = delivery {
+            if let Some(Due { seq, delivery, since: due_at }) = delivery {
                 let content = Content::Due { delivery: Box::new(delivery), due_at };
                 self.arrivals.push_back(self.arrival(seq, content, false));
             }
@@ -233,6 +236,7 @@ impl SqliteInbox {
     fn is_away(&mut self, error: &StorageError) {
         if self.away.is_none() {
             warn!(%error, "the inbox cannot be read, trying until it can");
+            self.sqlite.bell.in_trouble(Some(format!("the inbox cannot be read: {error}")));
         }
         let wait = self.away.map_or(Duration::from_millis(50), |wait| wait * 2);
         self.away = Some(wait.min(AGAIN_MOST));
@@ -241,6 +245,7 @@ impl SqliteInbox {
     fn is_back(&mut self) {
         if self.away.take().is_some() {
             info!("the inbox can be read again");
+            self.sqlite.bell.in_trouble(None);
         }
     }
 }
@@ -265,7 +270,7 @@ impl Sqlite {
             .await?;
         #[cfg(feature = "failpoints")]
         for _ in &due {
-            failpoint!("inbox.taken");
+            crate::failpoint!("inbox.taken");
         }
         Ok(Found { left, fresh, due, next_due })
     }
@@ -275,6 +280,15 @@ impl Sqlite {
 fn give_back(connection: &Connection) -> Result<usize, StorageError> {
     let mut update = connection.prepare_cached(GIVE_BACK_SOME)?;
     Ok(update.execute([GIVE_BACK])?)
+}
+
+/// What a router that is no more had claimed for itself may be claimed again: nobody else has the file.
+fn end_leases(connection: &Connection, now: Timestamp) -> Result<usize, StorageError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE deliveries SET due_at = ?1 \
+         WHERE state = 1 AND held_by = 2 AND due_at > ?1 AND due_at < ?2",
+    )?;
+    Ok(update.execute(params![now, Timestamp::NEVER])?)
 }
 
 fn newest(connection: &Connection) -> Result<i64, StorageError> {
@@ -348,23 +362,22 @@ fn take_due(connection: &Connection, now: Timestamp) -> Result<Vec<Due>, Storage
             break;
         }
         // One event may be due for many endpoints: its payload is loaded once and shared.
-        let event = match events.get(&seq) {
-            Some(event) => Arc::clone(event),
-            None => {
+        let event = match events.entry(seq) {
+            Entry::Occupied(loaded) => Arc::clone(loaded.get()),
+            Entry::Vacant(place) => {
                 let event = rows::event_at(connection, seq)?;
                 bytes += event.payload.len();
-                events.insert(seq, Arc::clone(&event));
-                event
+                Arc::clone(place.insert(event))
             }
         };
         hold.execute(params![seq, endpoint, now])?;
         let delivery = Delivery { event, endpoint, turn, attempts };
-        taken.push(Due { seq, delivery, due_at });
+        taken.push(Due { seq, delivery, since: due_at });
     }
     Ok(taken)
 }
 
-/// A stored event as it is published: accepting it derives the id that it has.
+/// A stored event as one that is published: under the id that it has.
 fn again(event: Event) -> NewEvent {
     NewEvent {
         application: ApplicationName::Id(event.application),

@@ -6,6 +6,7 @@
 //! Behind it the event is noted in `inbox`, and whoever opens the file next takes it from there.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -63,9 +64,9 @@ impl Publish for SqlitePublisher {
 }
 
 /// An event with what its request is recognised by.
-type Entry = (NewEvent, Option<String>);
+type Arriving = (NewEvent, Option<String>);
 
-fn entry(publication: &Publication) -> Result<Entry, StorageError> {
+fn entry(publication: &Publication) -> Result<Arriving, StorageError> {
     let event = NewEvent {
         application: publication.application.as_str().into(),
         event_type: publication.check()?,
@@ -85,7 +86,7 @@ fn entry(publication: &Publication) -> Result<Entry, StorageError> {
 /// Appends all, or none when one is taken.
 fn append_whole(
     connection: &Connection,
-    entries: &[Entry],
+    entries: &[Arriving],
     now: Timestamp,
 ) -> Result<Vec<Published>, StorageError> {
     connection.execute_batch("SAVEPOINT batch")?;
@@ -99,7 +100,7 @@ fn append_whole(
 
 fn append(
     connection: &Connection,
-    entries: &[Entry],
+    entries: &[Arriving],
     now: Timestamp,
 ) -> Result<Vec<Published>, StorageError> {
     let mut note = connection.prepare_cached("INSERT INTO inbox (event) VALUES (?1)")?;
@@ -107,13 +108,9 @@ fn append(
     let mut known = HashMap::new();
     let mut answers = Vec::with_capacity(entries.len());
     for (event, key) in entries {
-        let application = match known.get(&event.application) {
-            Some(id) => *id,
-            None => {
-                let id = application(connection, &event.application)?;
-                known.insert(event.application.clone(), id);
-                id
-            }
+        let application = match known.entry(event.application.clone()) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(place) => *place.insert(application(connection, &event.application)?),
         };
         let event = event.clone().of(application, now);
         let request = key.as_deref().map(|key| request(application, key));

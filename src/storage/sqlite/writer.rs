@@ -9,14 +9,22 @@
 //! fails is the transaction rolled back and the group run again with a savepoint for each. For that,
 //! a job must be able to run twice: it is a `Fn` of what it was given.
 //!
+//! When a group cannot be written (the disk is full, the file is locked by somebody), everybody in it is
+//! told so, at once, and whoever wants to may come again: nothing is queued up for better times. That
+//! there is trouble is known from then on, until a trial has shown that it is over. The trial also folds
+//! the log in as far as it can: a log that is folded in begins anew in the room that it has.
+//!
 //! Other processes may write to the same file (the command line): `BEGIN IMMEDIATE` waits for them
 //! for as long as the connection's busy timeout.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
 
+use super::room;
 use crate::storage::StorageError;
 
 /// Most jobs in one transaction.
@@ -26,15 +34,20 @@ use crate::storage::StorageError;
 const GROUP_MAX: usize = 64;
 /// Jobs that may queue before callers wait: the next four groups.
 const QUEUE: usize = 4 * GROUP_MAX;
+/// What a trial writes, in bytes: more than most events, so that the last free page is not taken for
+/// room, and little enough to be written every second.
+const TRIAL: u32 = 256 * 1024;
 
 /// Where jobs for the writer are handed in. Its thread ends with the last clone, or by `close`.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     orders: mpsc::Sender<Order>,
+    trouble: Arc<Trouble>,
 }
 
 enum Order {
     Run(Box<dyn Job>),
+    Try(oneshot::Sender<Result<(), StorageError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -45,11 +58,13 @@ impl Writer {
     /// `Unavailable` when the system has no thread for us.
     pub(super) fn start(connection: Connection) -> Result<Self, StorageError> {
         let (orders, queue) = mpsc::channel(QUEUE);
+        let trouble = Arc::new(Trouble::default());
+        let noted = Arc::clone(&trouble);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || serve(connection, queue))
+            .spawn(move || serve(connection, queue, &noted))
             .map_err(|error| StorageError::Unavailable(format!("sqlite writer: {error}")))?;
-        Ok(Self { orders })
+        Ok(Self { orders, trouble })
     }
 
     /// Runs `work` in a transaction; when this returns `Ok`, what it wrote survives a power cut.
@@ -71,6 +86,21 @@ impl Writer {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Why nothing can be written, since a group failed and until a trial succeeds.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.why()
+    }
+
+    /// Folds the log in as far as it goes and writes a little, to see whether it can be written again.
+    ///
+    /// # Errors
+    /// `Unavailable`: it cannot.
+    pub(super) async fn try_again(&self) -> Result<(), StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Try(reply)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
     /// Ends the thread: what is queued is done first, and the write-ahead log folded into the file.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
@@ -85,15 +115,43 @@ fn stopped() -> StorageError {
     StorageError::Unavailable("the sqlite writer has stopped".to_owned())
 }
 
+/// What stands in the way of writing.
+#[derive(Debug, Default)]
+struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    fn why(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A write has failed. Said once, until it is over.
+    fn begins(&self, why: &str) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.is_none() {
+            warn!(why, "the database cannot be written: refusing what comes until it can");
+        }
+        *noted = Some(why.to_owned());
+    }
+
+    fn is_over(&self) {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if noted.is_some() {
+            info!("the database can be written again");
+        }
+    }
+}
+
 /// The thread.
-fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Order>) {
+fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Order>, trouble: &Trouble) {
     let mut closing = None;
     let mut group = Vec::with_capacity(GROUP_MAX);
+    let mut trials = Vec::new();
     while let Some(order) = queue.blocking_recv() {
         let mut next = Some(order);
         while let Some(order) = next {
             match order {
                 Order::Run(job) => group.push(job),
+                Order::Try(reply) => trials.push(reply),
                 Order::Close(done) => {
                     queue.close(); // what was queued before it is still handed out
                     closing = Some(done);
@@ -101,7 +159,12 @@ fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Order>) {
             }
             next = if group.len() < GROUP_MAX { queue.try_recv().ok() } else { None };
         }
-        commit(&mut connection, &mut group);
+        if !group.is_empty() {
+            commit(&mut connection, &mut group, trouble);
+        }
+        for reply in trials.drain(..) {
+            let _nobody_waits = reply.send(trial(&mut connection, trouble));
+        }
     }
     // Best effort: what is not folded in now is read from the log by whoever opens the file next.
     let _folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -111,14 +174,44 @@ fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Order>) {
     }
 }
 
+/// Whether it can be written again.
+///
+/// Two transactions: what is written and taken away in one never reaches the disk.
+fn trial(connection: &mut Connection, trouble: &Trouble) -> Result<(), StorageError> {
+    // Without waiting for readers. How far it comes is seen from what can be written behind it.
+    let _folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    // What room appears is not the log's alone: with all of it, it could never be folded in.
+    let _fitted = room::fit_log(connection);
+    let mut write = |sql: &str| -> Result<(), StorageError> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute(sql, [])?;
+        Ok(transaction.commit()?)
+    };
+    let written = write(&format!("INSERT OR REPLACE INTO room VALUES (1, zeroblob({TRIAL}))"))
+        .and_then(|()| write("DELETE FROM room"));
+    match &written {
+        Ok(()) => trouble.is_over(),
+        Err(error) => trouble.begins(&error.to_string()),
+    }
+    written
+}
+
 /// Runs and commits a group, and answers everyone in it.
-fn commit(connection: &mut Connection, group: &mut Vec<Box<dyn Job>>) {
+fn commit(connection: &mut Connection, group: &mut Vec<Box<dyn Job>>, trouble: &Trouble) {
     // A bug in one job must not leave the process with a journal that answers nobody: the
     // transaction is rolled back as it is dropped, and the group is told that it failed.
-    let committed =
-        catch_unwind(AssertUnwindSafe(|| run_group(connection, group))).unwrap_or_else(|_| {
-            Err(StorageError::Unavailable("a job of the sqlite writer panicked".to_owned()))
-        });
+    let committed = catch_unwind(AssertUnwindSafe(|| {
+        let committed = run_group(connection, group);
+        let failed =
+            committed.as_ref().err().or_else(|| group.iter().find_map(|job| job.failure()));
+        if let Some(StorageError::Unavailable(why)) = failed {
+            trouble.begins(why);
+        }
+        committed
+    }))
+    .unwrap_or_else(|_| {
+        Err(StorageError::Unavailable("a job of the sqlite writer panicked".to_owned()))
+    });
     for job in group.drain(..) {
         job.answer(&committed);
     }
@@ -155,6 +248,8 @@ fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<
 trait Job: Send {
     /// Does the work, again if it was done before; whether it succeeded.
     fn run(&mut self, connection: &Connection) -> bool;
+    /// Its own failure, when it was last done.
+    fn failure(&self) -> Option<&StorageError>;
     /// Tells the one who waits: its own failure if it failed, else whether the group was committed.
     fn answer(self: Box<Self>, committed: &Result<(), StorageError>);
 }
@@ -172,6 +267,10 @@ where
 {
     fn run(&mut self, connection: &Connection) -> bool {
         self.result.insert((self.work)(connection)).is_ok()
+    }
+
+    fn failure(&self) -> Option<&StorageError> {
+        self.result.as_ref()?.as_ref().err()
     }
 
     fn answer(self: Box<Self>, committed: &Result<(), StorageError>) {

@@ -155,6 +155,30 @@ pub(crate) async fn publishing_again_says_what_it_can_tell(bench: &mut Bench) ->
     Ok(())
 }
 
+pub(crate) async fn a_batch_that_stands_and_falls_as_one_is_published_whole_or_not_at_all(
+    bench: &mut Bench,
+) -> Kept {
+    bench.publish(&["run-1"]).await?;
+    let batch = ["run-2", "run-1", "run-3"].map(publication);
+    let publisher = bench.ports().publisher.clone();
+
+    let answers = publisher.publish_whole(&batch).await?;
+
+    let mut expected = vec!["run-1"];
+    if bench.character.knows_the_published {
+        same!(answers, [Published::Now, Published::Taken, Published::Now], "one is taken");
+    } else {
+        same!(answers, [Published::Now; 3], "a broker's answers");
+        expected.extend(["run-2", "run-1", "run-3"]);
+    }
+    let answers = publisher.publish_whole(&["run-4", "run-5"].map(publication)).await?;
+    same!(answers, [Published::Now; 2], "none is taken");
+    for name in expected.into_iter().chain(["run-4", "run-5"]) {
+        bench.event_named(name).await?;
+    }
+    bench.nothing_arrives().await
+}
+
 pub(crate) async fn what_can_never_be_an_event_is_refused_with_its_whole_batch(
     bench: &mut Bench,
 ) -> Kept {

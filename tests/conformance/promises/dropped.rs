@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::poll;
 use posthaste::domain::delivery::{Delivery, Turn};
+use posthaste::domain::event::Event;
 use posthaste::domain::retry::Due;
 use posthaste::storage::journal::{Acceptance, Recorded};
 use posthaste::storage::ladder::Waiting;
@@ -18,16 +21,19 @@ use crate::support::clock;
 /// How often each call is dropped, each time a little later on its way.
 const DROPS: u32 = 8;
 
-/// Goes with a call for some steps and drops it then, unless it has ended.
+/// Goes with a call for some steps and drops it then, every other time a moment later, unless it has
+/// ended.
 async fn dropped_after<F: Future>(steps: u32, call: F) -> Option<F::Output> {
     let mut call = pin!(call);
-    for _ in 0..steps {
-        if let std::task::Poll::Ready(done) = poll!(call.as_mut()) {
+    for _ in 0..=steps / 2 {
+        if let Poll::Ready(done) = poll!(call.as_mut()) {
             return Some(done);
         }
         tokio::task::yield_now().await;
     }
-    // And then for a moment, the longer the later the step.
+    if steps.is_multiple_of(2) {
+        return None;
+    }
     tokio::time::timeout(Duration::from_micros(u64::from(steps) * 300), call).await.ok()
 }
 
@@ -54,7 +60,7 @@ pub(crate) async fn a_dropped_call_of_next_loses_nothing_and_holds_nothing(
         {
             bench.publish(&[name]).await?;
         }
-        let next = dropped_after(round % 4, bench.anything()).await;
+        let next = dropped_after(round % 6, bench.anything()).await;
         if let Some(arrival) = next {
             let (name, receipt) = match arrival? {
                 Anything::Event(came) => (format!("{:?}", came.event.event_id), came.receipt),
@@ -105,11 +111,7 @@ pub(crate) async fn a_dropped_publish_may_have_happened_and_can_be_repeated(
     Ok(())
 }
 
-async fn count_new(
-    bench: &Bench,
-    event: &std::sync::Arc<posthaste::domain::event::Event>,
-    new: &mut BTreeMap<String, u32>,
-) -> Kept {
+async fn count_new(bench: &Bench, event: &Arc<Event>, new: &mut BTreeMap<String, u32>) -> Kept {
     let name = event.event_id.as_deref().unwrap_or_default();
     let count = new.get_mut(name).ok_or_else(|| Breach(format!("nobody published {name}")))?;
     if bench.accept(event, &["one"]).await? == Acceptance::New {
@@ -154,10 +156,13 @@ pub(crate) async fn a_dropped_record_is_whole_or_not_at_all(bench: &mut Bench) -
 }
 
 pub(crate) async fn a_dropped_postpone_can_be_repeated(bench: &mut Bench) -> Kept {
-    let mut due = BTreeMap::new();
+    let mut events = Vec::new();
     for drop in 0..DROPS {
-        let came = bench.owing(&format!("run-{drop}"), &["one", "two"]).await?;
-        let at = clock() + Duration::from_millis(400);
+        events.push(bench.owing(&format!("run-{drop}"), &["one", "two"]).await?);
+    }
+    let mut due = BTreeMap::new();
+    for (drop, came) in (0..).zip(events) {
+        let at = clock() + Duration::from_millis(300);
         let mut up = Vec::new();
         for name in ["one", "two"] {
             let delivery = Delivery::first(came.event.clone(), endpoint(name));

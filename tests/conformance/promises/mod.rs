@@ -41,6 +41,7 @@ macro_rules! every_promise {
             arriving::an_event_twice_in_one_batch_is_new_once,
             arriving::a_known_event_says_how_its_deliveries_stand,
             arriving::publishing_again_says_what_it_can_tell,
+            arriving::a_batch_that_stands_and_falls_as_one_is_published_whole_or_not_at_all,
             arriving::what_can_never_be_an_event_is_refused_with_its_whole_batch,
             arriving::nothing_arrives_twice_in_one_life,
             arriving::a_large_backlog_arrives_whole_and_in_order,

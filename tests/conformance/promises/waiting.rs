@@ -24,22 +24,34 @@ fn ms(ms: u64) -> Duration {
 
 pub(crate) async fn a_wait_is_never_early_and_at_most_so_late(bench: &mut Bench) -> Kept {
     for way in bench.ways() {
-        for wait_ms in [1, 60, 250, 600] {
+        let waits_ms = [1, 60, 250, 600];
+        let (mut up, mut due) = (Vec::new(), BTreeMap::new());
+        for wait_ms in waits_ms {
             let (delivery, receipt) = bench.delivery(&format!("{way:?} {wait_ms}")).await?;
-            let (waiting, due_at) = bench.postpone_by(delivery, wait_ms, *way).await?;
             receipt.give_back();
+            up.push((delivery, ms(wait_ms)));
+        }
+        let now = clock();
+        due.extend(up.iter().map(|(one, wait)| (one.key(), (*wait, now + *wait))));
+        let up = up.into_iter().map(|(one, wait)| (one, Due::exactly(now + wait))).collect();
+        bench.postpone(up, *way).await?;
 
+        let mut told = Vec::new();
+        for _ in waits_ms {
             let back = bench.back().await?;
-
-            same!(back.delivery.key(), waiting.key(), "the delivery that waited");
-            hold!(back.at >= due_at, "{way:?} {wait_ms} ms: early, by {:?}", due_at.since(back.at));
-            same!(back.due_at, due_at, "when it may go on, as it is told");
-            let (late, most) = (back.at.since(due_at), bench.character.lateness(ms(wait_ms)));
-            hold!(late <= most, "{way:?} {wait_ms} ms: late by {late:?}, at most {most:?}");
-            hold!(bench.through_the_fence(back).await?, "it is its turn");
+            let what = format!("{way:?} {:?}", back.delivery);
+            let (wait, due_at) = due[&back.delivery.key()];
+            hold!(back.at >= due_at, "{what}: early, by {:?}", due_at.since(back.at));
+            let (late, most) = (back.at.since(due_at), bench.character.lateness(wait));
+            hold!(late <= most, "{what}: late by {late:?}, at most {most:?}");
+            told.push((back.due_at, due_at));
+            hold!(bench.through_the_fence(back).await?, "{what}: it is its turn");
+        }
+        for (told, due_at) in told {
+            same!(told, due_at, "when it may go on, as it is told");
         }
     }
-    Ok(())
+    bench.nothing_arrives().await
 }
 
 pub(crate) async fn a_wait_may_end_within_its_jitter_and_not_before(bench: &mut Bench) -> Kept {

@@ -12,7 +12,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use posthaste::storage::rabbitmq::inbox::StopHandle;
-use posthaste::storage::rabbitmq::topology::{self, Topology};
+use posthaste::storage::rabbitmq::topology::Topology;
 use posthaste::storage::rabbitmq::{Rabbit, Settings};
 
 use super::file::MortalFile;
@@ -36,10 +36,9 @@ struct Life {
     inbox: StopHandle,
 }
 
-/// A new one.
+/// A new one. Its first life declares its queues.
 pub(crate) async fn house() -> Box<dyn House> {
     let (broker, prefix) = (Broker::shared().await, unique_prefix());
-    topology::apply(&[broker.url()], &prefix).await.expect("a node of our own");
     Box::new(RabbitHouse { broker, prefix, file: MortalFile::new(), life: None })
 }
 
@@ -57,8 +56,9 @@ impl House for RabbitHouse {
             knows_the_published: false,
             knows_applications: false,
             in_order_ms: &[200, 500, 1_000, 1_600],
-            late_percent: 28,                // the widest step between two rungs
-            late_by: Duration::from_secs(4), // a rung is declared, on a busy node
+            late_percent: 28,                    // the widest step between two rungs
+            late_by: Duration::from_secs(4),     // a rung is declared, on a busy node
+            silence: Duration::from_millis(200), // many times what it takes to a consumer
             patience: Duration::from_secs(30),
         }
     }

@@ -32,6 +32,7 @@ impl House for SqliteHouse {
             in_order_ms: &[200, 201, 202, 203, 204, 250, 251, 400],
             late_percent: 0,
             late_by: Duration::from_secs(1), // some commits on a busy machine
+            silence: Duration::from_millis(300), // longer than between two looks
             patience: Duration::from_secs(15),
         }
     }

@@ -24,3 +24,9 @@ CREATE INDEX requests_by_time ON requests (at);
 
 -- Dead letters that were put away for good.
 ALTER TABLE books ADD COLUMN discarded INTEGER NOT NULL DEFAULT 0;
+
+-- One row at most, for a moment: written to see whether there is room, when a write has failed.
+CREATE TABLE room (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    filler BLOB    NOT NULL
+) STRICT;

@@ -1,11 +1,13 @@
 //! What the ports promise, held against a file on disk.
 
+mod backup;
 mod balance;
 mod catalogue;
 mod file;
 mod inbox;
 mod journal;
 mod ledger;
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;

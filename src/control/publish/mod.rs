@@ -1,0 +1,314 @@
+//! Publishing: what an event has to be, what it is recognised by, and what a repeated request is
+//! answered.
+//!
+//! Each event has a *name* within its application, and its id is derived from that, so that a request
+//! that is repeated finds its event there already:
+//!
+//! | event id | idempotency key | the name | when it is known already |
+//! |---|---|---|---|
+//! | given | none | the event id | a conflict |
+//! | given | given | the event id | the same answer, if the same key published it; else a conflict |
+//! | none | given | made of the key and the place in the batch | the same answer |
+//! | none | none | made by chance | cannot be |
+//!
+//! The same answer is given for the same content alone: a key that comes back with something else is a
+//! mistake of its sender, and taking either for the other would lose an event.
+//!
+//! On a broker the answer is always that the event is new, because a broker cannot look it up: what was
+//! published before is recognised when it is accepted, and is one event there as well. Who wants to be
+//! told of conflicts has to keep the events in the file.
+//!
+//! A batch is published whole or not at all. Not here: how a message is written on the wire (`api`).
+//!
+//! **What if we die right here?** Before the store has answered, nobody was told that anything is
+//! published; the sender repeats its request, and with an event id or a key it is one event still.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::names::is_plain;
+use super::{Control, ControlError};
+use crate::domain::event::{self, EventType, Rejection, SHORT_TEXT_MAX, check_payload};
+use crate::domain::id::{ApplicationId, EventId};
+use crate::domain::time::Timestamp;
+use crate::storage::inbox::{Publication, Publish, Published};
+
+/// Most events in one batch: what one batch of confirms takes, and a fraction of a second of the
+/// embedded writer's time.
+pub const BATCH_MAX: usize = 500;
+
+/// An event as somebody wants it published, nothing of it checked yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What happened.
+    pub event_type: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// Its producer's id for it.
+    pub event_id: Option<String>,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// When it happened; now, if nobody says.
+    pub occurred_at: Option<Timestamp>,
+    /// Not to be delivered before this.
+    pub deliver_at: Option<Timestamp>,
+}
+
+/// An event that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id, as receivers see it.
+    pub id: EventId,
+    /// What happened.
+    pub event_type: EventType,
+    /// The payload.
+    pub payload: Bytes,
+    /// Its producer's id for it.
+    pub event_id: Option<String>,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// When it happened; when it was received, if its producer did not say.
+    pub occurred_at: Timestamp,
+    /// Not to be delivered before this.
+    pub deliver_at: Option<Timestamp>,
+}
+
+/// Which part of an event is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Its type.
+    EventType,
+    /// Its payload.
+    Payload,
+    /// Its producer's id for it.
+    EventId,
+    /// What it is about.
+    Subject,
+}
+
+/// One thing that is wrong with one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Its place in the batch, from 0 on.
+    pub place: usize,
+    /// The part.
+    pub field: Field,
+    /// What is wrong with it, and what is accepted.
+    pub why: String,
+}
+
+/// Why nothing was published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Some of it cannot be an event: every fault.
+    #[error("{} faults in what was to be published", .0.len())]
+    Refused(Vec<Fault>),
+    /// A payload is larger than we carry.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Everything else.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// Takes events in.
+#[derive(Clone)]
+pub struct Intake {
+    control: Control,
+    publisher: Arc<dyn Publish>,
+    max_payload_bytes: usize,
+}
+
+/// A draft that can be an event, with what the store is to be told.
+struct Checked {
+    accepted: Accepted,
+    /// Whether the time is its producer's word.
+    timed: bool,
+    publication: Publication,
+}
+
+impl Intake {
+    /// An intake for the applications of `control`.
+    pub fn new(control: Control, publisher: Arc<dyn Publish>, max_payload_bytes: usize) -> Self {
+        Self { control, publisher, max_payload_bytes }
+    }
+
+    /// Publishes events of one application, all or none; `key` is what the request is recognised by when
+    /// it is repeated. When this returns `Ok`, each is durable and will be delivered.
+    ///
+    /// # Errors
+    /// `Refused`, `TooLarge`; `NotFound` for the application; `Conflict` when an event id is taken, or
+    /// `key` was used for something else; `Unavailable`: published or not, nobody knows, and the same
+    /// may be asked again: with an event id or a key it stays one event.
+    pub async fn publish(
+        &self,
+        application: &str,
+        drafts: Vec<Draft>,
+        key: Option<&str>,
+    ) -> Result<Vec<Accepted>, PublishError> {
+        let application = self.control.application(application).await?.id;
+        let checked = self.check(application, drafts, key)?;
+        let batch: Vec<_> = checked.iter().map(|one| one.publication.clone()).collect();
+        let answers = self.publisher.publish_whole(&batch).await.map_err(ControlError::from)?;
+        self.judge(checked, &answers).await
+    }
+
+    /// Every fault of every draft, or all of them ready to be published.
+    fn check(
+        &self,
+        application: ApplicationId,
+        drafts: Vec<Draft>,
+        key: Option<&str>,
+    ) -> Result<Vec<Checked>, PublishError> {
+        let mut faults = Vec::new();
+        let mut checked = Vec::with_capacity(drafts.len());
+        let mut seen = HashMap::new();
+        for (place, draft) in drafts.into_iter().enumerate() {
+            let mut wrong = |field, why: String| faults.push(Fault { place, field, why });
+            match check_payload(&draft.payload, self.max_payload_bytes) {
+                Ok(()) => {}
+                Err(fault @ Rejection::TooLarge { .. }) => {
+                    return Err(PublishError::TooLarge(fault.to_string()));
+                }
+                Err(fault) => wrong(Field::Payload, fault.to_string()),
+            }
+            if let Some(id) = &draft.event_id {
+                if let Err(why) = check_event_id(id) {
+                    wrong(Field::EventId, why);
+                } else if let Some(first) = seen.insert(id.clone(), place) {
+                    wrong(Field::EventId, format!("`{id}` is the id of [{first}] already"));
+                }
+            }
+            if draft.subject.as_ref().is_some_and(|s| !(1..=SHORT_TEXT_MAX).contains(&s.len())) {
+                wrong(Field::Subject, format!("1 to {SHORT_TEXT_MAX} bytes are accepted"));
+            }
+            match draft.event_type.parse::<EventType>() {
+                Ok(event_type) => {
+                    checked.push(self.ready(application, place, draft, event_type, key));
+                }
+                Err(fault) => wrong(Field::EventType, fault.to_string()),
+            }
+        }
+        if faults.is_empty() { Ok(checked) } else { Err(PublishError::Refused(faults)) }
+    }
+
+    fn ready(
+        &self,
+        application: ApplicationId,
+        place: usize,
+        draft: Draft,
+        event_type: EventType,
+        key: Option<&str>,
+    ) -> Checked {
+        let now = (self.control.context.now)();
+        let (name, request) = match (&draft.event_id, key) {
+            // Each event of a batch is remembered by itself: a key has no line feed in it.
+            (Some(id), Some(key)) => (id.clone(), Some(format!("{key}\n{place}"))),
+            (Some(id), None) => (id.clone(), None),
+            // In the form of our own ids, so that it is not taken for its producer's.
+            (None, Some(key)) => (of_key(application, key, place).to_string(), None),
+            (None, None) => {
+                (EventId::minted(now, self.control.context.id_chance()).to_string(), None)
+            }
+        };
+        let occurred_at = draft.occurred_at.unwrap_or(now);
+        let publication = Publication {
+            application: application.to_string(),
+            event_type: event_type.to_string(),
+            event_id: name,
+            idempotency_key: request,
+            subject: draft.subject.clone(),
+            occurred_at: Some(occurred_at),
+            deliver_at: draft.deliver_at,
+            payload: draft.payload.clone(),
+        };
+        let accepted = Accepted {
+            id: event::id_of(application, &publication.event_id),
+            event_type,
+            payload: draft.payload,
+            event_id: draft.event_id,
+            subject: draft.subject,
+            occurred_at,
+            deliver_at: draft.deliver_at,
+        };
+        Checked { accepted, timed: draft.occurred_at.is_some(), publication }
+    }
+
+    /// What the store's answers mean for the one who asked.
+    async fn judge(
+        &self,
+        checked: Vec<Checked>,
+        answers: &[Published],
+    ) -> Result<Vec<Accepted>, PublishError> {
+        let taken = |one: &Checked, answer: &Published| match (&one.accepted.event_id, answer) {
+            (Some(id), Published::Taken) => Some(format!(
+                "an event with the event id `{id}` is there already: a repetition of it is done, and \
+                 another event needs another id"
+            )),
+            (None, Published::Taken) if answers.contains(&Published::Now) => Some(key_was_used()),
+            (None, Published::Taken) | (_, Published::Now | Published::Before) => None,
+        };
+        if let Some(why) = checked.iter().zip(answers).find_map(|(one, answer)| taken(one, answer))
+        {
+            return Err(ControlError::Conflict(why).into());
+        }
+        let mut accepted = Vec::with_capacity(checked.len());
+        for (one, answer) in checked.into_iter().zip(answers) {
+            accepted.push(match answer {
+                Published::Now => one.accepted,
+                Published::Before | Published::Taken => self.repeated(one).await?,
+            });
+        }
+        Ok(accepted)
+    }
+
+    /// The answer that was given the first time, if this is the same event.
+    async fn repeated(&self, one: Checked) -> Result<Accepted, PublishError> {
+        let again = one.accepted;
+        let stored = self.control.ledger.event(again.id).await.map_err(ControlError::from)?;
+        let Some(stored) = stored else {
+            return Ok(again); // removed by age since: nothing is left to compare it with
+        };
+        let same = stored.event_type == again.event_type
+            && stored.payload == again.payload
+            && stored.subject.as_deref() == again.subject.as_deref()
+            && stored.deliver_at == again.deliver_at
+            && (!one.timed || stored.occurred_at == again.occurred_at);
+        if same {
+            Ok(Accepted { occurred_at: stored.occurred_at, ..again })
+        } else {
+            Err(ControlError::Conflict(key_was_used()).into())
+        }
+    }
+}
+
+fn key_was_used() -> String {
+    "the idempotency key was used for another request: a repeated request has to be the same, and \
+     another one needs another key"
+        .into()
+}
+
+/// The name of what a request with this key publishes.
+fn of_key(application: ApplicationId, key: &str, place: usize) -> EventId {
+    let place = (place as u64).to_be_bytes();
+    EventId::derived(&[b"idempotency key", application.as_bytes(), key.as_bytes(), &place])
+}
+
+/// Checks a producer's id for an event. It may not look like an id of ours: then nobody could tell which
+/// is meant.
+fn check_event_id(id: &str) -> Result<(), String> {
+    if !is_plain(id, SHORT_TEXT_MAX) {
+        return Err(format!(
+            "1 to {SHORT_TEXT_MAX} letters, digits, `-`, `_` and `.` are accepted"
+        ));
+    }
+    if id.starts_with(EventId::PREFIX) {
+        return Err(format!("it may not begin with `{}`, as our own ids do", EventId::PREFIX));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

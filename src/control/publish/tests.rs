@@ -1,0 +1,179 @@
+//! What holds for publishing, whatever stands behind the ports.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::super::fake::{NOW, World};
+use super::*;
+use crate::storage::StorageError;
+
+/// A store that says of the events whose names are listed that they are there already.
+#[derive(Default)]
+struct Shelf {
+    answers: HashMap<String, Published>,
+    published: Mutex<Vec<Publication>>,
+}
+
+#[async_trait]
+impl Publish for Shelf {
+    async fn publish(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        self.published.lock().expect("no panic").extend_from_slice(batch);
+        let answer = |event: &Publication| self.answers.get(&event.event_id).copied();
+        Ok(batch.iter().map(|event| answer(event).unwrap_or(Published::Now)).collect())
+    }
+}
+
+struct Desk {
+    intake: Intake,
+    shelf: Arc<Shelf>,
+    application: ApplicationId,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        Self::with(|_| HashMap::new()).await
+    }
+
+    async fn with(answers: impl FnOnce(ApplicationId) -> HashMap<String, Published>) -> Self {
+        let control = World::new().control;
+        let made = control.create_application("Acme".into(), Some("acme".into())).await;
+        let application = made.expect("a free uid").id;
+        let shelf = Arc::new(Shelf { answers: answers(application), ..Shelf::default() });
+        Self { intake: Intake::new(control, shelf.clone(), 100), shelf, application }
+    }
+
+    async fn publish(&self, drafts: Vec<Draft>, key: Option<&str>) -> Outcome {
+        self.intake.publish("acme", drafts, key).await
+    }
+
+    fn published(&self) -> Vec<Publication> {
+        self.shelf.published.lock().expect("no panic").clone()
+    }
+}
+
+type Outcome = Result<Vec<Accepted>, PublishError>;
+
+fn draft() -> Draft {
+    Draft {
+        event_type: "job.completed".into(),
+        payload: Bytes::from_static(b"{\"n\":1}"),
+        event_id: None,
+        subject: None,
+        occurred_at: None,
+        deliver_at: None,
+    }
+}
+
+fn named(id: &str) -> Draft {
+    Draft { event_id: Some(id.into()), ..draft() }
+}
+
+fn conflict(outcome: Outcome) -> String {
+    match outcome {
+        Err(PublishError::Control(ControlError::Conflict(why))) => why,
+        other => panic!("a conflict is wanted: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_event_gets_the_id_that_its_receivers_will_see() {
+    let desk = Desk::new().await;
+
+    let accepted = desk.publish(vec![draft(), named("run-7")], None).await.expect("accepted");
+
+    for (one, publication) in accepted.iter().zip(desk.published()) {
+        assert_eq!(one.id, event::id_of(desk.application, &publication.event_id));
+        assert_eq!(one.occurred_at, NOW);
+        assert_eq!(publication.idempotency_key, None);
+        assert_eq!(publication.application, desk.application.to_string());
+    }
+    assert_eq!(accepted[1].event_id.as_deref(), Some("run-7"));
+    let name = &desk.published()[0].event_id;
+    assert!(name.parse::<EventId>().is_ok(), "{name} is not taken for its producer's id");
+}
+
+#[tokio::test]
+async fn a_key_names_what_has_no_id_and_stands_beside_what_has_one() {
+    let desk = Desk::new().await;
+    for _ in 0..2 {
+        desk.publish(vec![draft(), draft(), named("run-7")], Some("k")).await.expect("accepted");
+    }
+    desk.publish(vec![draft()], Some("other")).await.expect("accepted");
+
+    let published = desk.published();
+    let names: Vec<_> = published.iter().map(|event| event.event_id.as_str()).collect();
+    assert_eq!(names[..3], names[3..6], "the same request gives the same names");
+    assert_ne!(names[0], names[1], "each place its own");
+    assert_ne!(names[0], names[6], "each key its own");
+    assert_eq!(names[2], "run-7");
+    let keys: Vec<_> = published[..3].iter().map(|event| &event.idempotency_key).collect();
+    assert_eq!(keys, [&None, &None, &Some("k\n2".into())]);
+}
+
+#[tokio::test]
+async fn an_event_id_that_is_taken_is_a_conflict_unless_the_same_request_took_it() {
+    let answers = [("theirs".into(), Published::Taken), ("ours".into(), Published::Before)];
+    let desk = Desk::with(|_| answers.into()).await;
+
+    let why = conflict(desk.publish(vec![named("new"), named("theirs")], None).await);
+    assert!(why.contains("`theirs`"), "{why}");
+    let again = desk.publish(vec![named("ours")], Some("k")).await.expect("the same again");
+    assert_eq!(again[0].event_id.as_deref(), Some("ours"));
+}
+
+#[tokio::test]
+async fn a_key_that_published_before_gives_the_same_answer_and_no_more_than_that() {
+    let desk = Desk::with(|application| {
+        HashMap::from([(of_key(application, "k", 0).to_string(), Published::Taken)])
+    })
+    .await;
+
+    let first = desk.publish(vec![draft()], Some("k")).await.expect("the same again");
+    assert_eq!(first, desk.publish(vec![draft()], Some("k")).await.expect("and again"));
+    let why = conflict(desk.publish(vec![draft(), draft()], Some("k")).await);
+    assert!(why.contains("idempotency key"), "{why}");
+}
+
+#[tokio::test]
+async fn every_fault_is_told_with_its_place_and_nothing_is_published() {
+    let desk = Desk::new().await;
+    let drafts = vec![
+        draft(),
+        Draft { event_type: "job done".into(), payload: Bytes::from_static(b"{"), ..draft() },
+        Draft { subject: Some(String::new()), ..named("run 7") },
+        named("msg_1"),
+        named("run-7"),
+        named("run-7"),
+    ];
+
+    let Err(PublishError::Refused(faults)) = desk.publish(drafts, None).await else {
+        panic!("they are refused");
+    };
+
+    let places: Vec<_> = faults.iter().map(|fault| (fault.place, fault.field)).collect();
+    let expected = [
+        (1, Field::Payload),
+        (1, Field::EventType),
+        (2, Field::EventId),
+        (2, Field::Subject),
+        (3, Field::EventId),
+        (5, Field::EventId),
+    ];
+    assert_eq!(places, expected);
+    assert!(desk.published().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_for_nobody_is_told_apart() {
+    let desk = Desk::new().await;
+    let large = Draft { payload: format!("\"{}\"", "x".repeat(99)).into(), ..draft() };
+
+    let refused = desk.publish(vec![large], None).await;
+    assert!(matches!(refused, Err(PublishError::TooLarge(_))), "{refused:?}");
+    let refused = desk.intake.publish("nobody", vec![draft()], None).await;
+    let not_found =
+        PublishError::Control(ControlError::NotFound("no application is called `nobody`".into()));
+    assert_eq!(refused, Err(not_found));
+    assert!(desk.published().is_empty());
+}

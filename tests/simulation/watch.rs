@@ -1,0 +1,313 @@
+//! What is checked at the moment when it happens: each request, each acceptance and each settlement,
+//! against what was published, what people have edited and what is on record.
+
+use std::time::Duration;
+
+use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing};
+use posthaste::domain::endpoint::Policy;
+use posthaste::domain::id::EventId;
+use posthaste::domain::outcome::{Meaning, Outcome, RetryAfter};
+use posthaste::domain::retry::RetryPolicy;
+use posthaste::domain::settlement::{DeathReason, Settlement};
+use posthaste::domain::signature;
+use posthaste::domain::time::Timestamp;
+use posthaste::egress::Request;
+use posthaste::storage::journal::{Owed, Recorded, Settled};
+
+use super::ports::not_before;
+use super::world::{Called, State, World};
+
+/// How long a router may not know of an edit: the README says so.
+const UNKNOWN_FOR: Duration = Duration::from_millis(250);
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl World {
+    /// A request has come: which delivery it is for, and what happens to it. `None` when we are dead.
+    pub(crate) fn request_begins(
+        &self,
+        request: &Request,
+    ) -> Option<(DeliveryKey, Duration, Outcome)> {
+        let now = self.now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if state.dead {
+            return None;
+        }
+        let (place, key) = self.addressed(state, request)?;
+        if let Err(fault) = self
+            .is_whole(state, request, place, key)
+            .and_then(|()| may_be_called(state, place, now))
+            .and_then(|()| self.is_its_turn(state, key, now))
+        {
+            let name = self.name(state, key);
+            self.breach(state, format_args!("a request of {name} {fault}"));
+        }
+        state.counts.requests += 1;
+        state.touched.insert(key);
+        let seen = &mut state.endpoints[place];
+        seen.open += 1;
+        seen.starts.push(now);
+        let story = state.stories.entry(key).or_default();
+        story.requests += 1;
+        story.open += 1;
+        let number = story.requests;
+        let behaviour = self.scenario.behaviours[place];
+        let (wait, outcome) = behaviour.answer(now, request.timeout, &mut state.receivers);
+        let name = self.name(state, key);
+        self.note(state, format_args!("request {number} of {name}"));
+        Some((key, wait, outcome))
+    }
+
+    /// The answer is out.
+    pub(crate) fn request_answered(&self, key: DeliveryKey, outcome: &Outcome) {
+        let now = self.now();
+        let mut state = self.state();
+        let name = self.name(&state, key);
+        self.note(&mut state, format_args!("answer to {name}: {}", outcome.class()));
+        let story = state.stories.get_mut(&key).expect("its request has begun");
+        match outcome.meaning() {
+            Meaning::Delivered => story.succeeded = true,
+            Meaning::Gone => story.refused_for_good = true,
+            Meaning::Failed | Meaning::NotTheirDoing => {
+                story.asked = outcome.retry_after().map(|asked| match asked {
+                    RetryAfter::In(wait) => now + wait,
+                    RetryAfter::At(moment) => moment,
+                });
+            }
+        }
+    }
+
+    /// The request is over, answered or cut off.
+    pub(crate) fn request_ends(&self, key: DeliveryKey) {
+        let mut state = self.state();
+        let place = state.place(key.endpoint).expect("its request has begun");
+        state.endpoints[place].open -= 1;
+        state.stories.get_mut(&key).expect("its request has begun").open -= 1;
+    }
+
+    /// Which delivery a request is for.
+    fn addressed(&self, state: &mut State, request: &Request) -> Option<(usize, DeliveryKey)> {
+        let mut endpoints = self.scenario.endpoints.iter();
+        let place = endpoints.position(|endpoint| endpoint.url == request.url);
+        let event = header(request, "webhook-id").and_then(|id| id.parse::<EventId>().ok());
+        let (Some(place), Some(event)) = (place, event) else {
+            let id = header(request, "webhook-id").unwrap_or("nothing").to_owned();
+            let what = format!("a request went to {} with the webhook-id {id}", request.url);
+            self.breach(state, what);
+            return None;
+        };
+        Some((place, DeliveryKey { event, endpoint: self.scenario.endpoints[place].id }))
+    }
+
+    /// Whether it is what was published, for somebody who wanted it, and signed.
+    fn is_whole(
+        &self,
+        state: &State,
+        request: &Request,
+        place: usize,
+        key: DeliveryKey,
+    ) -> Result<(), String> {
+        let Some(number) = state.number(key.event) else {
+            return Err("is about an event that nobody published".into());
+        };
+        let published = &self.scenario.events[number];
+        if request.body != published.payload.as_bytes() {
+            return Err("has another body than its event".into());
+        }
+        if published.deliver_at.is_some_and(|moment| self.now() < moment) {
+            return Err("came before its event was to be delivered".into());
+        }
+        let keys = self.scenario.endpoints[place].keys.iter().map(|entry| &entry.key);
+        let (id, timestamp) = (key.event.to_string(), header(request, "webhook-timestamp"));
+        let token = header(request, "webhook-signature").unwrap_or_default();
+        let now_s = self.now().as_seconds();
+        let timestamp = timestamp.unwrap_or_default();
+        signature::verify(keys, &id, timestamp, token, &request.body, now_s)
+            .map_err(|error| format!("cannot be verified: {error}"))
+    }
+
+    /// Whether it is owed, not finished, due, and the only one of its delivery.
+    fn is_its_turn(&self, state: &State, key: DeliveryKey, now: Timestamp) -> Result<(), String> {
+        let Some(Standing { turn, state: standing, .. }) = self.memory().standing_of(key) else {
+            return Err("is owed to nobody on record".into());
+        };
+        match standing {
+            DeliveryState::Delivered => return Err("was made when it was delivered".into()),
+            DeliveryState::Dead => return Err("was made when it was given up".into()),
+            // Taken back while it was on its way: whether that had to be known is checked above.
+            DeliveryState::Cancelled => return Ok(()),
+            DeliveryState::Pending | DeliveryState::Waiting { .. } => {}
+        }
+        let Some(story) = state.stories.get(&key) else { return Ok(()) };
+        let planned = story.planned.iter().rev().find(|(from, _)| *from <= turn);
+        if let Some((_, moment)) = planned
+            && now < *moment
+        {
+            let early = moment.since(now);
+            return Err(format!("came {early:?} before it was due at turn {turn}"));
+        }
+        if let Some(moment) = story.asked
+            && now < moment
+        {
+            let early = moment.since(now);
+            return Err(format!("came {early:?} before its receiver wanted it again"));
+        }
+        let on_record = self.memory().attempts_on_record(key);
+        if story.requests > story.lost + on_record {
+            return Err(format!(
+                "repeats one of {} before: {on_record} are on record, and {} were cut off by a \
+                 death",
+                story.requests, story.lost
+            ));
+        }
+        Ok(())
+    }
+
+    /// Events are about to be accepted: each is owed to those who want it.
+    pub(crate) fn accepts(&self, batch: &[Owed]) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        for Owed { event, endpoints } in batch {
+            for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
+                let owed = endpoints.contains(&endpoint.id);
+                let wanted = endpoint.filter.wants(&event.event_type);
+                let there = state.endpoints[place].called != Called::Deleted;
+                if (owed && !wanted) || (!owed && wanted && there) {
+                    let name =
+                        self.name(state, DeliveryKey { event: event.id, endpoint: endpoint.id });
+                    let what = if owed { "is owed and was not wanted" } else { "is not owed" };
+                    self.breach(state, format_args!("{name} {what}"));
+                }
+            }
+        }
+    }
+
+    /// Settlements are about to be recorded: each is one that the rules allow.
+    pub(crate) fn records(&self, batch: &[Settled]) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        for settled in batch {
+            let Some(place) = state.place(settled.key.endpoint) else { continue };
+            let policy = &self.scenario.endpoints[place].policy;
+            let name = self.name(state, settled.key);
+            let (turn, attempts) = (settled.turn, settled.attempts);
+            let what = format_args!(
+                "{name} at turn {turn}: {:?}, {attempts} attempts",
+                settled.settlement
+            );
+            self.note(state, what);
+            if let Err(fault) = by_the_policy(settled, policy) {
+                self.breach(state, format_args!("{name} {fault}"));
+            }
+            let standing = self.memory().standing_of(settled.key);
+            let current = standing.is_some_and(|one| one.turn <= turn && !one.state.is_final());
+            if current && let Some(moment) = not_before(settled) {
+                let story = state.stories.entry(settled.key).or_default();
+                story.planned.retain(|(from, _)| *from != turn.next());
+                story.planned.push((turn.next(), moment));
+            }
+        }
+    }
+
+    /// The journal has answered: what was recorded is on record, whatever comes.
+    pub(crate) fn recorded(&self, batch: &[Settled], answers: &[Recorded]) {
+        let mut state = self.state();
+        for (settled, answer) in batch.iter().zip(answers) {
+            if *answer == Recorded::Stale {
+                // What its receiver asked for went by with its turn.
+                state.stories.entry(settled.key).or_default().asked = None;
+            }
+            if let Some(attempt) = &settled.attempt {
+                state.answered.push((settled.key, attempt.id));
+            }
+        }
+    }
+
+    /// The journal has given deliveries out.
+    pub(crate) fn claims(&self, claimed: &[Delivery]) {
+        let mut state = self.state();
+        for delivery in claimed {
+            let name = self.name(&state, delivery.key());
+            self.note(&mut state, format_args!("claimed {name} at turn {}", delivery.turn));
+            state.claimed.insert(delivery.key());
+        }
+    }
+}
+
+/// Whether its endpoint may be called now: by what the router knows, and by what it has to know.
+fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), String> {
+    let trouble_at = state.catalogue_trouble_at;
+    // From when on the router has to know of an edit.
+    let known_from = |edited_at: Timestamp| {
+        let heard = if trouble_at >= edited_at { trouble_at } else { edited_at };
+        heard + UNKNOWN_FOR
+    };
+    let endpoint = &mut state.endpoints[place];
+    // One that was starting at the very moment when the router saw is on its way.
+    let knows = endpoint.called == endpoint.router_sees && now > endpoint.seen_at;
+    let has_to = now > known_from(endpoint.changed_at);
+    let called = if knows || has_to { endpoint.called } else { Called::Yes };
+    match called {
+        Called::Yes => {}
+        Called::Paused => return Err("went to an endpoint that is paused".into()),
+        Called::Deleted => return Err("went to an endpoint that is deleted".into()),
+    }
+    let known_from = known_from(endpoint.numbers_changed_at);
+    let cap = if now > known_from { endpoint.cap } else { endpoint.cap.max(endpoint.cap_before) };
+    if endpoint.open >= usize::from(cap.get()) {
+        return Err(format!("was one more on the way than its endpoint's {cap}"));
+    }
+    endpoint.starts.retain(|start| now.since(*start) < SECOND);
+    if let Some(rate) = endpoint.rate
+        && now > known_from + SECOND
+    {
+        // A tenth of the rate may come at once after a pause (`lane`).
+        let most = rate.get() + rate.get().div_ceil(10);
+        if endpoint.starts.len() >= most as usize {
+            return Err(format!("was one more within a second than the rate of {rate} allows"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether attempts and waits are what the endpoint's policy says.
+fn by_the_policy(settled: &Settled, policy: &Policy) -> Result<(), String> {
+    let most = policy.retry.max_attempts();
+    let attempts = settled.attempts;
+    if attempts > most {
+        return Err(format!("counts {attempts} attempts: its policy has {most}"));
+    }
+    match settled.settlement {
+        Settlement::DeadLetter(DeathReason::AttemptsExhausted) if attempts != most => {
+            Err(format!("was given up after {attempts} attempts: its policy has {most}"))
+        }
+        Settlement::Retry(due) => {
+            let wait = due.earliest.since(settled.at);
+            let least = least_wait(&policy.retry, attempts);
+            if wait + Duration::from_millis(1) < least {
+                return Err(format!("waits {wait:?} after attempt {attempts}: at least {least:?}"));
+            }
+            Ok(())
+        }
+        Settlement::Delivered
+        | Settlement::Postpone(..)
+        | Settlement::DeadLetter(_)
+        | Settlement::Cancelled => Ok(()),
+    }
+}
+
+/// The shortest wait behind so many attempts that the policy's jitter allows.
+fn least_wait(retry: &RetryPolicy, attempts: u32) -> Duration {
+    let jitter = match retry {
+        RetryPolicy::None => 0.0,
+        RetryPolicy::Schedule { jitter, .. } | RetryPolicy::Exponential { jitter, .. } => *jitter,
+    };
+    let before = usize::try_from(attempts.saturating_sub(1)).expect("small");
+    let wait = retry.waits_ms().nth(before).unwrap_or(0);
+    Duration::from_millis(wait).mul_f64(1.0 - jitter)
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
