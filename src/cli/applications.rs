@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::output::{Output, note, or_dash};
 use crate::control::Control;
-use crate::domain::endpoint::Application;
+use crate::domain::application::Application;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AppCommand {

@@ -2,8 +2,9 @@
 
 use super::names::{check_name, check_uid};
 use super::{Answer, Control, ControlError};
-use crate::domain::endpoint::Application;
+use crate::domain::application::{Application, Metadata};
 use crate::domain::id::ApplicationId;
+use crate::storage::page::{Order, Page};
 
 impl Control {
     /// Makes an application.
@@ -18,8 +19,11 @@ impl Control {
         let now = (self.context.now)();
         let application = Application {
             id: ApplicationId::minted(now, self.context.id_chance()),
+            organisation: self.organisation,
             uid: check_uid(uid, ApplicationId::PREFIX)?,
             name: check_name(name)?,
+            throttle_rate: None,
+            metadata: Metadata::new(),
             created_at: now,
             updated_at: now,
         };
@@ -32,7 +36,8 @@ impl Control {
     /// # Errors
     /// `Unavailable`.
     pub async fn applications(&self) -> Answer<Vec<Application>> {
-        Ok(self.catalogue.applications().await?)
+        let whole = Page::whole(Order::Ascending);
+        Ok(self.catalogue.applications(self.organisation, &whole).await?)
     }
 
     /// Deletes an application and its endpoints, and takes back what they are owed; how many
@@ -43,7 +48,8 @@ impl Control {
     /// each by its id takes them back.
     pub async fn delete_application(&self, name: &str) -> Answer<u64> {
         let application = self.application(name).await?;
-        let endpoints = self.catalogue.endpoints(Some(application.id)).await?;
+        let whole = Page::whole(Order::Ascending);
+        let endpoints = self.catalogue.endpoints(application.id, &whole).await?;
         let now = (self.context.now)();
         if !self.catalogue.delete_application(application.id, now).await? {
             return Err(ControlError::NotFound(format!("no application is called `{name}`")));

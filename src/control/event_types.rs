@@ -3,8 +3,9 @@
 
 use super::names::check_description;
 use super::{Answer, Control, ControlError};
-use crate::domain::endpoint::EventTypeEntry;
 use crate::domain::event::EventType;
+use crate::domain::event_type::EventTypeEntry;
+use crate::storage::page::{Order, Page};
 
 impl Control {
     /// Lists an event type.
@@ -18,13 +19,18 @@ impl Control {
     ) -> Answer<EventTypeEntry> {
         let name: EventType =
             name.parse().map_err(|fault| ControlError::Invalid(format!("{fault}")))?;
-        if self.event_types().await?.iter().any(|entry| entry.name == name.as_str()) {
+        if self.catalogue.event_type(self.organisation, name.as_str()).await?.is_some() {
             return Err(ControlError::Conflict(format!("event type `{name}` is there already")));
         }
         let now = (self.context.now)();
         let entry = EventTypeEntry {
+            organisation: self.organisation,
             name: name.to_string(),
             description: check_description(description)?,
+            archived: false,
+            deprecated: false,
+            schemas: None,
+            feature_flag: None,
             created_at: now,
             updated_at: now,
         };
@@ -37,7 +43,8 @@ impl Control {
     /// # Errors
     /// `Unavailable`.
     pub async fn event_types(&self) -> Answer<Vec<EventTypeEntry>> {
-        Ok(self.catalogue.event_types().await?)
+        let whole = Page::whole(Order::Ascending);
+        Ok(self.catalogue.event_types(self.organisation, false, &whole).await?)
     }
 
     /// Takes an event type off the list.
@@ -45,7 +52,7 @@ impl Control {
     /// # Errors
     /// `NotFound`.
     pub async fn delete_event_type(&self, name: &str) -> Answer<()> {
-        if self.catalogue.delete_event_type(name).await? {
+        if self.catalogue.delete_event_type(self.organisation, name).await? {
             Ok(())
         } else {
             Err(ControlError::NotFound(format!("no event type is called `{name}`")))

@@ -7,15 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{Context, Control};
+use crate::domain::application::Application;
 use crate::domain::delivery::DeliveryKey;
-use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, EventTypeEntry};
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::{ApplicationName, Event};
-use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
+use crate::domain::event_type::EventTypeEntry;
+use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId, OrganisationId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, Snapshot};
 use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+use crate::storage::page::Page;
 
 /// When everything in these tests happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -120,16 +123,36 @@ impl Catalogue for Stores {
         Ok(())
     }
 
-    async fn application(&self, name: &ApplicationName) -> Stored<Option<Application>> {
-        let named = |known: &&Application| match name {
-            ApplicationName::Id(id) => known.id == *id,
-            ApplicationName::Uid(uid) => known.uid.as_deref() == Some(uid.as_ref()),
+    async fn application(
+        &self,
+        organisation: OrganisationId,
+        name: &ApplicationName,
+    ) -> Stored<Option<Application>> {
+        let named = |known: &&Application| {
+            known.organisation == organisation
+                && match name {
+                    ApplicationName::Id(id) => known.id == *id,
+                    ApplicationName::Uid(uid) => known.uid.as_deref() == Some(uid.as_ref()),
+                }
         };
         Ok(self.inner().applications.iter().find(named).cloned())
     }
 
-    async fn applications(&self) -> Stored<Vec<Application>> {
-        Ok(self.inner().applications.clone())
+    async fn applications(
+        &self,
+        organisation: OrganisationId,
+        page: &Page<ApplicationId>,
+    ) -> Stored<Vec<Application>> {
+        let mut own = self.inner().applications.clone();
+        own.retain(|known| known.organisation == organisation);
+        Ok(page.cut(own, |known| known.id))
+    }
+
+    async fn edit_application(&self, application: &Application) -> Stored<()> {
+        let mut inner = self.inner();
+        let known = inner.applications.iter_mut().find(|known| known.id == application.id);
+        *known.expect("edited after it was found") = application.clone();
+        Ok(())
     }
 
     async fn delete_application(&self, id: ApplicationId, _: Timestamp) -> Stored<bool> {
@@ -145,14 +168,31 @@ impl Catalogue for Stores {
         Ok(())
     }
 
-    async fn event_types(&self) -> Stored<Vec<EventTypeEntry>> {
-        Ok(self.inner().event_types.clone())
+    async fn event_type(
+        &self,
+        organisation: OrganisationId,
+        name: &str,
+    ) -> Stored<Option<EventTypeEntry>> {
+        let named =
+            |known: &&EventTypeEntry| known.organisation == organisation && known.name == name;
+        Ok(self.inner().event_types.iter().find(named).cloned())
     }
 
-    async fn delete_event_type(&self, name: &str) -> Stored<bool> {
+    async fn event_types(
+        &self,
+        organisation: OrganisationId,
+        _: bool,
+        page: &Page<String>,
+    ) -> Stored<Vec<EventTypeEntry>> {
+        let mut own = self.inner().event_types.clone();
+        own.retain(|known| known.organisation == organisation);
+        Ok(page.cut(own, |known| known.name.clone()))
+    }
+
+    async fn delete_event_type(&self, organisation: OrganisationId, name: &str) -> Stored<bool> {
         let mut inner = self.inner();
         let before = inner.event_types.len();
-        inner.event_types.retain(|entry| entry.name != name);
+        inner.event_types.retain(|entry| entry.organisation != organisation || entry.name != name);
         Ok(inner.event_types.len() < before)
     }
 
@@ -173,10 +213,14 @@ impl Catalogue for Stores {
         Ok(self.inner().endpoints.iter().find(named).cloned())
     }
 
-    async fn endpoints(&self, application: Option<ApplicationId>) -> Stored<Vec<Endpoint>> {
-        let all = self.inner().endpoints.clone();
-        let of = |known: &Endpoint| application.is_none_or(|id| known.application == id);
-        Ok(all.into_iter().filter(of).collect())
+    async fn endpoints(
+        &self,
+        application: ApplicationId,
+        page: &Page<EndpointId>,
+    ) -> Stored<Vec<Endpoint>> {
+        let mut own = self.inner().endpoints.clone();
+        own.retain(|known| known.application == application);
+        Ok(page.cut(own, |known| known.id))
     }
 
     async fn edit_endpoint(&self, endpoint: &Endpoint) -> Stored<()> {

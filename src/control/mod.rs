@@ -25,8 +25,10 @@ use std::sync::Arc;
 use url::Url;
 
 pub use self::secrets::{KEYS_MAX, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
-use crate::domain::endpoint::{Application, Endpoint};
+use crate::domain::application::Application;
+use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
+use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
@@ -59,6 +61,8 @@ pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
     context: Context,
+    /// Whose matters these are: nothing of another organisation is found.
+    organisation: OrganisationId,
 }
 
 /// Why something was not done.
@@ -95,9 +99,15 @@ impl From<StorageError> for ControlError {
 pub type Answer<T> = Result<T, ControlError>;
 
 impl Control {
-    /// Control over these stores.
+    /// Control over these stores, within the default organisation.
     pub fn new(catalogue: Arc<dyn Catalogue>, ledger: Arc<dyn Ledger>, context: Context) -> Self {
-        Self { catalogue, ledger, context }
+        Self { catalogue, ledger, context, organisation: OrganisationId::DEFAULT }
+    }
+
+    /// The same within another organisation.
+    #[must_use]
+    pub fn within(&self, organisation: OrganisationId) -> Self {
+        Self { organisation, ..self.clone() }
     }
 
     /// The application of that id or uid.
@@ -106,7 +116,7 @@ impl Control {
     /// `NotFound`.
     pub async fn application(&self, name: &str) -> Answer<Application> {
         self.catalogue
-            .application(&ApplicationName::from(name))
+            .application(self.organisation, &ApplicationName::from(name))
             .await?
             .ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
     }

@@ -7,41 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::application::Metadata;
 use super::filter::Filter;
 use super::id::{ApplicationId, EndpointId};
 use super::retry::RetryPolicy;
 use super::signature::SigningKey;
 use super::time::Timestamp;
-
-/// A tenant: owns endpoints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Application {
-    /// Its id.
-    pub id: ApplicationId,
-    /// The name that its owner gave it; takes the id's place wherever an id is wanted.
-    pub uid: Option<String>,
-    /// For people.
-    pub name: String,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-}
-
-/// An entry of the catalogue of event types.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EventTypeEntry {
-    /// The dotted name.
-    pub name: String,
-    /// For people.
-    pub description: String,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-}
 
 /// A URL that wants some event types.
 #[derive(Debug, Clone)]
@@ -68,6 +39,10 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// Keys that requests are signed with, newest first. Expired ones may still be among them.
     pub keys: Vec<EndpointKey>,
+    /// What its owner keeps with it.
+    pub metadata: Metadata,
+    /// The version of the payloads that its owner expects: kept for the owner, and without effect.
+    pub version: NonZeroU16,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -100,9 +100,22 @@ macro_rules! id {
 }
 
 id!(
+    /// Who owns applications and a catalogue of event types.
+    OrganisationId, "org_"
+);
+id!(
     /// A tenant.
     ApplicationId, "app_"
 );
+
+impl OrganisationId {
+    /// `org_23rb8YdGqMT0qIzpgGwdXfHirMu`: the one that is meant when none is named, by the command line
+    /// and by uids in routing keys. Client libraries' own tools have tokens for it.
+    pub const DEFAULT: Self = Self([
+        0x0e, 0x74, 0x2e, 0x11, 0xcc, 0xb0, 0x9c, 0x5d, 0x83, 0x31, 0x8e, 0xb6, 0xa8, 0x7f, 0xb7,
+        0xb6, 0x7d, 0x1d, 0xda, 0xb0,
+    ]);
+}
 id!(
     /// A URL that wants some event types.
     EndpointId, "ep_"
@@ -216,6 +229,11 @@ mod tests {
             0x68, 0x53, 0x34, 0x5c, 0x97, 0x35,
         ];
         assert_eq!(EventId(bytes).to_string(), "msg_0ujtsYcgvSTl8PAuAdqWYSMnLOv");
+    }
+
+    #[test]
+    fn the_default_organisation_is_the_one_that_tools_know() {
+        assert_eq!(OrganisationId::DEFAULT.to_string(), "org_23rb8YdGqMT0qIzpgGwdXfHirMu");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! nothing imported from the rest of the crate. `now` and chance come in as parameters, so that a
 //! day of traffic is a fast test and every decision can be repeated from its inputs.
 
+pub mod application;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod event_type;
 pub mod filter;
 pub mod id;
 pub mod lane;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::event::{ApplicationName, EventType};
 use crate::domain::filter::Pattern;
-use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, Snapshot};
 
@@ -114,7 +114,10 @@ impl Table {
     pub fn of(snapshot: Snapshot) -> Self {
         let mut table = Self { version: snapshot.version, ..Self::default() };
         for application in snapshot.applications {
-            if let Some(uid) = application.uid {
+            // A routing key says no organisation: a uid there is one of the default organisation's.
+            if let Some(uid) = application.uid
+                && application.organisation == OrganisationId::DEFAULT
+            {
                 table.by_uid.insert(uid.into(), application.id);
             }
             table.applications.insert(application.id, Wants::default());
@@ -188,8 +191,11 @@ impl Wants {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::domain::endpoint::{Application, Policy};
+    use crate::domain::application::Application;
+    use crate::domain::endpoint::Policy;
     use crate::domain::filter::Filter;
     use crate::domain::time::Timestamp;
 
@@ -207,6 +213,8 @@ mod tests {
             policy: Policy::default(),
             headers: Vec::new(),
             keys: Vec::new(),
+            metadata: BTreeMap::new(),
+            version: std::num::NonZeroU16::MIN,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
         })
@@ -215,8 +223,11 @@ mod tests {
     fn application(uid: &str) -> Application {
         Application {
             id: ApplicationId::derived(&[uid.as_bytes()]),
+            organisation: OrganisationId::DEFAULT,
             uid: Some(uid.into()),
             name: uid.into(),
+            throttle_rate: None,
+            metadata: BTreeMap::new(),
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
         }

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StorageError;
-use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, EventTypeEntry};
+use super::page::Page;
+use crate::domain::application::Application;
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::ApplicationName;
-use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::event_type::EventTypeEntry;
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::domain::time::Timestamp;
 
 /// The catalogue at one version.
@@ -44,23 +47,34 @@ pub trait Catalogue: Send + Sync {
     /// Adds an application.
     ///
     /// # Errors
-    /// `Conflict` when its uid is taken.
+    /// `Conflict` when its uid is taken within its organisation.
     async fn add_application(&self, application: &Application) -> Result<(), StorageError>;
 
-    /// The application of that id or uid.
+    /// The application of that id or uid, if it is this organisation's.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn application(
         &self,
+        organisation: OrganisationId,
         name: &ApplicationName,
     ) -> Result<Option<Application>, StorageError>;
 
-    /// Every application, oldest first.
+    /// An organisation's applications, by id: in the order of their making.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn applications(&self) -> Result<Vec<Application>, StorageError>;
+    async fn applications(
+        &self,
+        organisation: OrganisationId,
+        page: &Page<ApplicationId>,
+    ) -> Result<Vec<Application>, StorageError>;
+
+    /// Writes everything of an application but its id and its organisation.
+    ///
+    /// # Errors
+    /// `Conflict` when its uid is taken, or when it is gone.
+    async fn edit_application(&self, application: &Application) -> Result<(), StorageError>;
 
     /// Deletes an application with its endpoints; whether there was one. Its uid is free again.
     ///
@@ -72,23 +86,42 @@ pub trait Catalogue: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StorageError>;
 
-    /// Adds an event type, or changes its description.
+    /// Adds an event type, or changes everything of the one that is there but when it was made.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn put_event_type(&self, entry: &EventTypeEntry) -> Result<(), StorageError>;
 
-    /// Every event type, by name.
+    /// The event type of that name, if this organisation lists it, archived or not.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn event_types(&self) -> Result<Vec<EventTypeEntry>, StorageError>;
+    async fn event_type(
+        &self,
+        organisation: OrganisationId,
+        name: &str,
+    ) -> Result<Option<EventTypeEntry>, StorageError>;
+
+    /// An organisation's event types, by name; archived ones only when they are asked for.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn event_types(
+        &self,
+        organisation: OrganisationId,
+        archived_too: bool,
+        page: &Page<String>,
+    ) -> Result<Vec<EventTypeEntry>, StorageError>;
 
     /// Deletes an event type; whether there was one.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn delete_event_type(&self, name: &str) -> Result<bool, StorageError>;
+    async fn delete_event_type(
+        &self,
+        organisation: OrganisationId,
+        name: &str,
+    ) -> Result<bool, StorageError>;
 
     /// Adds an endpoint with its keys.
     ///
@@ -106,13 +139,14 @@ pub trait Catalogue: Send + Sync {
         name: &str,
     ) -> Result<Option<Endpoint>, StorageError>;
 
-    /// The endpoints of an application, or all, newest first.
+    /// An application's endpoints, by id: in the order of their making.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
     async fn endpoints(
         &self,
-        application: Option<ApplicationId>,
+        application: ApplicationId,
+        page: &Page<EndpointId>,
     ) -> Result<Vec<Endpoint>, StorageError>;
 
     /// Writes everything of an endpoint but its keys and its state.

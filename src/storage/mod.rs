@@ -5,6 +5,7 @@
 //! - [`inbox`]: events that are not finished yet.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
+//! - [`page`]: a part of a list.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
@@ -17,6 +18,7 @@ pub mod inbox;
 pub mod journal;
 pub mod ladder;
 pub mod outlet;
+pub mod page;
 pub mod upkeep;
 
 pub mod memory;

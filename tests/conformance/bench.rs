@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use posthaste::domain::application::Application;
 use posthaste::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing,
 };
-use posthaste::domain::endpoint::{Application, Endpoint, EndpointState, Policy};
+use posthaste::domain::endpoint::{Endpoint, EndpointState, Policy};
 use posthaste::domain::event::{Event, NewEvent};
 use posthaste::domain::filter::Filter;
-use posthaste::domain::id::{ApplicationId, AttemptId, EndpointId, EventId};
+use posthaste::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use posthaste::domain::outcome::Outcome;
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::{DeathReason, Postponed, Settlement};
@@ -371,8 +372,11 @@ pub(crate) fn journals_own(due_by: Timestamp) -> Overdue {
 pub(crate) fn acme() -> Application {
     Application {
         id: ApplicationId::derived(&[b"acme"]),
+        organisation: OrganisationId::DEFAULT,
         uid: Some("acme".into()),
         name: "Acme".into(),
+        throttle_rate: None,
+        metadata: std::collections::BTreeMap::new(),
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }
@@ -396,6 +400,8 @@ fn endpoint_of_acme(name: &str) -> Endpoint {
         policy: Policy::default(),
         headers: Vec::new(),
         keys: Vec::new(),
+        metadata: std::collections::BTreeMap::new(),
+        version: std::num::NonZeroU16::MIN,
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }

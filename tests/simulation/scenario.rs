@@ -8,9 +8,10 @@
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use posthaste::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, Policy};
+use posthaste::domain::application::Application;
+use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use posthaste::domain::filter::Filter;
-use posthaste::domain::id::{ApplicationId, EndpointId};
+use posthaste::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use posthaste::domain::retry::RetryPolicy;
 use posthaste::domain::signature::SigningKey;
 use posthaste::domain::time::Timestamp;
@@ -215,8 +216,11 @@ impl Scenario {
 pub(crate) fn application() -> Application {
     Application {
         id: ApplicationId::derived(&[APPLICATION.as_bytes()]),
+        organisation: OrganisationId::DEFAULT,
         uid: Some(APPLICATION.into()),
         name: "Acme".into(),
+        throttle_rate: None,
+        metadata: std::collections::BTreeMap::new(),
         created_at: START,
         updated_at: START,
     }
@@ -242,6 +246,8 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         },
         headers: Vec::new(),
         keys: vec![EndpointKey { key, created_at: START, expires_at: None }],
+        metadata: std::collections::BTreeMap::new(),
+        version: NonZeroU16::MIN,
         created_at: START,
         updated_at: START,
     }

@@ -4,10 +4,12 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use super::names::{check_description, check_uid};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
+use crate::domain::application::Metadata;
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::filter::{Filter, Pattern};
 use crate::domain::id::EndpointId;
 use crate::domain::retry::RetryPolicy;
+use crate::storage::page::{Order, Page};
 
 /// Most patterns of one filter: each is compared with each event.
 const PATTERNS_MAX: usize = 100;
@@ -104,6 +106,8 @@ impl Control {
             policy: edited(Policy::default(), new.policy)?,
             headers: headers::check(new.headers)?,
             keys: vec![EndpointKey { key, created_at: now, expires_at: None }],
+            metadata: Metadata::new(),
+            version: NonZeroU16::MIN,
             created_at: now,
             updated_at: now,
         };
@@ -116,11 +120,17 @@ impl Control {
     /// # Errors
     /// `NotFound` for the application.
     pub async fn endpoints(&self, application: Option<&str>) -> Answer<Vec<Endpoint>> {
-        let within = match application {
-            Some(name) => Some(self.application(name).await?.id),
-            None => None,
+        let applications = match application {
+            Some(name) => vec![self.application(name).await?],
+            None => self.applications().await?,
         };
-        Ok(self.catalogue.endpoints(within).await?)
+        let whole = Page::whole(Order::Descending);
+        let mut endpoints = Vec::new();
+        for application in applications {
+            endpoints.extend(self.catalogue.endpoints(application.id, &whole).await?);
+        }
+        endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
+        Ok(endpoints)
     }
 
     /// Changes an endpoint. What changes holds from the next attempt on.

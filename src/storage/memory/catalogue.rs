@@ -7,19 +7,22 @@ use async_trait::async_trait;
 
 use super::Memory;
 use super::faults::Call;
-use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, EventTypeEntry};
+use crate::domain::application::Application;
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::ApplicationName;
-use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::event_type::EventTypeEntry;
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, Snapshot};
+use crate::storage::page::Page;
 
 /// What there is. Deleted things are gone.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     version: u64,
     applications: BTreeMap<ApplicationId, Application>,
-    event_types: BTreeMap<String, EventTypeEntry>,
+    event_types: BTreeMap<(OrganisationId, String), EventTypeEntry>,
     endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
 }
 
@@ -34,8 +37,8 @@ impl Catalogue for Memory {
             let entries = &store.catalogue;
             Ok(Snapshot {
                 version: entries.version,
-                applications: entries.oldest_first(),
-                endpoints: entries.newest_first(None),
+                applications: entries.applications.values().cloned().collect(),
+                endpoints: entries.endpoints.values().cloned().collect(),
             })
         })
         .await
@@ -47,13 +50,41 @@ impl Catalogue for Memory {
 
     async fn application(
         &self,
+        organisation: OrganisationId,
         name: &ApplicationName,
     ) -> Result<Option<Application>, StorageError> {
-        self.call(Call::Catalogue, |store| Ok(store.catalogue.application(name).cloned())).await
+        self.call(Call::Catalogue, |store| {
+            Ok(store.catalogue.application(organisation, name).cloned())
+        })
+        .await
     }
 
-    async fn applications(&self) -> Result<Vec<Application>, StorageError> {
-        self.call(Call::Catalogue, |store| Ok(store.catalogue.oldest_first())).await
+    async fn applications(
+        &self,
+        organisation: OrganisationId,
+        page: &Page<ApplicationId>,
+    ) -> Result<Vec<Application>, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            let all = store.catalogue.applications.values();
+            let own = all.filter(|one| one.organisation == organisation).cloned().collect();
+            Ok(page.cut(own, |one| one.id))
+        })
+        .await
+    }
+
+    async fn edit_application(&self, application: &Application) -> Result<(), StorageError> {
+        self.edit(|entries| {
+            entries.application_uid_is_free(application)?;
+            let id = application.id;
+            let known = entries.applications.get_mut(&id);
+            let known = known.filter(|known| known.organisation == application.organisation);
+            let known = known.ok_or_else(|| {
+                StorageError::Conflict(format!("application {id} does not exist"))
+            })?;
+            *known = Application { created_at: known.created_at, ..application.clone() };
+            Ok(())
+        })
+        .await
     }
 
     async fn delete_application(
@@ -70,24 +101,49 @@ impl Catalogue for Memory {
 
     async fn put_event_type(&self, entry: &EventTypeEntry) -> Result<(), StorageError> {
         self.edit(|entries| {
-            let known =
-                entries.event_types.entry(entry.name.clone()).or_insert_with(|| entry.clone());
-            known.description.clone_from(&entry.description);
-            known.updated_at = entry.updated_at;
+            let key = (entry.organisation, entry.name.clone());
+            let created_at =
+                entries.event_types.get(&key).map_or(entry.created_at, |e| e.created_at);
+            entries.event_types.insert(key, EventTypeEntry { created_at, ..entry.clone() });
             Ok(())
         })
         .await
     }
 
-    async fn event_types(&self) -> Result<Vec<EventTypeEntry>, StorageError> {
+    async fn event_type(
+        &self,
+        organisation: OrganisationId,
+        name: &str,
+    ) -> Result<Option<EventTypeEntry>, StorageError> {
         self.call(Call::Catalogue, |store| {
-            Ok(store.catalogue.event_types.values().cloned().collect())
+            Ok(store.catalogue.event_types.get(&(organisation, name.to_owned())).cloned())
         })
         .await
     }
 
-    async fn delete_event_type(&self, name: &str) -> Result<bool, StorageError> {
-        self.edit(|entries| Ok(entries.event_types.remove(name).is_some())).await
+    async fn event_types(
+        &self,
+        organisation: OrganisationId,
+        archived_too: bool,
+        page: &Page<String>,
+    ) -> Result<Vec<EventTypeEntry>, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            let all = store.catalogue.event_types.values();
+            let wanted = |one: &&EventTypeEntry| {
+                one.organisation == organisation && (archived_too || !one.archived)
+            };
+            Ok(page.cut(all.filter(wanted).cloned().collect(), |one| one.name.clone()))
+        })
+        .await
+    }
+
+    async fn delete_event_type(
+        &self,
+        organisation: OrganisationId,
+        name: &str,
+    ) -> Result<bool, StorageError> {
+        let key = (organisation, name.to_owned());
+        self.edit(|entries| Ok(entries.event_types.remove(&key).is_some())).await
     }
 
     async fn add_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
@@ -107,11 +163,13 @@ impl Catalogue for Memory {
 
     async fn endpoints(
         &self,
-        application: Option<ApplicationId>,
+        application: ApplicationId,
+        page: &Page<EndpointId>,
     ) -> Result<Vec<Endpoint>, StorageError> {
         self.call(Call::Catalogue, |store| {
-            let found = store.catalogue.newest_first(application);
-            Ok(found.iter().map(|endpoint| endpoint.as_ref().clone()).collect())
+            let all = store.catalogue.endpoints.values();
+            let own = all.filter(|one| one.application == application);
+            Ok(page.cut(own.map(|one| one.as_ref().clone()).collect(), |one| one.id))
         })
         .await
     }
@@ -198,31 +256,21 @@ impl Memory {
 
 impl Entries {
     /// The application of that id or uid.
-    pub(super) fn application(&self, name: &ApplicationName) -> Option<&Application> {
-        match name {
-            ApplicationName::Id(id) => self.applications.get(id),
-            ApplicationName::Uid(uid) => {
-                self.applications.values().find(|one| one.uid.as_deref() == Some(uid.as_ref()))
-            }
-        }
+    pub(super) fn application(
+        &self,
+        organisation: OrganisationId,
+        name: &ApplicationName,
+    ) -> Option<&Application> {
+        let named = |one: &&Application| match name {
+            ApplicationName::Id(id) => one.id == *id,
+            ApplicationName::Uid(uid) => one.uid.as_deref() == Some(uid.as_ref()),
+        };
+        self.applications.values().filter(|one| one.organisation == organisation).find(named)
     }
 
     /// An endpoint.
     pub(super) fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
         self.endpoints.get(&id)
-    }
-
-    fn oldest_first(&self) -> Vec<Application> {
-        let mut all: Vec<_> = self.applications.values().cloned().collect();
-        all.sort_by_key(|one| (one.created_at, one.id));
-        all
-    }
-
-    fn newest_first(&self, application: Option<ApplicationId>) -> Vec<Arc<Endpoint>> {
-        let of = |one: &&Arc<Endpoint>| application.is_none_or(|id| one.application == id);
-        let mut all: Vec<_> = self.endpoints.values().filter(of).cloned().collect();
-        all.sort_by_key(|one| std::cmp::Reverse((one.created_at, one.id)));
-        all
     }
 
     /// The endpoint of that id (of this application, when one is named), or of that uid within it.
@@ -246,15 +294,21 @@ impl Entries {
         if self.applications.contains_key(&id) {
             return Err(StorageError::Conflict(format!("application {id} exists already")));
         }
-        if let Some(uid) = &application.uid
-            && self.application(&ApplicationName::Uid(uid.as_str().into())).is_some()
-        {
-            return Err(StorageError::Conflict(format!(
-                "application {id} or one with the uid `{uid}` exists already"
-            )));
-        }
+        self.application_uid_is_free(application)?;
         self.applications.insert(id, application.clone());
         Ok(())
+    }
+
+    fn application_uid_is_free(&self, application: &Application) -> Result<(), StorageError> {
+        let Application { id, organisation, uid: Some(uid), .. } = application else {
+            return Ok(());
+        };
+        match self.application(*organisation, &ApplicationName::Uid(uid.as_str().into())) {
+            Some(known) if known.id != *id => Err(StorageError::Conflict(format!(
+                "application {id} or one with the uid `{uid}` exists already"
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn add_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StorageError> {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::faults::Call;
 use super::{Memory, Shape, Store};
 use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
+use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Publication, Publish, Published};
@@ -85,7 +86,7 @@ fn append(
 ) -> Result<Vec<Published>, StorageError> {
     let mut named = Vec::with_capacity(entries.len());
     for (event, key) in entries {
-        let application = store.catalogue.application(&event.application);
+        let application = store.catalogue.application(OrganisationId::DEFAULT, &event.application);
         let application = application.ok_or_else(|| unknown(&event.application))?.id;
         let request = key.map(|key| (application, key));
         named.push((Arc::new(event.of(application, now)), request));

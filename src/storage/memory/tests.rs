@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::faults::NoFaults;
 use super::*;
-use crate::domain::endpoint::Application;
-use crate::domain::id::ApplicationId;
+use crate::domain::application::Application;
+use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::storage::catalogue::Catalogue as _;
 use crate::storage::inbox::{Content, Inbox as _, Publication, Publish as _, Published};
 
@@ -42,8 +42,11 @@ async fn memory(shape: Shape, faults: Arc<dyn Faults>) -> Memory {
     let memory = Memory::new(shape, Arc::new(|| START), faults);
     let application = Application {
         id: ApplicationId::derived(&[b"acme"]),
+        organisation: OrganisationId::DEFAULT,
         uid: Some("acme".into()),
         name: "Acme".into(),
+        throttle_rate: None,
+        metadata: std::collections::BTreeMap::new(),
         created_at: START,
         updated_at: START,
     };

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::faults::is_taken;
-use super::rows::corrupt;
+use super::rows::{corrupt, json, read_json};
+use super::walk::Walk;
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::page::Page;
 use crate::storage::vault::{Place, Vault};
 
 /// Adds an endpoint with its keys.
@@ -25,8 +25,9 @@ pub(super) fn add(
     let written = connection
         .execute(
             "INSERT INTO endpoints (id, application, uid, description, url, filter, state, \
-                                    throttle_rate, policy, headers, created_at, updated_at) \
-             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
+                                    throttle_rate, policy, headers, created_at, updated_at, \
+                                    version, metadata) \
+             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 \
              FROM applications WHERE id = ?2 AND deleted_at IS NULL",
             params![
                 endpoint.id,
@@ -41,6 +42,8 @@ pub(super) fn add(
                 sealed_headers(vault, endpoint)?,
                 endpoint.created_at,
                 endpoint.updated_at,
+                endpoint.version,
+                json(&endpoint.metadata),
             ],
         )
         .map_err(|error| taken(error, endpoint))?;
@@ -63,7 +66,8 @@ pub(super) fn edit(
     let written = connection
         .execute(
             "UPDATE endpoints SET uid = ?3, description = ?4, url = ?5, filter = ?6, \
-                                  throttle_rate = ?7, policy = ?8, headers = ?9, updated_at = ?10 \
+                                  throttle_rate = ?7, policy = ?8, headers = ?9, updated_at = ?10, \
+                                  version = ?11, metadata = ?12 \
              WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
             params![
                 endpoint.id,
@@ -76,6 +80,8 @@ pub(super) fn edit(
                 json(&endpoint.policy),
                 sealed_headers(vault, endpoint)?,
                 endpoint.updated_at,
+                endpoint.version,
+                json(&endpoint.metadata),
             ],
         )
         .map_err(|error| taken(error, endpoint))?;
@@ -172,25 +178,28 @@ pub(super) fn one(
     endpoint(row, vault, &mut keys).map(Some)
 }
 
-/// The endpoints of an application, or all, newest first.
-pub(super) fn all(
+/// Every endpoint of every application.
+pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<Endpoint>, StorageError> {
+    let mut keys = keys(connection, vault, Whose::Everyone)?;
+    let mut find = connection
+        .prepare_cached("SELECT * FROM endpoints WHERE deleted_at IS NULL ORDER BY id")?;
+    find.query_and_then([], |row| endpoint(row, vault, &mut keys))?.collect()
+}
+
+/// A part of an application's list.
+pub(super) fn page(
     connection: &Connection,
     vault: &Vault,
-    application: Option<ApplicationId>,
+    application: ApplicationId,
+    page: &Page<EndpointId>,
 ) -> Result<Vec<Endpoint>, StorageError> {
-    let whose = application.map_or(Whose::Everyone, Whose::Application);
-    let mut keys = keys(connection, vault, whose)?;
-    let mut find = connection.prepare_cached(match application {
-        Some(_) => {
-            "SELECT * FROM endpoints WHERE application = ?1 AND deleted_at IS NULL \
-             ORDER BY created_at DESC, id DESC"
-        }
-        None => {
-            "SELECT * FROM endpoints WHERE ?1 IS NULL AND deleted_at IS NULL \
-             ORDER BY created_at DESC, id DESC"
-        }
-    })?;
-    find.query_and_then([application], |row| endpoint(row, vault, &mut keys))?.collect()
+    Walk::over("endpoints", "id", page)
+        .only("application = ?", application)
+        .only_where("deleted_at IS NULL")
+        .rows(connection, |row| {
+            let mut keys = keys(connection, vault, Whose::Endpoint(row.get("id")?))?;
+            endpoint(row, vault, &mut keys)
+        })
 }
 
 /// Signing keys by their endpoint, newest first.
@@ -200,7 +209,6 @@ type Keys = HashMap<EndpointId, Vec<EndpointKey>>;
 #[derive(Clone, Copy)]
 enum Whose {
     Everyone,
-    Application(ApplicationId),
     Endpoint(EndpointId),
 }
 
@@ -230,6 +238,8 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
             None => Vec::new(),
         },
         keys: keys.remove(&id).unwrap_or_default(),
+        metadata: read_json(&row.get::<_, String>("metadata")?, id, "metadata")?,
+        version: row.get("version")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })
@@ -244,7 +254,6 @@ fn state_of(word: &str) -> Option<EndpointState> {
 fn keys(connection: &Connection, vault: &Vault, whose: Whose) -> Result<Keys, StorageError> {
     let (condition, id) = match &whose {
         Whose::Everyone => ("?1 IS NULL", None),
-        Whose::Application(id) => ("e.application = ?1", Some(id.as_bytes())),
         Whose::Endpoint(id) => ("k.endpoint = ?1", Some(id.as_bytes())),
     };
     let mut find = connection.prepare_cached(&format!(
@@ -317,19 +326,6 @@ const fn headers_place<'a>(application: &'a ApplicationId, id: &'a EndpointId) -
         application: application.as_bytes(),
         row: id.as_bytes(),
     }
-}
-
-/// A column of JSON.
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("filters, policies and headers have text keys alone")
-}
-
-fn read_json<T: DeserializeOwned>(
-    json: &str,
-    id: EndpointId,
-    column: &str,
-) -> Result<T, StorageError> {
-    serde_json::from_str(json).map_err(|error| corrupt(format!("{column} of {id}: {error}")))
 }
 
 /// The endpoint's id or uid is another's.

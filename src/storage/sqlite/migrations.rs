@@ -9,8 +9,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::storage::StorageError;
 
 /// The steps, first to last.
-const STEPS: [&str; 2] =
-    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_embedded.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_embedded.sql"),
+    include_str!("migrations/0003_tenants.sql"),
+];
 
 /// Marks a file as ours (`PRAGMA application_id`): "phst" in ASCII.
 const APPLICATION_ID: i64 = 0x7068_7374;

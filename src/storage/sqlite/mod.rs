@@ -16,6 +16,7 @@
 //! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+mod applications;
 pub mod backup;
 mod bell;
 mod books;
@@ -23,6 +24,7 @@ mod catalogue;
 mod claim;
 mod dead_letters;
 mod endpoints;
+mod event_types;
 mod faults;
 pub mod inbox;
 mod journal;
@@ -37,6 +39,7 @@ mod retention;
 mod room;
 mod rows;
 mod upkeep;
+mod walk;
 mod writer;
 
 #[cfg(test)]

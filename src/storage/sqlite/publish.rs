@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Sqlite, rows};
 use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
-use crate::domain::id::ApplicationId;
+use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::StorageError;
@@ -141,9 +141,13 @@ fn application(
             .prepare_cached("SELECT id FROM applications WHERE id = ?1 AND deleted_at IS NULL")?
             .query_row([id], |row| row.get(0))
             .optional()?,
+        // A uid alone is one of the default organisation's.
         ApplicationName::Uid(uid) => connection
-            .prepare_cached("SELECT id FROM applications WHERE uid = ?1 AND deleted_at IS NULL")?
-            .query_row([uid], |row| row.get(0))
+            .prepare_cached(
+                "SELECT id FROM applications \
+                 WHERE organisation = ?1 AND uid = ?2 AND deleted_at IS NULL",
+            )?
+            .query_row(params![OrganisationId::DEFAULT, uid], |row| row.get(0))
             .optional()?,
     };
     found.ok_or_else(|| {

@@ -5,16 +5,34 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::Event;
-use crate::domain::id::{ApplicationId, AttemptId, DeliveryId, EndpointId, EventId};
+use crate::domain::id::{
+    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId,
+};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 
 /// A column holds something that this program never wrote there.
 pub(super) fn corrupt(what: impl Into<String>) -> StorageError {
     StorageError::Corrupt(what.into())
+}
+
+/// A column of JSON.
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("what we keep as JSON has text keys alone")
+}
+
+/// What a column of JSON says; `whose` names the row for people.
+pub(super) fn read_json<T: DeserializeOwned>(
+    json: &str,
+    whose: impl std::fmt::Display,
+    column: &str,
+) -> Result<T, StorageError> {
+    serde_json::from_str(json).map_err(|error| corrupt(format!("{column} of {whose}: {error}")))
 }
 
 macro_rules! bytes_column {
@@ -33,7 +51,7 @@ macro_rules! bytes_column {
     )+};
 }
 
-bytes_column!(ApplicationId, AttemptId, DeliveryId, EndpointId, EventId);
+bytes_column!(ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId);
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -1,8 +1,23 @@
 //! Applications, event types, endpoints.
 
 use super::*;
-use crate::domain::endpoint::EventTypeEntry;
+use crate::domain::event::ApplicationName;
+use crate::domain::event_type::EventTypeEntry;
 use crate::storage::StorageError;
+use crate::storage::page::{Order, Page, Place as InList};
+use std::num::NonZeroU16;
+
+const OURS: OrganisationId = OrganisationId::DEFAULT;
+
+fn theirs() -> OrganisationId {
+    OrganisationId::derived(&[b"theirs"])
+}
+
+/// The endpoints of `acme`.
+async fn ours(store: &Sqlite) -> Vec<Endpoint> {
+    let whole = Page::whole(Order::Ascending);
+    store.endpoints(application("acme").id, &whole).await.expect("read")
+}
 
 fn conflict<T: std::fmt::Debug>(result: Result<T, StorageError>) -> String {
     match result {
@@ -17,10 +32,39 @@ async fn an_application_is_found_by_its_id_and_by_its_uid() {
     let acme = application("acme");
     place.add_application(&acme).await.expect("added");
 
-    let by_id = place.application(&acme.id.to_string().as_str().into()).await;
-    assert_eq!(by_id, Ok(Some(acme.clone())));
-    assert_eq!(place.application(&"acme".into()).await, Ok(Some(acme)));
-    assert_eq!(place.application(&"other".into()).await, Ok(None));
+    let by_id = ApplicationName::Id(acme.id);
+    assert_eq!(place.application(OURS, &by_id).await, Ok(Some(acme.clone())));
+    assert_eq!(place.application(OURS, &"acme".into()).await, Ok(Some(acme)));
+    assert_eq!(place.application(OURS, &"other".into()).await, Ok(None));
+    for name in [by_id, "acme".into()] {
+        assert_eq!(place.application(theirs(), &name).await, Ok(None), "another organisation's");
+    }
+}
+
+#[tokio::test]
+async fn organisations_do_not_see_each_others_and_may_use_the_same_uids() {
+    let place = Place::new();
+    let (ours, other) = (application("acme"), ApplicationId::derived(&[b"theirs"]));
+    let other = Application { id: other, organisation: theirs(), ..ours.clone() };
+    let edited = Application {
+        uid: None,
+        name: "Renamed".into(),
+        throttle_rate: NonZeroU16::new(9),
+        metadata: [("plan".to_owned(), "gold".to_owned())].into(),
+        ..ours.clone()
+    };
+    for application in [&ours, &other] {
+        place.add_application(application).await.expect("added");
+    }
+
+    place.edit_application(&edited).await.expect("edited");
+    conflict(
+        place.edit_application(&Application { organisation: theirs(), ..edited.clone() }).await,
+    );
+
+    let whole = Page::whole(Order::Ascending);
+    assert_eq!(place.applications(OURS, &whole).await, Ok(vec![edited]));
+    assert_eq!(place.applications(theirs(), &whole).await, Ok(vec![other]));
 }
 
 #[tokio::test]
@@ -35,38 +79,68 @@ async fn a_uid_is_taken_while_its_owner_lives() {
     assert_eq!(place.delete_application(acme.id, NOW).await, Ok(false));
 
     place.add_application(&second).await.expect("the uid is free again");
-    assert_eq!(place.applications().await, Ok(vec![second]));
+    let whole = Page::whole(Order::Ascending);
+    assert_eq!(place.applications(OURS, &whole).await, Ok(vec![second]));
 }
 
 #[tokio::test]
-async fn applications_are_listed_oldest_first() {
+async fn a_list_is_walked_by_pages_there_and_back() {
     let place = Place::new();
-    for (uid, age) in [("young", 1_u32), ("old", 9), ("middle", 5)] {
-        let made = Application { created_at: NOW - age * SECOND, ..application(uid) };
-        place.add_application(&made).await.expect("added");
+    let made = |number: u32| {
+        let id = ApplicationId::minted(NOW + number * SECOND, [0; 15]);
+        Application { id, uid: Some(format!("a{number}")), ..application("acme") }
+    };
+    for number in [3, 1, 5, 2, 4] {
+        place.add_application(&made(number)).await.expect("added");
     }
-    let listed = place.applications().await.expect("read");
-    let names: Vec<_> = listed.iter().filter_map(|one| one.uid.as_deref()).collect();
-    assert_eq!(names, ["old", "middle", "young"]);
+    let page = async |place_in_list, order| {
+        let page = Page { limit: 2, place: place_in_list, order };
+        let listed = place.applications(OURS, &page).await.expect("read");
+        listed.into_iter().filter_map(|one| one.uid).collect::<Vec<_>>()
+    };
+    use Order::{Ascending, Descending};
+
+    assert_eq!(page(InList::Beginning, Ascending).await, ["a1", "a2"]);
+    assert_eq!(page(InList::Behind(made(2).id), Ascending).await, ["a3", "a4"]);
+    assert_eq!(page(InList::Behind(made(4).id), Ascending).await, ["a5"]);
+    assert_eq!(page(InList::InFrontOf(made(5).id), Ascending).await, ["a3", "a4"]);
+    assert_eq!(page(InList::Beginning, Descending).await, ["a5", "a4"]);
+    assert_eq!(page(InList::Behind(made(4).id), Descending).await, ["a3", "a2"]);
+    assert_eq!(page(InList::InFrontOf(made(1).id), Descending).await, ["a3", "a2"]);
 }
 
 #[tokio::test]
-async fn an_event_type_is_put_changed_and_deleted() {
+async fn an_event_type_is_put_changed_archived_and_deleted() {
     let place = Place::new();
     let entry = |name: &str, description: &str, at| EventTypeEntry {
+        organisation: OURS,
         name: name.to_owned(),
         description: description.to_owned(),
+        archived: false,
+        deprecated: true,
+        schemas: Some(serde_json::json!({"1": {"type": "object"}})),
+        feature_flag: Some("beta".to_owned()),
         created_at: at,
         updated_at: at,
     };
     place.put_event_type(&entry("job.b", "one", NOW)).await.expect("put");
     place.put_event_type(&entry("job.a", "two", NOW)).await.expect("put");
     place.put_event_type(&entry("job.b", "three", NOW + SECOND)).await.expect("put");
+    let archived = EventTypeEntry { archived: true, ..entry("job.c", "old", NOW) };
+    place.put_event_type(&archived).await.expect("put");
+    let strange = EventTypeEntry { organisation: theirs(), ..entry("job.a", "theirs", NOW) };
+    place.put_event_type(&strange).await.expect("put");
 
     let changed = EventTypeEntry { created_at: NOW, ..entry("job.b", "three", NOW + SECOND) };
-    assert_eq!(place.event_types().await, Ok(vec![entry("job.a", "two", NOW), changed]));
-    assert_eq!(place.delete_event_type("job.a").await, Ok(true));
-    assert_eq!(place.delete_event_type("job.a").await, Ok(false));
+    let whole = Page::whole(Order::Ascending);
+    let listed = vec![entry("job.a", "two", NOW), changed];
+    assert_eq!(place.event_types(OURS, false, &whole).await, Ok(listed.clone()));
+    let all = place.event_types(OURS, true, &whole).await;
+    assert_eq!(all, Ok([listed, vec![archived.clone()]].concat()));
+    assert_eq!(place.event_type(OURS, "job.c").await, Ok(Some(archived)));
+    assert_eq!(place.delete_event_type(OURS, "job.a").await, Ok(true));
+    assert_eq!(place.delete_event_type(OURS, "job.a").await, Ok(false));
+    assert_eq!(place.event_type(theirs(), "job.a").await, Ok(Some(strange)));
 }
 
 #[tokio::test]
@@ -124,7 +198,7 @@ async fn keys_are_replaced_and_kept_in_their_order() {
 
     place.set_endpoint_keys(id, &[signing_key(2), old], NOW).await.expect("set");
 
-    let read = place.endpoints(None).await.expect("read").remove(0);
+    let read = ours(&place).await.remove(0);
     let keys: Vec<_> = read.keys.iter().map(|one| (one.key.expose()[0], one.expires_at)).collect();
     assert_eq!(keys, [(2, None), (1, Some(NOW + SECOND))]);
     let nobody = endpoint_id("nobody");
@@ -144,7 +218,7 @@ async fn a_deleted_endpoint_is_not_found_and_its_uid_is_free() {
     assert_eq!(place.set_endpoint_state(id, EndpointState::Paused, NOW).await, Ok(false));
 
     place.add_endpoint(&twin).await.expect("the uid is free again");
-    let listed = place.endpoints(None).await.expect("read");
+    let listed = ours(&place).await;
     assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [twin.id]);
 }
 
@@ -165,20 +239,20 @@ async fn an_application_goes_with_its_endpoints() {
 }
 
 #[tokio::test]
-async fn endpoints_are_listed_newest_first_with_their_own_keys() {
+async fn endpoints_are_listed_with_their_own_keys() {
     let place = Place::new();
-    place.have_endpoint("old").await;
-    let young =
-        Endpoint { created_at: NOW + SECOND, keys: vec![signing_key(8)], ..endpoint("young") };
-    place.add_endpoint(&young).await.expect("added");
+    place.have_endpoint("a").await;
+    let b = Endpoint { keys: vec![signing_key(8)], ..endpoint("b") };
+    place.add_endpoint(&b).await.expect("added");
+    let whole = Page::whole(Order::Descending);
 
-    for application in [None, Some(application("acme").id)] {
-        let listed = place.endpoints(application).await.expect("read");
-        let seen: Vec<_> =
-            listed.iter().map(|one| (one.uid.as_deref(), one.keys[0].key.expose()[0])).collect();
-        assert_eq!(seen, [(Some("young"), 8), (Some("old"), 1)]);
-    }
-    assert!(place.endpoints(Some(application("other").id)).await.expect("read").is_empty());
+    let listed = place.endpoints(application("acme").id, &whole).await.expect("read");
+    let mut seen: Vec<_> =
+        listed.iter().map(|one| (one.uid.as_deref(), one.keys[0].key.expose()[0])).collect();
+    assert!(listed[0].id > listed[1].id, "largest id first");
+    seen.sort_unstable();
+    assert_eq!(seen, [(Some("a"), 1), (Some("b"), 8)]);
+    assert!(place.endpoints(application("other").id, &whole).await.expect("read").is_empty());
 }
 
 #[tokio::test]
@@ -225,7 +299,7 @@ async fn two_processes_see_each_others_edits() {
     assert!(snapshot.version > before);
     assert_eq!((snapshot.applications.len(), snapshot.endpoints.len()), (1, 1));
     there.delete_endpoint(endpoint_id("a"), NOW).await.expect("deleted");
-    assert!(here.endpoints(None).await.expect("read").is_empty());
+    assert!(ours(&here).await.is_empty());
 }
 
 #[tokio::test]

@@ -6,6 +6,11 @@ use super::super::claim::TO_CLAIM;
 use super::super::inbox;
 use super::*;
 use crate::storage::StorageError;
+use crate::storage::page::{Order, Page};
+
+fn whole() -> Page<ApplicationId> {
+    Page::whole(Order::Ascending)
+}
 
 /// Adds an application, and fails behind that if `fails`.
 fn job(
@@ -75,8 +80,13 @@ async fn a_job_that_fails_does_not_spoil_its_neighbours() {
     assert_eq!((first.await, one.await, two.await), (Ok(()), Ok(()), Ok(())));
     assert_eq!(bad.await, Err(StorageError::Conflict("bad".to_owned())));
     assert!(matches!(twin.await, Err(StorageError::Conflict(_))), "a constraint");
-    let mut uids: Vec<_> =
-        place.applications().await.expect("read").into_iter().filter_map(|one| one.uid).collect();
+    let mut uids: Vec<_> = place
+        .applications(OrganisationId::DEFAULT, &whole())
+        .await
+        .expect("read")
+        .into_iter()
+        .filter_map(|one| one.uid)
+        .collect();
     uids.sort();
     assert_eq!(uids, ["one", "two"]);
 }
@@ -93,7 +103,7 @@ async fn a_job_that_panics_leaves_nothing_and_the_writer_goes_on() {
 
     assert!(matches!(panics, Err(StorageError::Unavailable(_))));
     place.write(job("whole", false)).await.expect("the next is written");
-    assert_eq!(place.applications().await.expect("read").len(), 1);
+    assert_eq!(place.applications(OrganisationId::DEFAULT, &whole()).await.expect("read").len(), 1);
 }
 
 #[tokio::test]
@@ -194,7 +204,7 @@ fn opening_again_changes_nothing() {
     drop(place.elsewhere());
 
     assert_eq!(shape(&place), before);
-    assert_eq!(before.0, 2, "each step once");
+    assert_eq!(before.0, 3, "each step once");
 }
 
 #[test]

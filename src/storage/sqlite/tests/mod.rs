@@ -17,13 +17,14 @@ use secrecy::SecretBox;
 use tempfile::TempDir;
 
 use super::{Settings, Sqlite};
+use crate::domain::application::Application;
 use crate::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
 };
-use crate::domain::endpoint::{Application, Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::event::Event;
 use crate::domain::filter::Filter;
-use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId};
+use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use crate::domain::outcome::Outcome;
 use crate::domain::retry::Due;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
@@ -98,7 +99,8 @@ impl Place {
     /// An endpoint in the catalogue, unless it is there.
     async fn have_endpoint(&self, name: &str) {
         let endpoint = endpoint(name);
-        if self.application(&"acme".into()).await.expect("read").is_none() {
+        if self.application(OrganisationId::DEFAULT, &"acme".into()).await.expect("read").is_none()
+        {
             self.add_application(&application("acme")).await.expect("added");
         }
         let id = endpoint.id.to_string();
@@ -120,8 +122,11 @@ fn vault() -> Arc<Vault> {
 fn application(uid: &str) -> Application {
     Application {
         id: ApplicationId::derived(&[uid.as_bytes()]),
+        organisation: OrganisationId::DEFAULT,
         uid: Some(uid.to_owned()),
         name: uid.to_uppercase(),
+        throttle_rate: None,
+        metadata: std::collections::BTreeMap::new(),
         created_at: NOW,
         updated_at: NOW,
     }
@@ -145,6 +150,8 @@ fn endpoint(name: &str) -> Endpoint {
         policy: Policy::default(),
         headers: vec![("authorization".to_owned(), "Bearer tenants-secret".to_owned())],
         keys: vec![signing_key(1)],
+        metadata: std::collections::BTreeMap::new(),
+        version: std::num::NonZeroU16::MIN,
         created_at: NOW,
         updated_at: NOW,
     }

@@ -1,0 +1,109 @@
+//! A part of a list: where it begins, which way it goes, and how long it may be.
+//!
+//! Lists are walked by key and never by offset: each page costs the same, however far behind the
+//! beginning it is, and what is added or removed meanwhile shifts nothing.
+
+/// A part of a list whose rows are told apart and ordered by a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<K> {
+    /// Most rows.
+    pub limit: usize,
+    /// Where it begins, or ends.
+    pub place: Place<K>,
+    /// The order of the list.
+    pub order: Order,
+}
+
+/// Where a page lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place<K> {
+    /// At the beginning of the list.
+    Beginning,
+    /// Right behind this row, which need not be there any more.
+    Behind(K),
+    /// Right in front of this row: the nearest ones, still in the list's order.
+    InFrontOf(K),
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest key first: oldest, where keys are ids.
+    Ascending,
+    /// Largest key first: newest, where keys are ids.
+    Descending,
+}
+
+impl<K> Page<K> {
+    /// The whole list.
+    pub const fn whole(order: Order) -> Self {
+        Self { limit: usize::MAX, place: Place::Beginning, order }
+    }
+
+    /// Whether a store reads towards larger keys for this page, and has to turn round what it found.
+    pub const fn reading(&self) -> (Order, bool) {
+        match (&self.place, self.order) {
+            (Place::Beginning | Place::Behind(_), order) => (order, false),
+            (Place::InFrontOf(_), Order::Ascending) => (Order::Descending, true),
+            (Place::InFrontOf(_), Order::Descending) => (Order::Ascending, true),
+        }
+    }
+
+    /// The key that it lies beside.
+    pub const fn beside(&self) -> Option<&K> {
+        match &self.place {
+            Place::Beginning => None,
+            Place::Behind(key) | Place::InFrontOf(key) => Some(key),
+        }
+    }
+}
+
+impl<K: Ord> Page<K> {
+    /// The page of rows that are all in memory, in any order.
+    pub fn cut<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+        let (reading, turned) = self.reading();
+        rows.sort_by_key(|row| key(row));
+        if reading == Order::Descending {
+            rows.reverse();
+        }
+        if let Some(beside) = self.beside() {
+            rows.retain(|row| match reading {
+                Order::Ascending => key(row) > *beside,
+                Order::Descending => key(row) < *beside,
+            });
+        }
+        rows.truncate(self.limit);
+        if turned {
+            rows.reverse();
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_walked_to_its_end_and_back() {
+        let page = |order, place| {
+            let page = Page { limit: 3, place, order };
+            page.cut((1..=7).collect(), |number| *number)
+        };
+        use Order::{Ascending, Descending};
+        let table = [
+            (Ascending, Place::Beginning, vec![1, 2, 3]),
+            (Ascending, Place::Behind(3), vec![4, 5, 6]),
+            (Ascending, Place::Behind(6), vec![7]),
+            (Ascending, Place::InFrontOf(7), vec![4, 5, 6]),
+            (Ascending, Place::InFrontOf(1), vec![]),
+            (Descending, Place::Beginning, vec![7, 6, 5]),
+            (Descending, Place::Behind(5), vec![4, 3, 2]),
+            (Descending, Place::InFrontOf(4), vec![7, 6, 5]),
+        ];
+        for (order, place, expected) in table {
+            assert_eq!(page(order, place.clone()), expected, "{order:?} {place:?}");
+        }
+        assert_eq!(Page::whole(Ascending).cut(vec![2, 1], |number| *number), [1, 2]);
+    }
+}
