@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use super::StorageError;
 use crate::domain::delivery::Delivery;
-use crate::domain::event::{EventType, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX};
+use crate::domain::event::{
+    EventType, Identity, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX,
+};
 use crate::domain::time::Timestamp;
 
 /// Where arrivals come from.
@@ -63,6 +65,26 @@ impl Publication {
         self.event_type
             .parse()
             .map_err(|fault: NotAnEventType| StorageError::Conflict(fault.to_string()))
+    }
+
+    /// The event that it is, wherever it is published.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn event(&self) -> Result<NewEvent, StorageError> {
+        Ok(NewEvent {
+            application: self.application.as_str().into(),
+            event_type: self.check()?,
+            identity: Identity::Given(self.event_id.as_str().into()),
+            subject: self.subject.as_deref().map(Into::into),
+            occurred_at: self.occurred_at,
+            received_at: None,
+            deliver_at: self.deliver_at,
+            expires_at: None,
+            content_type: None,
+            traceparent: None,
+            payload: self.payload.clone(),
+        })
     }
 }
 

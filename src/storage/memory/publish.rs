@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::faults::Call;
 use super::{Memory, Shape, Store};
-use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
+use crate::domain::event::{ApplicationName, NewEvent, Rejection};
 use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -60,20 +60,7 @@ impl Memory {
 type Entry = (NewEvent, Option<String>);
 
 fn entry(publication: &Publication) -> Result<Entry, StorageError> {
-    let event = NewEvent {
-        application: publication.application.as_str().into(),
-        event_type: publication.check()?,
-        identity: Identity::Given(publication.event_id.as_str().into()),
-        subject: publication.subject.as_deref().map(Into::into),
-        occurred_at: publication.occurred_at,
-        received_at: None,
-        deliver_at: publication.deliver_at,
-        expires_at: None,
-        content_type: None,
-        traceparent: None,
-        payload: publication.payload.clone(),
-    };
-    Ok((event, publication.idempotency_key.clone()))
+    Ok((publication.event()?, publication.idempotency_key.clone()))
 }
 
 /// All or none: an application that nobody knows refuses the whole batch. Answers first, and then the

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::{Sqlite, rows};
-use crate::domain::event::{ApplicationName, Identity, NewEvent, Rejection};
+use crate::domain::event::{ApplicationName, NewEvent, Rejection};
 use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -67,20 +67,7 @@ impl Publish for SqlitePublisher {
 type Arriving = (NewEvent, Option<String>);
 
 fn entry(publication: &Publication) -> Result<Arriving, StorageError> {
-    let event = NewEvent {
-        application: publication.application.as_str().into(),
-        event_type: publication.check()?,
-        identity: Identity::Given(publication.event_id.as_str().into()),
-        subject: publication.subject.as_deref().map(Into::into),
-        occurred_at: publication.occurred_at,
-        received_at: None,
-        deliver_at: publication.deliver_at,
-        expires_at: None,
-        content_type: None,
-        traceparent: None,
-        payload: publication.payload.clone(),
-    };
-    Ok((event, publication.idempotency_key.clone()))
+    Ok((publication.event()?, publication.idempotency_key.clone()))
 }
 
 /// Appends all, or none when one is taken.
