@@ -86,11 +86,11 @@ mod tests {
 
     #[test]
     fn a_list_is_walked_to_its_end_and_back() {
+        use Order::{Ascending, Descending};
         let page = |order, place| {
             let page = Page { limit: 3, place, order };
             page.cut((1..=7).collect(), |number| *number)
         };
-        use Order::{Ascending, Descending};
         let table = [
             (Ascending, Place::Beginning, vec![1, 2, 3]),
             (Ascending, Place::Behind(3), vec![4, 5, 6]),

@@ -85,6 +85,7 @@ async fn a_uid_is_taken_while_its_owner_lives() {
 
 #[tokio::test]
 async fn a_list_is_walked_by_pages_there_and_back() {
+    use Order::{Ascending, Descending};
     let place = Place::new();
     let made = |number: u32| {
         let id = ApplicationId::minted(NOW + number * SECOND, [0; 15]);
@@ -98,7 +99,6 @@ async fn a_list_is_walked_by_pages_there_and_back() {
         let listed = place.applications(OURS, &page).await.expect("read");
         listed.into_iter().filter_map(|one| one.uid).collect::<Vec<_>>()
     };
-    use Order::{Ascending, Descending};
 
     assert_eq!(page(InList::Beginning, Ascending).await, ["a1", "a2"]);
     assert_eq!(page(InList::Behind(made(2).id), Ascending).await, ["a3", "a4"]);
