@@ -118,6 +118,7 @@ fn delivery(name: &str) -> Delivery {
         expires_at: Some(Timestamp::NEVER),
         content_type: Some("application/json".into()),
         traceparent: None,
+        channels: Box::default(),
         payload: Bytes::from_static(b"{\"amount\": 1250.50}"),
     };
     let endpoint = EndpointId::derived(&[b"endpoint"]);

@@ -106,6 +106,7 @@ fn event(args: &PublishArgs, application: &str, number: u32, payload: &Bytes) ->
         subject: args.subject.clone(),
         occurred_at: Some(now),
         deliver_at: args.deliver_at.map(|when| when.ahead_of(now)),
+        channels: Vec::new(),
         payload: payload.clone(),
     }
 }

@@ -49,9 +49,9 @@ impl Control {
     pub async fn delete_application(&self, name: &str) -> Answer<u64> {
         let application = self.application(name).await?;
         let whole = Page::whole(Order::Ascending);
-        let endpoints = self.catalogue.endpoints(application.id, &whole).await?;
+        let endpoints = self.catalogue.endpoints(application.tenant(), &whole).await?;
         let now = (self.context.now)();
-        if !self.catalogue.delete_application(application.id, now).await? {
+        if !self.catalogue.delete_application(application.tenant(), now).await? {
             return Err(ControlError::NotFound(format!("no application is called `{name}`")));
         }
         let mut cancelled = 0;

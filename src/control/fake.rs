@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::{Context, Control};
-use crate::domain::application::Application;
+use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::DeliveryKey;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::{ApplicationName, Event};
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId, OrganisationId};
@@ -155,7 +155,8 @@ impl Catalogue for Stores {
         Ok(())
     }
 
-    async fn delete_application(&self, id: ApplicationId, _: Timestamp) -> Stored<bool> {
+    async fn delete_application(&self, tenant: Tenant, _: Timestamp) -> Stored<bool> {
+        let id = tenant.application();
         let mut inner = self.inner();
         inner.endpoints.retain(|endpoint| endpoint.application != id);
         let before = inner.applications.len();
@@ -201,25 +202,21 @@ impl Catalogue for Stores {
         Ok(())
     }
 
-    async fn endpoint(
-        &self,
-        application: Option<ApplicationId>,
-        name: &str,
-    ) -> Stored<Option<Endpoint>> {
+    async fn endpoint(&self, tenant: Tenant, name: &str) -> Stored<Option<Endpoint>> {
         let named = |known: &&Endpoint| {
-            known.id.to_string() == name
-                || (Some(known.application) == application && known.uid.as_deref() == Some(name))
+            known.tenant() == tenant
+                && (known.id.to_string() == name || known.uid.as_deref() == Some(name))
         };
         Ok(self.inner().endpoints.iter().find(named).cloned())
     }
 
-    async fn endpoints(
-        &self,
-        application: ApplicationId,
-        page: &Page<EndpointId>,
-    ) -> Stored<Vec<Endpoint>> {
+    async fn any_endpoint(&self, id: EndpointId) -> Stored<Option<Endpoint>> {
+        Ok(self.inner().endpoints.iter().find(|known| known.id == id).cloned())
+    }
+
+    async fn endpoints(&self, tenant: Tenant, page: &Page<EndpointId>) -> Stored<Vec<Endpoint>> {
         let mut own = self.inner().endpoints.clone();
-        own.retain(|known| known.application == application);
+        own.retain(|known| known.tenant() == tenant);
         Ok(page.cut(own, |known| known.id))
     }
 
@@ -232,18 +229,21 @@ impl Catalogue for Stores {
 
     async fn set_endpoint_state(
         &self,
+        _: Tenant,
         id: EndpointId,
         state: EndpointState,
+        because: Option<DisabledBecause>,
         _: Timestamp,
     ) -> Stored<bool> {
         let mut inner = self.inner();
         inner.log.push(format!("{state}"));
         let known = inner.endpoints.iter_mut().find(|known| known.id == id);
-        Ok(known.map(|known| known.state = state).is_some())
+        Ok(known.map(|known| (known.state, known.disabled_because) = (state, because)).is_some())
     }
 
     async fn set_endpoint_keys(
         &self,
+        _: Tenant,
         id: EndpointId,
         keys: &[EndpointKey],
         _: Timestamp,
@@ -254,7 +254,7 @@ impl Catalogue for Stores {
         Ok(())
     }
 
-    async fn delete_endpoint(&self, id: EndpointId, _: Timestamp) -> Stored<bool> {
+    async fn delete_endpoint(&self, _: Tenant, id: EndpointId, _: Timestamp) -> Stored<bool> {
         let mut inner = self.inner();
         inner.log.push("deleted".into());
         let before = inner.endpoints.len();

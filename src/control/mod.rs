@@ -25,7 +25,7 @@ use std::sync::Arc;
 use url::Url;
 
 pub use self::secrets::{KEYS_MAX, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
-use crate::domain::application::Application;
+use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
 use crate::domain::id::OrganisationId;
@@ -121,26 +121,32 @@ impl Control {
             .ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
     }
 
-    /// The endpoint of that id, or of that uid within `application`.
+    /// A tenant's endpoint of that id or uid.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn endpoint_of(&self, tenant: Tenant, name: &str) -> Answer<Endpoint> {
+        self.catalogue.endpoint(tenant, name).await?.ok_or_else(|| no_endpoint(name))
+    }
+
+    /// The endpoint of that id, or of that uid within `application`: as the operator names it.
     ///
     /// # Errors
     /// `NotFound`; `Invalid` for a uid without its application, for it may be in several.
     pub async fn endpoint(&self, application: Option<&str>, name: &str) -> Answer<Endpoint> {
-        let is_id = name.parse::<crate::domain::id::EndpointId>().is_ok();
-        let within = match application {
-            Some(application) => Some(self.application(application).await?.id),
-            None if is_id => None,
-            None => {
-                return Err(ControlError::Invalid(format!(
-                    "`{name}` is not an endpoint's id (ep_…): a uid needs its application beside it"
-                )));
-            }
-        };
-        self.catalogue
-            .endpoint(within, name)
-            .await?
-            // An id names an endpoint by itself; beside an application it has to be one of its own.
-            .filter(|endpoint| within.is_none_or(|id| endpoint.application == id))
-            .ok_or_else(|| ControlError::NotFound(format!("no endpoint is called `{name}`")))
+        if let Some(application) = application {
+            let tenant = self.application(application).await?.tenant();
+            return self.endpoint_of(tenant, name).await;
+        }
+        let id = name.parse().map_err(|_| {
+            ControlError::Invalid(format!(
+                "`{name}` is not an endpoint's id (ep_…): a uid needs its application beside it"
+            ))
+        })?;
+        self.catalogue.any_endpoint(id).await?.ok_or_else(|| no_endpoint(name))
     }
+}
+
+fn no_endpoint(name: &str) -> ControlError {
+    ControlError::NotFound(format!("no endpoint is called `{name}`"))
 }

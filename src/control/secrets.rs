@@ -35,6 +35,7 @@ impl Control {
             )));
         }
         let mut endpoint = self.endpoint(application, name).await?;
+        let tenant = endpoint.tenant();
         let now = (self.context.now)();
         let end = now + Duration::from_secs(u64::from(overlap_s));
         let key = key(secret, self.context.chance)?;
@@ -58,7 +59,7 @@ impl Control {
                 keys.len()
             )));
         }
-        self.catalogue.set_endpoint_keys(endpoint.id, &keys, now).await?;
+        self.catalogue.set_endpoint_keys(tenant, endpoint.id, &keys, now).await?;
         endpoint.keys = keys;
         endpoint.updated_at = now;
         Ok(endpoint)

@@ -14,6 +14,31 @@ pub type Metadata = BTreeMap<String, String>;
 /// Most bytes that metadata may have, written as JSON: the limit that client libraries know.
 pub const METADATA_MAX_BYTES: usize = 4_096;
 
+/// Leave to ask about what one application owns.
+///
+/// Made from the application itself, which a store gives only to its own organisation. Whatever
+/// belongs to a tenant is asked for with one of these: a question without its tenant cannot be written.
+///
+/// ```compile_fail
+/// # async fn ask(catalogue: &dyn posthaste::storage::catalogue::Catalogue) {
+/// catalogue.endpoint("ep_0ujtsYcgvSTl8PAuAdqWYSMnLOv").await; // whose?
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tenant(ApplicationId);
+
+impl Tenant {
+    /// The owner of something that a store has given for its owner.
+    pub(super) const fn of(application: ApplicationId) -> Self {
+        Self(application)
+    }
+
+    /// Which application it is.
+    pub const fn application(self) -> ApplicationId {
+        self.0
+    }
+}
+
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,4 +59,11 @@ pub struct Application {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+impl Application {
+    /// Leave to ask about what it owns.
+    pub const fn tenant(&self) -> Tenant {
+        Tenant(self.id)
+    }
 }

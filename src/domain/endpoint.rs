@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::application::Metadata;
+use super::application::{Metadata, Tenant};
 use super::filter::Filter;
 use super::id::{ApplicationId, EndpointId};
 use super::retry::RetryPolicy;
@@ -29,8 +29,13 @@ pub struct Endpoint {
     pub url: Url,
     /// What it wants.
     pub filter: Filter,
+    /// Channels that it listens on: of events with channels it wants those that share one with it.
+    /// None: all, and events without channels.
+    pub channels: Vec<String>,
     /// Whether it is called at all.
     pub state: EndpointState,
+    /// Why it is disabled, when it is.
+    pub disabled_because: Option<DisabledBecause>,
     /// Requests per second that it agreed to; `None` is unlimited.
     pub throttle_rate: Option<NonZeroU32>,
     /// How it is called.
@@ -50,6 +55,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Leave to ask about what its owner owns.
+    pub const fn tenant(&self) -> Tenant {
+        Tenant::of(self.application)
+    }
+
     /// The keys to sign with at `now`, newest first.
     pub fn live_keys(&self, now: Timestamp) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter().filter(move |entry| entry.is_live(now)).map(|entry| &entry.key)
@@ -77,6 +87,32 @@ impl EndpointState {
             Self::Disabled => "disabled",
         }
     }
+}
+
+/// Why an endpoint is disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisabledBecause {
+    /// A person said so.
+    Asked,
+    /// It answered 410: whoever was there is gone.
+    Gone,
+    /// Nothing but failures for days.
+    Failing,
+}
+
+impl DisabledBecause {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Asked, Self::Gone, Self::Failing];
 }
 
 impl fmt::Display for EndpointState {

@@ -22,6 +22,40 @@ pub const EVENT_TYPE_MAX: usize = 128;
 /// Longest subject and producer's event id, in bytes: what an AMQP short string can hold.
 pub const SHORT_TEXT_MAX: usize = 255;
 
+/// Most channels that an event is for: client libraries know of five.
+pub const CHANNELS_MAX: usize = 5;
+/// Longest name of a channel, in characters.
+pub const CHANNEL_MAX: usize = 128;
+
+/// Names of channels, each once, in the order given.
+pub type Channels = Box<[Box<str>]>;
+
+/// Checks the channels of an event.
+///
+/// # Errors
+/// A sentence that names the channel and what is accepted.
+pub fn check_channels(channels: &[impl AsRef<str>]) -> Result<(), String> {
+    if channels.len() > CHANNELS_MAX {
+        let count = channels.len();
+        return Err(format!("{count} channels are given: at most {CHANNELS_MAX} are accepted"));
+    }
+    channels.iter().try_for_each(|channel| check_channel(channel.as_ref()))
+}
+
+/// Checks the name of a channel.
+///
+/// # Errors
+/// A sentence that names it and what is accepted.
+pub fn check_channel(name: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=CHANNEL_MAX).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` is not a channel: 1 to {CHANNEL_MAX} letters, digits, `-`, `_` and `.` are accepted"
+    ))
+}
+
 /// A dotted name such as `job.completed`: segments of letters, digits, `_` and `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventType(Arc<str>);
@@ -138,6 +172,8 @@ pub struct NewEvent {
     pub content_type: Option<Box<str>>,
     /// The W3C trace that it belongs to.
     pub traceparent: Option<Box<str>>,
+    /// Channels that it is for, besides its type; none: for every channel's endpoints that want any.
+    pub channels: Channels,
     /// The bytes, as published.
     pub payload: Bytes,
 }
@@ -167,6 +203,8 @@ pub struct Event {
     pub content_type: Option<Box<str>>,
     /// The W3C trace that it belongs to.
     pub traceparent: Option<Box<str>>,
+    /// Channels that it is for, besides its type; none: for every channel's endpoints that want any.
+    pub channels: Channels,
     /// The bytes, as published.
     pub payload: Bytes,
 }
@@ -200,6 +238,7 @@ impl NewEvent {
             expires_at: self.expires_at,
             content_type: self.content_type,
             traceparent: self.traceparent,
+            channels: self.channels,
             payload: self.payload,
         }
     }
@@ -327,6 +366,7 @@ mod tests {
             expires_at: None,
             content_type: None,
             traceparent: None,
+            channels: Channels::default(),
             payload: Bytes::from_static(b"{}"),
         };
         let (one, other) = (ApplicationId::derived(&[b"1"]), ApplicationId::derived(&[b"2"]));

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use super::StorageError;
 use super::page::Page;
-use crate::domain::application::Application;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use crate::domain::application::{Application, Tenant};
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
@@ -82,7 +82,7 @@ pub trait Catalogue: Send + Sync {
     /// `Unavailable`.
     async fn delete_application(
         &self,
-        id: ApplicationId,
+        tenant: Tenant,
         now: Timestamp,
     ) -> Result<bool, StorageError>;
 
@@ -129,15 +129,18 @@ pub trait Catalogue: Send + Sync {
     /// `Conflict` when its uid is taken within its application.
     async fn add_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError>;
 
-    /// The endpoint of that id, or of that uid within `application`.
+    /// A tenant's endpoint of that id or uid.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
-    async fn endpoint(
-        &self,
-        application: Option<ApplicationId>,
-        name: &str,
-    ) -> Result<Option<Endpoint>, StorageError>;
+    async fn endpoint(&self, tenant: Tenant, name: &str) -> Result<Option<Endpoint>, StorageError>;
+
+    /// The endpoint of that id, whosever it is: for the operator at the command line, never for a caller
+    /// of the API.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
+    async fn any_endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StorageError>;
 
     /// An application's endpoints, by id: in the order of their making.
     ///
@@ -145,7 +148,7 @@ pub trait Catalogue: Send + Sync {
     /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
     async fn endpoints(
         &self,
-        application: ApplicationId,
+        tenant: Tenant,
         page: &Page<EndpointId>,
     ) -> Result<Vec<Endpoint>, StorageError>;
 
@@ -155,14 +158,16 @@ pub trait Catalogue: Send + Sync {
     /// `Conflict` when its uid is taken, or when it is gone.
     async fn edit_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError>;
 
-    /// Sets an endpoint's state; whether there was one.
+    /// Sets an endpoint's state, and why it is disabled, if it is; whether there was one.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn set_endpoint_state(
         &self,
+        tenant: Tenant,
         id: EndpointId,
         state: EndpointState,
+        because: Option<DisabledBecause>,
         now: Timestamp,
     ) -> Result<bool, StorageError>;
 
@@ -172,6 +177,7 @@ pub trait Catalogue: Send + Sync {
     /// `Conflict` when it is gone.
     async fn set_endpoint_keys(
         &self,
+        tenant: Tenant,
         id: EndpointId,
         keys: &[EndpointKey],
         now: Timestamp,
@@ -181,5 +187,10 @@ pub trait Catalogue: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn delete_endpoint(&self, id: EndpointId, now: Timestamp) -> Result<bool, StorageError>;
+    async fn delete_endpoint(
+        &self,
+        tenant: Tenant,
+        id: EndpointId,
+        now: Timestamp,
+    ) -> Result<bool, StorageError>;
 }

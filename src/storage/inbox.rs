@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::StorageError;
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{
-    EventType, Identity, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX,
+    EventType, Identity, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX, check_channels,
 };
 use crate::domain::time::Timestamp;
 
@@ -46,6 +46,8 @@ pub struct Publication {
     pub occurred_at: Option<Timestamp>,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
+    /// Channels that it is for.
+    pub channels: Vec<String>,
     /// The payload.
     pub payload: Bytes,
 }
@@ -62,6 +64,7 @@ impl Publication {
                 "an event id has {length} bytes: 1 to {SHORT_TEXT_MAX} are accepted"
             )));
         }
+        check_channels(&self.channels).map_err(StorageError::Conflict)?;
         self.event_type
             .parse()
             .map_err(|fault: NotAnEventType| StorageError::Conflict(fault.to_string()))
@@ -83,6 +86,7 @@ impl Publication {
             expires_at: None,
             content_type: None,
             traceparent: None,
+            channels: self.channels.iter().map(|name| name.as_str().into()).collect(),
             payload: self.payload.clone(),
         })
     }

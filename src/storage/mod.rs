@@ -5,6 +5,7 @@
 //! - [`inbox`]: events that are not finished yet.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
+//! - [`history`]: what tenants ask of the record.
 //! - [`page`]: a part of a list.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
@@ -14,6 +15,7 @@
 //! stands behind it.
 
 pub mod catalogue;
+pub mod history;
 pub mod inbox;
 pub mod journal;
 pub mod ladder;

@@ -296,8 +296,9 @@ impl World {
         if self.state().endpoints[place].called == Called::Deleted {
             return;
         }
-        let (id, now) = (self.scenario.endpoints[place].id, self.now());
-        self.do_it(|| self.memory().set_endpoint_state(id, state, now));
+        let (endpoint, now) = (&self.scenario.endpoints[place], self.now());
+        let (tenant, id) = (endpoint.tenant(), endpoint.id);
+        self.do_it(|| self.memory().set_endpoint_state(tenant, id, state, None, now));
         let seen = &mut self.state().endpoints[place];
         (seen.called, seen.changed_at) = (called, now);
     }
@@ -325,8 +326,9 @@ impl World {
         if self.state().endpoints[place].called == Called::Deleted {
             return;
         }
-        let (id, now) = (self.scenario.endpoints[place].id, self.now());
-        self.do_it(|| self.memory().delete_endpoint(id, now));
+        let (endpoint, now) = (&self.scenario.endpoints[place], self.now());
+        let (tenant, id) = (endpoint.tenant(), endpoint.id);
+        self.do_it(|| self.memory().delete_endpoint(tenant, id, now));
         self.do_it(|| self.memory().cancel(id, now));
         let seen = &mut self.state().endpoints[place];
         (seen.called, seen.changed_at) = (Called::Deleted, now);
@@ -336,8 +338,8 @@ impl World {
         if self.state().endpoints[place].called == Called::Deleted {
             return;
         }
-        let (id, now) = (self.scenario.endpoints[place].id.to_string(), self.now());
-        let found = self.do_it(|| self.memory().endpoint(None, &id));
+        let (id, now) = (self.scenario.endpoints[place].id, self.now());
+        let found = self.do_it(|| self.memory().any_endpoint(id));
         let mut endpoint = found.expect("it is not deleted");
         endpoint.throttle_rate = rate;
         endpoint.policy.max_in_flight = cap;

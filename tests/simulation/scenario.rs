@@ -237,7 +237,9 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         description: String::new(),
         url: format!("https://ep{number}.example/hook").parse().expect("a url"),
         filter: Filter::of(patterns),
+        channels: Vec::new(),
         state: EndpointState::Active,
+        disabled_because: None,
         throttle_rate: rate(chance),
         policy: Policy {
             retry: retry(chance),

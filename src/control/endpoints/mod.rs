@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use super::names::{check_description, check_uid};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
 use crate::domain::application::Metadata;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::filter::{Filter, Pattern};
 use crate::domain::id::EndpointId;
 use crate::domain::retry::RetryPolicy;
@@ -101,7 +101,9 @@ impl Control {
             description: check_description(new.description)?,
             url: rule(&new.url).map_err(ControlError::Invalid)?,
             filter: filter(&new.patterns)?,
+            channels: Vec::new(),
             state: EndpointState::Active,
+            disabled_because: None,
             throttle_rate: new.throttle_rate.map(throttle_rate).transpose()?,
             policy: edited(Policy::default(), new.policy)?,
             headers: headers::check(new.headers)?,
@@ -127,7 +129,7 @@ impl Control {
         let whole = Page::whole(Order::Descending);
         let mut endpoints = Vec::new();
         for application in applications {
-            endpoints.extend(self.catalogue.endpoints(application.id, &whole).await?);
+            endpoints.extend(self.catalogue.endpoints(application.tenant(), &whole).await?);
         }
         endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.id));
         Ok(endpoints)
@@ -219,17 +221,19 @@ impl Control {
             }
             Err(error) => return Err(error),
         };
-        self.catalogue.delete_endpoint(endpoint.id, now).await?;
+        self.catalogue.delete_endpoint(endpoint.tenant(), endpoint.id, now).await?;
         // Behind the deletion: before it, a router could still owe it something new.
         Ok(self.ledger.cancel(endpoint.id, now).await?)
     }
 
     async fn set_state(&self, endpoint: &mut Endpoint, state: EndpointState) -> Answer<()> {
         let now = (self.context.now)();
-        if !self.catalogue.set_endpoint_state(endpoint.id, state, now).await? {
-            return Err(ControlError::NotFound(format!("endpoint {} is gone", endpoint.id)));
+        let because = (state == EndpointState::Disabled).then_some(DisabledBecause::Asked);
+        let (tenant, id) = (endpoint.tenant(), endpoint.id);
+        if !self.catalogue.set_endpoint_state(tenant, id, state, because, now).await? {
+            return Err(ControlError::NotFound(format!("endpoint {id} is gone")));
         }
-        endpoint.state = state;
+        (endpoint.state, endpoint.disabled_because) = (state, because);
         endpoint.updated_at = now;
         Ok(())
     }

@@ -222,6 +222,7 @@ impl Intake {
             subject: draft.subject.clone(),
             occurred_at: Some(occurred_at),
             deliver_at: draft.deliver_at,
+            channels: Vec::new(),
             payload: draft.payload.clone(),
         };
         let accepted = Accepted {

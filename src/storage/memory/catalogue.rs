@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::Memory;
 use super::faults::Call;
-use crate::domain::application::Application;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use crate::domain::application::{Application, Tenant};
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
@@ -89,9 +89,10 @@ impl Catalogue for Memory {
 
     async fn delete_application(
         &self,
-        id: ApplicationId,
+        tenant: Tenant,
         _now: Timestamp,
     ) -> Result<bool, StorageError> {
+        let id = tenant.application();
         self.edit(|entries| {
             entries.endpoints.retain(|_, endpoint| endpoint.application != id);
             Ok(entries.applications.remove(&id).is_some())
@@ -150,25 +151,28 @@ impl Catalogue for Memory {
         self.edit(|entries| entries.add_endpoint(endpoint)).await
     }
 
-    async fn endpoint(
-        &self,
-        application: Option<ApplicationId>,
-        name: &str,
-    ) -> Result<Option<Endpoint>, StorageError> {
+    async fn endpoint(&self, tenant: Tenant, name: &str) -> Result<Option<Endpoint>, StorageError> {
         self.call(Call::Catalogue, |store| {
-            Ok(store.catalogue.named(application, name).map(|found| found.as_ref().clone()))
+            Ok(store.catalogue.named(tenant, name).map(|found| found.as_ref().clone()))
+        })
+        .await
+    }
+
+    async fn any_endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            Ok(store.catalogue.endpoint(id).map(|found| found.as_ref().clone()))
         })
         .await
     }
 
     async fn endpoints(
         &self,
-        application: ApplicationId,
+        tenant: Tenant,
         page: &Page<EndpointId>,
     ) -> Result<Vec<Endpoint>, StorageError> {
         self.call(Call::Catalogue, |store| {
             let all = store.catalogue.endpoints.values();
-            let own = all.filter(|one| one.application == application);
+            let own = all.filter(|one| one.application == tenant.application());
             Ok(page.cut(own.map(|one| one.as_ref().clone()).collect(), |one| one.id))
         })
         .await
@@ -177,13 +181,14 @@ impl Catalogue for Memory {
     async fn edit_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
         self.edit(|entries| {
             entries.uid_is_free(endpoint)?;
-            let known = entries.known(endpoint.id)?;
-            if known.application != endpoint.application {
-                return Err(gone(endpoint.id));
-            }
-            let (state, keys) = (known.state, known.keys.clone());
-            let created_at = known.created_at;
-            *known = Endpoint { state, keys, created_at, ..endpoint.clone() };
+            let known = entries.known(endpoint.tenant(), endpoint.id)?;
+            *known = Endpoint {
+                state: known.state,
+                disabled_because: known.disabled_because,
+                keys: known.keys.clone(),
+                created_at: known.created_at,
+                ..endpoint.clone()
+            };
             Ok(())
         })
         .await
@@ -191,13 +196,15 @@ impl Catalogue for Memory {
 
     async fn set_endpoint_state(
         &self,
+        tenant: Tenant,
         id: EndpointId,
         state: EndpointState,
+        because: Option<DisabledBecause>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.edit(|entries| {
-            let Ok(known) = entries.known(id) else { return Ok(false) };
-            (known.state, known.updated_at) = (state, now);
+            let Ok(known) = entries.known(tenant, id) else { return Ok(false) };
+            (known.state, known.disabled_because, known.updated_at) = (state, because, now);
             Ok(true)
         })
         .await
@@ -205,20 +212,30 @@ impl Catalogue for Memory {
 
     async fn set_endpoint_keys(
         &self,
+        tenant: Tenant,
         id: EndpointId,
         keys: &[EndpointKey],
         now: Timestamp,
     ) -> Result<(), StorageError> {
         self.edit(|entries| {
-            let known = entries.known(id)?;
+            let known = entries.known(tenant, id)?;
             (known.keys, known.updated_at) = (keys.to_vec(), now);
             Ok(())
         })
         .await
     }
 
-    async fn delete_endpoint(&self, id: EndpointId, _now: Timestamp) -> Result<bool, StorageError> {
-        self.edit(|entries| Ok(entries.endpoints.remove(&id).is_some())).await
+    async fn delete_endpoint(
+        &self,
+        tenant: Tenant,
+        id: EndpointId,
+        _now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.edit(|entries| {
+            let there = entries.known(tenant, id).is_ok();
+            Ok(there && entries.endpoints.remove(&id).is_some())
+        })
+        .await
     }
 }
 
@@ -273,20 +290,21 @@ impl Entries {
         self.endpoints.get(&id)
     }
 
-    /// The endpoint of that id (of this application, when one is named), or of that uid within it.
-    fn named(&self, application: Option<ApplicationId>, name: &str) -> Option<&Arc<Endpoint>> {
-        if let Ok(id) = name.parse::<EndpointId>() {
-            let found = self.endpoints.get(&id)?;
-            return application.is_none_or(|whose| found.application == whose).then_some(found);
-        }
-        let application = application?;
-        self.endpoints
-            .values()
-            .find(|one| one.application == application && one.uid.as_deref() == Some(name))
+    /// A tenant's endpoint of that id or uid.
+    fn named(&self, tenant: Tenant, name: &str) -> Option<&Arc<Endpoint>> {
+        let found = match name.parse::<EndpointId>() {
+            Ok(id) => self.endpoints.get(&id),
+            Err(_) => self.endpoints.values().find(|one| {
+                one.application == tenant.application() && one.uid.as_deref() == Some(name)
+            }),
+        };
+        found.filter(|one| one.application == tenant.application())
     }
 
-    fn known(&mut self, id: EndpointId) -> Result<&mut Endpoint, StorageError> {
-        self.endpoints.get_mut(&id).map(Arc::make_mut).ok_or_else(|| gone(id))
+    fn known(&mut self, tenant: Tenant, id: EndpointId) -> Result<&mut Endpoint, StorageError> {
+        let found = self.endpoints.get_mut(&id);
+        let own = found.filter(|one| one.application == tenant.application());
+        own.map(Arc::make_mut).ok_or_else(|| gone(id))
     }
 
     fn add_application(&mut self, application: &Application) -> Result<(), StorageError> {

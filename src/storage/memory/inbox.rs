@@ -309,6 +309,7 @@ fn again(event: &Event) -> NewEvent {
         expires_at: event.expires_at,
         content_type: event.content_type.clone(),
         traceparent: event.traceparent.clone(),
+        channels: event.channels.clone(),
         payload: event.payload.clone(),
     }
 }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{Sqlite, applications, endpoints, event_types};
-use crate::domain::application::Application;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use crate::domain::application::{Application, Tenant};
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
@@ -76,11 +76,11 @@ impl Catalogue for Sqlite {
 
     async fn delete_application(
         &self,
-        id: ApplicationId,
+        tenant: Tenant,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.write(move |connection| {
-            let there = applications::delete(connection, id, now)?;
+            let there = applications::delete(connection, tenant.application(), now)?;
             edited_if(connection, there)
         })
         .await
@@ -139,22 +139,23 @@ impl Catalogue for Sqlite {
         .await
     }
 
-    async fn endpoint(
-        &self,
-        application: Option<ApplicationId>,
-        name: &str,
-    ) -> Result<Option<Endpoint>, StorageError> {
+    async fn endpoint(&self, tenant: Tenant, name: &str) -> Result<Option<Endpoint>, StorageError> {
         let (name, vault) = (name.to_owned(), Arc::clone(&self.vault));
-        self.read(move |connection| endpoints::one(connection, &vault, application, &name)).await
+        self.read(move |connection| endpoints::named(connection, &vault, tenant, &name)).await
+    }
+
+    async fn any_endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StorageError> {
+        let vault = Arc::clone(&self.vault);
+        self.read(move |connection| endpoints::any(connection, &vault, id)).await
     }
 
     async fn endpoints(
         &self,
-        application: ApplicationId,
+        tenant: Tenant,
         page: &Page<EndpointId>,
     ) -> Result<Vec<Endpoint>, StorageError> {
         let (page, vault) = (page.clone(), Arc::clone(&self.vault));
-        self.read(move |connection| endpoints::page(connection, &vault, application, &page)).await
+        self.read(move |connection| endpoints::page(connection, &vault, tenant, &page)).await
     }
 
     async fn edit_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
@@ -168,12 +169,14 @@ impl Catalogue for Sqlite {
 
     async fn set_endpoint_state(
         &self,
+        tenant: Tenant,
         id: EndpointId,
         state: EndpointState,
+        because: Option<DisabledBecause>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.write(move |connection| {
-            let there = endpoints::set_state(connection, id, state, now)?;
+            let there = endpoints::set_state(connection, tenant, id, state, because, now)?;
             edited_if(connection, there)
         })
         .await
@@ -181,21 +184,27 @@ impl Catalogue for Sqlite {
 
     async fn set_endpoint_keys(
         &self,
+        tenant: Tenant,
         id: EndpointId,
         keys: &[EndpointKey],
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let (keys, vault) = (keys.to_vec(), Arc::clone(&self.vault));
         self.write(move |connection| {
-            endpoints::set_keys(connection, &vault, id, &keys, now)?;
+            endpoints::set_keys(connection, &vault, tenant, id, &keys, now)?;
             edited(connection)
         })
         .await
     }
 
-    async fn delete_endpoint(&self, id: EndpointId, now: Timestamp) -> Result<bool, StorageError> {
+    async fn delete_endpoint(
+        &self,
+        tenant: Tenant,
+        id: EndpointId,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
         self.write(move |connection| {
-            let there = endpoints::delete(connection, id, now)?;
+            let there = endpoints::delete(connection, tenant, id, now)?;
             edited_if(connection, there)
         })
         .await

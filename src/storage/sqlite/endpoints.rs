@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use url::Url;
 
 use super::faults::is_taken;
 use super::rows::{corrupt, json, read_json};
 use super::walk::Walk;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use crate::domain::application::Tenant;
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
@@ -26,8 +27,8 @@ pub(super) fn add(
         .execute(
             "INSERT INTO endpoints (id, application, uid, description, url, filter, state, \
                                     throttle_rate, policy, headers, created_at, updated_at, \
-                                    version, metadata) \
-             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 \
+                                    version, metadata, channels, disabled_because) \
+             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
              FROM applications WHERE id = ?2 AND deleted_at IS NULL",
             params![
                 endpoint.id,
@@ -44,6 +45,8 @@ pub(super) fn add(
                 endpoint.updated_at,
                 endpoint.version,
                 json(&endpoint.metadata),
+                json(&endpoint.channels),
+                endpoint.disabled_because.map(DisabledBecause::as_str),
             ],
         )
         .map_err(|error| taken(error, endpoint))?;
@@ -67,7 +70,7 @@ pub(super) fn edit(
         .execute(
             "UPDATE endpoints SET uid = ?3, description = ?4, url = ?5, filter = ?6, \
                                   throttle_rate = ?7, policy = ?8, headers = ?9, updated_at = ?10, \
-                                  version = ?11, metadata = ?12 \
+                                  version = ?11, metadata = ?12, channels = ?13 \
              WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
             params![
                 endpoint.id,
@@ -82,6 +85,7 @@ pub(super) fn edit(
                 endpoint.updated_at,
                 endpoint.version,
                 json(&endpoint.metadata),
+                json(&endpoint.channels),
             ],
         )
         .map_err(|error| taken(error, endpoint))?;
@@ -91,13 +95,17 @@ pub(super) fn edit(
 /// Sets an endpoint's state; whether there was one.
 pub(super) fn set_state(
     connection: &Connection,
+    tenant: Tenant,
     id: EndpointId,
     state: EndpointState,
+    because: Option<DisabledBecause>,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
+    let because = because.map(DisabledBecause::as_str);
     let written = connection.execute(
-        "UPDATE endpoints SET state = ?2, updated_at = ?3 WHERE id = ?1 AND deleted_at IS NULL",
-        params![id, state.as_str(), now],
+        "UPDATE endpoints SET state = ?3, disabled_because = ?4, updated_at = ?5 \
+         WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
+        params![id, tenant.application(), state.as_str(), because, now],
     )?;
     Ok(written == 1)
 }
@@ -106,19 +114,20 @@ pub(super) fn set_state(
 pub(super) fn set_keys(
     connection: &Connection,
     vault: &Vault,
+    tenant: Tenant,
     id: EndpointId,
     keys: &[EndpointKey],
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    let application = connection
-        .query_row(
-            "UPDATE endpoints SET updated_at = ?2 WHERE id = ?1 AND deleted_at IS NULL \
-             RETURNING application",
-            params![id, now],
-            |row| row.get(0),
-        )
-        .optional()?
-        .ok_or_else(|| gone(id))?;
+    let application = tenant.application();
+    let written = connection.execute(
+        "UPDATE endpoints SET updated_at = ?3 \
+         WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
+        params![id, application, now],
+    )?;
+    if written == 0 {
+        return Err(gone(id));
+    }
     connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
     add_keys(connection, vault, application, id, keys)
 }
@@ -126,15 +135,18 @@ pub(super) fn set_keys(
 /// Deletes an endpoint; whether there was one. Its secrets go for good.
 pub(super) fn delete(
     connection: &Connection,
+    tenant: Tenant,
     id: EndpointId,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let written = connection.execute(
-        "UPDATE endpoints SET deleted_at = ?2, updated_at = ?2, headers = NULL \
-         WHERE id = ?1 AND deleted_at IS NULL",
-        params![id, now],
+        "UPDATE endpoints SET deleted_at = ?3, updated_at = ?3, headers = NULL, auth = NULL \
+         WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
+        params![id, tenant.application(), now],
     )?;
-    connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
+    if written == 1 {
+        connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
+    }
     Ok(written == 1)
 }
 
@@ -150,30 +162,53 @@ pub(super) fn delete_all_of(
         [application],
     )?;
     connection.execute(
-        "UPDATE endpoints SET deleted_at = ?2, updated_at = ?2, headers = NULL \
+        "UPDATE endpoints SET deleted_at = ?2, updated_at = ?2, headers = NULL, auth = NULL \
          WHERE application = ?1 AND deleted_at IS NULL",
         params![application, now],
     )?;
     Ok(())
 }
 
-/// The endpoint of that id (of this application, when one is named), or of that uid within it.
-pub(super) fn one(
+/// A tenant's endpoint of that id or uid.
+pub(super) fn named(
     connection: &Connection,
     vault: &Vault,
-    application: Option<ApplicationId>,
+    tenant: Tenant,
     name: &str,
 ) -> Result<Option<Endpoint>, StorageError> {
-    let mut find = connection.prepare_cached(
-        "SELECT * FROM endpoints \
-         WHERE (id = ?1 OR (?1 IS NULL AND application = ?2 AND uid = ?3)) \
-           AND (?2 IS NULL OR application = ?2) AND deleted_at IS NULL",
-    )?;
     let id: Option<EndpointId> = name.parse().ok();
-    let mut found = find.query(params![id, application, name])?;
-    let Some(row) = found.next()? else {
-        return Ok(None);
+    let mut find = connection.prepare_cached(match id {
+        Some(_) => {
+            "SELECT * FROM endpoints WHERE id = ?2 AND application = ?1 AND deleted_at IS NULL"
+        }
+        None => {
+            "SELECT * FROM endpoints WHERE application = ?1 AND uid = ?2 AND deleted_at IS NULL"
+        }
+    })?;
+    let found = match id {
+        Some(id) => find.query(params![tenant.application(), id])?,
+        None => find.query(params![tenant.application(), name])?,
     };
+    first(found, connection, vault)
+}
+
+/// The endpoint of that id, whosever it is.
+pub(super) fn any(
+    connection: &Connection,
+    vault: &Vault,
+    id: EndpointId,
+) -> Result<Option<Endpoint>, StorageError> {
+    let mut find = connection
+        .prepare_cached("SELECT * FROM endpoints WHERE id = ?1 AND deleted_at IS NULL")?;
+    first(find.query([id])?, connection, vault)
+}
+
+fn first(
+    mut found: rusqlite::Rows<'_>,
+    connection: &Connection,
+    vault: &Vault,
+) -> Result<Option<Endpoint>, StorageError> {
+    let Some(row) = found.next()? else { return Ok(None) };
     let mut keys = keys(connection, vault, Whose::Endpoint(row.get("id")?))?;
     endpoint(row, vault, &mut keys).map(Some)
 }
@@ -190,11 +225,11 @@ pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<Endpoint
 pub(super) fn page(
     connection: &Connection,
     vault: &Vault,
-    application: ApplicationId,
+    tenant: Tenant,
     page: &Page<EndpointId>,
 ) -> Result<Vec<Endpoint>, StorageError> {
     Walk::over("endpoints", "id", page)
-        .only("application = ?", application)
+        .only("application = ?", tenant.application())
         .only_where("deleted_at IS NULL")
         .rows(connection, |row| {
             let mut keys = keys(connection, vault, Whose::Endpoint(row.get("id")?))?;
@@ -226,6 +261,8 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
         url: Url::parse(&url).map_err(|error| corrupt(format!("url of {id}: {error}")))?,
         filter: read_json(&row.get::<_, String>("filter")?, id, "filter")?,
         state: state_of(&state).ok_or_else(|| corrupt(format!("state of {id} is `{state}`")))?,
+        channels: read_json(&row.get::<_, String>("channels")?, id, "channels")?,
+        disabled_because: because(row.get("disabled_because")?),
         throttle_rate: row.get("throttle_rate")?,
         policy: read_json(&row.get::<_, String>("policy")?, id, "policy")?,
         headers: match headers {
@@ -249,6 +286,10 @@ fn state_of(word: &str) -> Option<EndpointState> {
     [EndpointState::Active, EndpointState::Paused, EndpointState::Disabled]
         .into_iter()
         .find(|state| state.as_str() == word)
+}
+
+fn because(word: Option<String>) -> Option<DisabledBecause> {
+    DisabledBecause::ALL.into_iter().find(|one| word.as_deref() == Some(one.as_str()))
 }
 
 fn keys(connection: &Connection, vault: &Vault, whose: Whose) -> Result<Keys, StorageError> {

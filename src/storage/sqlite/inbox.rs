@@ -390,6 +390,7 @@ fn again(event: Event) -> NewEvent {
         expires_at: event.expires_at,
         content_type: event.content_type,
         traceparent: event.traceparent,
+        channels: event.channels,
         payload: event.payload,
     }
 }

@@ -174,8 +174,8 @@ pub(super) fn add_event(
 ) -> Result<Option<i64>, StorageError> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
-                             deliver_at, expires_at, content_type, traceparent, payload) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING",
+                             deliver_at, expires_at, content_type, traceparent, channels, payload) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
     )?;
     let written = insert.execute(params![
         event.id,
@@ -189,6 +189,7 @@ pub(super) fn add_event(
         event.expires_at,
         event.content_type,
         event.traceparent,
+        (!event.channels.is_empty()).then(|| json(&event.channels)),
         event.payload.as_ref(),
     ])?;
     Ok((written == 1).then(|| connection.last_insert_rowid()))
@@ -237,6 +238,10 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, StorageError> {
         expires_at: row.get("expires_at")?,
         content_type: row.get("content_type")?,
         traceparent: row.get("traceparent")?,
+        channels: match row.get::<_, Option<String>>("channels")? {
+            Some(names) => read_json(&names, id, "channels")?,
+            None => Box::default(),
+        },
         payload: Bytes::from(payload),
     })
 }

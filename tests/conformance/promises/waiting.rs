@@ -103,6 +103,7 @@ pub(crate) async fn what_waits_carries_all_that_it_had(bench: &mut Bench) -> Kep
             expires_at: Some(Timestamp::NEVER),
             content_type: Some("application/vnd.acme+json".into()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            channels: Box::from(["eu".into(), "beta".into()]),
             payload: Bytes::from_static("{\"amount\": 1250.50, \"ü\": [] }\n".as_bytes()),
         });
         same!(bench.accept(&event, &["two"]).await?, Acceptance::New, "accepted");

@@ -7,7 +7,8 @@ use lapin::types::ShortString;
 
 use super::{Raw, as_number, as_text, described, header};
 use crate::domain::event::{
-    ApplicationName, EventType, Identity, NewEvent, Rejection, SHORT_TEXT_MAX, check_payload,
+    ApplicationName, Channels, EventType, Identity, NewEvent, Rejection, SHORT_TEXT_MAX,
+    check_channels, check_payload,
 };
 use crate::domain::id::EventId;
 use crate::domain::time::Timestamp;
@@ -43,6 +44,7 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         expires_at: moment(message, "expires-at")?,
         content_type: content_type(message)?,
         traceparent: traceparent(message),
+        channels: channels(message)?,
         payload: message.body.clone(),
     };
     check_payload(&message.body, limit)?; // last: it reads every byte
@@ -59,13 +61,6 @@ fn refuse_what_is_not_supported(message: &Raw) -> Result<(), Rejection> {
                 wanted: "an endpoint of the application (a URL per event is not supported yet)",
             });
         }
-    }
-    if let Some(value) = header(&message.properties, "channels") {
-        return Err(Rejection::BadField {
-            name: "channels",
-            found: described(value),
-            wanted: "no such header (channels are not supported yet)",
-        });
     }
     let content_type = message.properties.content_type().as_ref().map(ShortString::as_str);
     if let Some(text) = content_type
@@ -106,6 +101,7 @@ fn identity(message: &Raw) -> Identity {
         named("deliver-at").as_bytes(),
         named("expires-at").as_bytes(),
         named("traceparent").as_bytes(),
+        named("channels").as_bytes(),
         &message.body,
     ]))
 }
@@ -124,6 +120,26 @@ fn subject(message: &Raw) -> Result<Option<Box<str>>, Rejection> {
             name: "subject",
             found: described(value),
             wanted: "a text of at most 255 bytes or a whole number",
+        }),
+    }
+}
+
+/// The `channels` header: names with commas between them, each once.
+fn channels(message: &Raw) -> Result<Channels, Rejection> {
+    let Some(value) = header(&message.properties, "channels") else {
+        return Ok(Channels::default());
+    };
+    let names: Option<Vec<&str>> = as_text(value)
+        .map(|text| text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect());
+    match names {
+        Some(names) if check_channels(&names).is_ok() => {
+            Ok(names.into_iter().map(Box::from).collect())
+        }
+        Some(_) | None => Err(Rejection::BadField {
+            name: "channels",
+            found: described(value),
+            wanted: "at most 5 names with commas between them, each of 1 to 128 letters, digits, \
+                     `-`, `_` and `.`",
         }),
     }
 }
@@ -226,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn channels_are_names_with_commas_between_them() {
+        let read = |value| {
+            let new = read("acme.job.completed", with_header("channels", value))?;
+            Ok(new.channels.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(read(text("eu, beta")), Ok(vec!["eu".into(), "beta".into()]));
+        assert_eq!(read(text("")), Ok(Vec::<String>::new()));
+        for fault in [text("a,b,c,d,e,f"), text("a b"), AMQPValue::Boolean(true)] {
+            assert_eq!(read(fault).map_err(|why: Rejection| why.reason()), Err("bad_field"));
+        }
+    }
+
+    #[test]
     fn the_routing_key_says_whose_event_and_of_which_type() {
         let new = read("acme.job.completed", BasicProperties::default()).expect("an event");
         assert_eq!(new.application, ApplicationName::Uid("acme".into()));
@@ -300,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_we_cannot_do_yet_is_refused_and_not_overlooked() {
-        for name in ["webhook-url", "webhook-mode", "channels"] {
+        for name in ["webhook-url", "webhook-mode"] {
             assert_eq!(fault("acme.job.done", with_header(name, text("x"))), "bad_field");
         }
         let structured = BasicProperties::default()

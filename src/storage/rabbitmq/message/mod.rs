@@ -92,6 +92,12 @@ impl Headers {
         }
     }
 
+    /// Names with commas between them; nothing when there are none.
+    fn names(self, name: &'static str, names: &[impl AsRef<str>]) -> Self {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        if names.is_empty() { self } else { self.text(name, &names.join(",")) }
+    }
+
     fn number(mut self, name: &'static str, value: impl Into<i64>) -> Self {
         self.0.insert(name.into(), AMQPValue::LongLongInt(value.into()));
         self

@@ -37,7 +37,8 @@ pub(in super::super) fn published(
     let event_type = event.check()?;
     let mut headers = Headers::default()
         .optional_text("subject", event.subject.as_deref())
-        .optional_moment("deliver-at", event.deliver_at);
+        .optional_moment("deliver-at", event.deliver_at)
+        .names("channels", &event.channels);
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
@@ -220,6 +221,7 @@ mod tests {
             subject: Some("job-17".into()),
             occurred_at: Some(Timestamp::from_millis(1_787_307_072_345)),
             deliver_at: Some(Timestamp::from_millis(1_787_307_099_999)),
+            channels: vec!["eu".into(), "beta".into()],
             payload: Bytes::from_static(b"{\"amount\":1250.50}"),
         }
     }

@@ -28,6 +28,7 @@ const RECEIVED_AT: &str = "x-posthaste-received-at";
 const DELIVER_AT: &str = "x-posthaste-deliver-at";
 const EXPIRES_AT: &str = "x-posthaste-expires-at";
 const CONTENT_TYPE: &str = "x-posthaste-content-type";
+const CHANNELS: &str = "x-posthaste-channels";
 const TRACEPARENT: &str = "traceparent";
 
 /// The message for a delivery that takes this rung and is due then.
@@ -53,7 +54,8 @@ pub(in super::super) fn message(
         .optional_moment(DELIVER_AT, event.deliver_at)
         .optional_moment(EXPIRES_AT, event.expires_at)
         .optional_text(CONTENT_TYPE, event.content_type.as_deref())
-        .optional_text(TRACEPARENT, event.traceparent.as_deref());
+        .optional_text(TRACEPARENT, event.traceparent.as_deref())
+        .names(CHANNELS, &event.channels);
     // The properties are for people who look at the queue; what is read back is in the headers,
     // which have no limit of 255 bytes.
     let properties =
@@ -86,6 +88,7 @@ pub(in super::super) fn delivery(message: &Raw) -> Result<(Delivery, Timestamp),
         expires_at: headers.optional_moment(EXPIRES_AT)?,
         content_type: headers.text(CONTENT_TYPE),
         traceparent: headers.text(TRACEPARENT),
+        channels: headers.names(CHANNELS),
         payload: message.body.clone(),
     };
     let delivery = Delivery {
@@ -102,6 +105,11 @@ struct Read<'a>(&'a BasicProperties);
 impl Read<'_> {
     fn text(&self, name: &str) -> Option<Box<str>> {
         header(self.0, name).and_then(as_text).map(Box::from)
+    }
+
+    fn names(&self, name: &str) -> Box<[Box<str>]> {
+        let text = header(self.0, name).and_then(as_text).unwrap_or_default();
+        text.split(',').filter(|name| !name.is_empty()).map(Box::from).collect()
     }
 
     fn parsed<T: FromStr>(&self, name: &'static str, wanted: &'static str) -> Result<T, Rejection> {
@@ -187,6 +195,7 @@ mod tests {
                 expires_at,
                 content_type,
                 traceparent: None,
+                channels: Box::from(["eu".into(), "beta".into()]),
                 payload: payload.into(),
             };
             let endpoint = EndpointId::derived(&[&seed]);

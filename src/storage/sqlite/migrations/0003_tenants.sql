@@ -34,3 +34,107 @@ INSERT INTO listed_event_types
     FROM event_types;
 DROP TABLE event_types;
 ALTER TABLE listed_event_types RENAME TO event_types;
+
+ALTER TABLE endpoints ADD COLUMN channels TEXT NOT NULL DEFAULT '[]'; -- JSON
+ALTER TABLE endpoints ADD COLUMN disabled_because TEXT;               -- asked, gone, failing
+ALTER TABLE endpoints ADD COLUMN auth BLOB;                           -- JSON, sealed
+UPDATE endpoints SET disabled_because = 'asked' WHERE state = 'disabled';
+ALTER TABLE endpoint_keys ADD COLUMN scheme TEXT NOT NULL DEFAULT 'v1'; -- v1, v1a
+
+-- Events, with channels in front of the payload: what stands behind it costs reading it. An empty
+-- payload is one that was expunged; no event has one.
+CREATE TABLE events_with_channels (
+    seq          INTEGER PRIMARY KEY,
+    id           BLOB    NOT NULL UNIQUE,
+    application  BLOB    NOT NULL,
+    type         TEXT    NOT NULL,
+    event_id     TEXT,
+    subject      TEXT,
+    occurred_at  INTEGER NOT NULL,
+    received_at  INTEGER NOT NULL,
+    deliver_at   INTEGER,
+    expires_at   INTEGER,
+    content_type TEXT,
+    traceparent  TEXT,
+    channels     TEXT, -- JSON; NULL: none
+    payload      BLOB    NOT NULL
+) STRICT;
+INSERT INTO events_with_channels
+    SELECT seq, id, application, type, event_id, subject, occurred_at, received_at, deliver_at,
+           expires_at, content_type, traceparent, NULL, payload
+    FROM events;
+DROP TABLE events;
+ALTER TABLE events_with_channels RENAME TO events;
+CREATE INDEX events_of ON events (application, seq);
+
+-- What tenants look through: an endpoint's deliveries by event, and its attempts by time (ids grow).
+CREATE INDEX deliveries_to ON deliveries (endpoint, event);
+CREATE INDEX attempts_at ON attempts (endpoint, id);
+ALTER TABLE attempts ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0; -- 1: a person asked for it
+
+-- Endpoints that have failed since their last success, and since when.
+CREATE TABLE failing (
+    endpoint  BLOB    NOT NULL PRIMARY KEY,
+    since     INTEGER NOT NULL,
+    last_at   INTEGER NOT NULL,
+    attempts  INTEGER NOT NULL,
+    warned_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- What operators are to be told of and were not yet: each becomes an event of theirs.
+CREATE TABLE tidings (
+    seq         INTEGER PRIMARY KEY,
+    kind        TEXT    NOT NULL, -- endpoint.disabled, message.attempt.exhausted, …
+    application BLOB    NOT NULL, -- whom it is about
+    endpoint    BLOB    NOT NULL,
+    event       BLOB,             -- events.id
+    details     TEXT    NOT NULL, -- JSON
+    at          INTEGER NOT NULL
+) STRICT;
+
+-- Work on many deliveries that goes on behind the answer: recover, replay what was missed.
+CREATE TABLE tasks (
+    id          BLOB    NOT NULL PRIMARY KEY,
+    kind        TEXT    NOT NULL, -- endpoint.recover, endpoint.replay
+    application BLOB    NOT NULL,
+    endpoint    BLOB    NOT NULL,
+    since       INTEGER NOT NULL,
+    until       INTEGER,
+    place       INTEGER NOT NULL, -- events.seq: done up to here
+    last        INTEGER NOT NULL, -- events.seq: not beyond this
+    moved       INTEGER NOT NULL, -- deliveries offered so far
+    state       TEXT    NOT NULL, -- running, finished, failed
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_running ON tasks (id) WHERE state = 'running';
+
+-- Which version of the catalogue each router has adopted, and when it last said so.
+CREATE TABLE routers (
+    id      BLOB    NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What requests with an idempotency key were answered, to be answered again.
+CREATE TABLE answers (
+    key     BLOB    NOT NULL PRIMARY KEY, -- hash of caller, method, path and key
+    request BLOB    NOT NULL,             -- hash of the body
+    status  INTEGER NOT NULL,
+    body    BLOB    NOT NULL,             -- sealed
+    at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_by_time ON answers (at);
+
+-- Who did what. Only ever appended to.
+CREATE TABLE audit (
+    seq          INTEGER PRIMARY KEY,
+    organisation BLOB    NOT NULL,
+    application  BLOB,
+    at           INTEGER NOT NULL,
+    actor        TEXT    NOT NULL,
+    action       TEXT    NOT NULL,
+    object       TEXT    NOT NULL,
+    details      TEXT    NOT NULL -- JSON: what changed, secrets as `changed`
+) STRICT;
+CREATE INDEX audit_of ON audit (organisation, seq);

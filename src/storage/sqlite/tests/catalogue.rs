@@ -16,7 +16,7 @@ fn theirs() -> OrganisationId {
 /// The endpoints of `acme`.
 async fn ours(store: &Sqlite) -> Vec<Endpoint> {
     let whole = Page::whole(Order::Ascending);
-    store.endpoints(application("acme").id, &whole).await.expect("read")
+    store.endpoints(application("acme").tenant(), &whole).await.expect("read")
 }
 
 fn conflict<T: std::fmt::Debug>(result: Result<T, StorageError>) -> String {
@@ -75,8 +75,8 @@ async fn a_uid_is_taken_while_its_owner_lives() {
     place.add_application(&acme).await.expect("added");
     assert!(conflict(place.add_application(&second).await).contains("`acme`"));
 
-    assert_eq!(place.delete_application(acme.id, NOW).await, Ok(true));
-    assert_eq!(place.delete_application(acme.id, NOW).await, Ok(false));
+    assert_eq!(place.delete_application(acme.tenant(), NOW).await, Ok(true));
+    assert_eq!(place.delete_application(acme.tenant(), NOW).await, Ok(false));
 
     place.add_application(&second).await.expect("the uid is free again");
     let whole = Page::whole(Order::Ascending);
@@ -147,20 +147,21 @@ async fn an_event_type_is_put_changed_archived_and_deleted() {
 async fn an_endpoint_reads_back_as_it_was_added() {
     let place = Place::new();
     place.have_endpoint("a").await;
-    let acme = application("acme").id;
-    let id = endpoint_id("a").to_string();
+    let (acme, other) = (application("acme").tenant(), application("other").tenant());
+    let id = endpoint_id("a");
 
-    for (application, name) in [(None, &*id), (Some(acme), &*id), (Some(acme), "a")] {
-        let read = Catalogue::endpoint(&place.store, application, name).await;
-        let read = read.expect("read").expect("there");
+    let by_id = Catalogue::endpoint(&place.store, acme, &id.to_string()).await.expect("read");
+    let by_uid = Catalogue::endpoint(&place.store, acme, "a").await.expect("read");
+    for read in [by_id, by_uid, place.any_endpoint(id).await.expect("read")] {
+        let read = read.expect("there");
         assert_eq!(format!("{read:?}"), format!("{:?}", endpoint("a")));
         assert_eq!(read.keys[0].key.expose(), [1; 32]);
     }
-    let other = application("other").id;
-    for (application, name) in [(None, "a"), (Some(other), "a"), (Some(other), &*id)] {
-        let read = Catalogue::endpoint(&place.store, application, name).await;
-        assert!(read.expect("read").is_none(), "{application:?} {name}");
+    for name in ["a", &*id.to_string()] {
+        let read = Catalogue::endpoint(&place.store, other, name).await;
+        assert!(read.expect("read").is_none(), "{name} is not another's");
     }
+    assert!(place.any_endpoint(endpoint_id("nobody")).await.expect("read").is_none());
 }
 
 #[tokio::test]
@@ -177,15 +178,14 @@ async fn an_edit_changes_everything_but_keys_and_state() {
 
     place.edit_endpoint(&edited).await.expect("edited");
 
-    let id = edited.id.to_string();
-    let read = Catalogue::endpoint(&place.store, None, &id).await.expect("read").expect("there");
+    let read = place.any_endpoint(edited.id).await.expect("read").expect("there");
     assert_eq!(read.url.as_str(), "https://new.example/");
     assert_eq!((read.headers.len(), read.throttle_rate), (0, None));
     assert_eq!((read.keys[0].key.expose(), read.state), (&[1; 32][..], EndpointState::Paused));
 
     edited.uid = Some("b".to_owned());
     assert!(conflict(place.edit_endpoint(&edited).await).contains("`b`"));
-    place.delete_endpoint(edited.id, NOW).await.expect("deleted");
+    place.delete_endpoint(edited.tenant(), edited.id, NOW).await.expect("deleted");
     assert!(conflict(place.edit_endpoint(&edited).await).contains("does not exist"));
 }
 
@@ -196,13 +196,19 @@ async fn keys_are_replaced_and_kept_in_their_order() {
     let id = endpoint_id("a");
     let old = EndpointKey { expires_at: Some(NOW + SECOND), ..signing_key(1) };
 
-    place.set_endpoint_keys(id, &[signing_key(2), old], NOW).await.expect("set");
+    place
+        .set_endpoint_keys(endpoint("a").tenant(), id, &[signing_key(2), old], NOW)
+        .await
+        .expect("set");
 
     let read = ours(&place).await.remove(0);
     let keys: Vec<_> = read.keys.iter().map(|one| (one.key.expose()[0], one.expires_at)).collect();
     assert_eq!(keys, [(2, None), (1, Some(NOW + SECOND))]);
-    let nobody = endpoint_id("nobody");
-    assert!(conflict(place.set_endpoint_keys(nobody, &[], NOW).await).contains("does not exist"));
+    let (nobody, theirs) = (endpoint_id("nobody"), application("other").tenant());
+    for (tenant, id) in [(endpoint("a").tenant(), nobody), (theirs, id)] {
+        let refused = conflict(place.set_endpoint_keys(tenant, id, &[], NOW).await);
+        assert!(refused.contains("does not exist"), "{refused}");
+    }
 }
 
 #[tokio::test]
@@ -213,9 +219,13 @@ async fn a_deleted_endpoint_is_not_found_and_its_uid_is_free() {
     let twin = Endpoint { id: endpoint_id("twin"), ..endpoint("a") };
     assert!(conflict(place.add_endpoint(&twin).await).contains("`a`"));
 
-    assert_eq!(place.delete_endpoint(id, NOW).await, Ok(true));
-    assert_eq!(place.delete_endpoint(id, NOW).await, Ok(false));
-    assert_eq!(place.set_endpoint_state(id, EndpointState::Paused, NOW).await, Ok(false));
+    let theirs = application("other").tenant();
+    let pause = |tenant| place.set_endpoint_state(tenant, id, EndpointState::Paused, None, NOW);
+    assert_eq!(pause(theirs).await, Ok(false));
+    assert_eq!(place.delete_endpoint(theirs, id, NOW).await, Ok(false));
+    assert_eq!(place.delete_endpoint(acme(), id, NOW).await, Ok(true));
+    assert_eq!(place.delete_endpoint(acme(), id, NOW).await, Ok(false));
+    assert_eq!(pause(acme()).await, Ok(false));
 
     place.add_endpoint(&twin).await.expect("the uid is free again");
     let listed = ours(&place).await;
@@ -230,7 +240,7 @@ async fn an_application_goes_with_its_endpoints() {
     let theirs = Endpoint { application: application("other").id, ..endpoint("theirs") };
     place.add_endpoint(&theirs).await.expect("added");
 
-    place.delete_application(application("acme").id, NOW).await.expect("deleted");
+    place.delete_application(application("acme").tenant(), NOW).await.expect("deleted");
 
     let snapshot = place.snapshot().await.expect("read");
     assert_eq!(snapshot.endpoints.iter().map(|one| one.id).collect::<Vec<_>>(), [theirs.id]);
@@ -246,44 +256,47 @@ async fn endpoints_are_listed_with_their_own_keys() {
     place.add_endpoint(&b).await.expect("added");
     let whole = Page::whole(Order::Descending);
 
-    let listed = place.endpoints(application("acme").id, &whole).await.expect("read");
+    let listed = place.endpoints(application("acme").tenant(), &whole).await.expect("read");
     let mut seen: Vec<_> =
         listed.iter().map(|one| (one.uid.as_deref(), one.keys[0].key.expose()[0])).collect();
     assert!(listed[0].id > listed[1].id, "largest id first");
     seen.sort_unstable();
     assert_eq!(seen, [(Some("a"), 1), (Some("b"), 8)]);
-    assert!(place.endpoints(application("other").id, &whole).await.expect("read").is_empty());
+    assert!(place.endpoints(application("other").tenant(), &whole).await.expect("read").is_empty());
 }
 
 #[tokio::test]
 async fn the_version_moves_with_each_edit_and_only_then() {
     let place = Place::new();
     let mut last = place.version().await.expect("read");
-    let acme = application("acme");
+    let owner = application("acme");
     let mut moved = async |what: &str, expected: bool| {
         let version = place.version().await.expect("read");
         assert_eq!(version > last, expected, "{what}");
         last = version;
     };
-    place.add_application(&acme).await.expect("added");
+    place.add_application(&owner).await.expect("added");
     moved("an application was added", true).await;
     place.add_endpoint(&endpoint("a")).await.expect("added");
     moved("an endpoint was added", true).await;
     place.edit_endpoint(&endpoint("a")).await.expect("edited");
     moved("an endpoint was edited", true).await;
-    place.set_endpoint_state(endpoint_id("a"), EndpointState::Paused, NOW).await.expect("set");
+    place
+        .set_endpoint_state(acme(), endpoint_id("a"), EndpointState::Paused, None, NOW)
+        .await
+        .expect("set");
     moved("a state was set", true).await;
-    place.set_endpoint_keys(endpoint_id("a"), &[], NOW).await.expect("set");
+    place.set_endpoint_keys(acme(), endpoint_id("a"), &[], NOW).await.expect("set");
     moved("keys were set", true).await;
-    place.delete_endpoint(endpoint_id("nobody"), NOW).await.expect("nothing to do");
+    place.delete_endpoint(acme(), endpoint_id("nobody"), NOW).await.expect("nothing to do");
     moved("nothing was deleted", false).await;
-    place.add_application(&acme).await.expect_err("taken");
+    place.add_application(&owner).await.expect_err("taken");
     moved("an edit failed", false).await;
     place.owe("run-7", &[]).await;
     moved("an event was accepted", false).await;
-    place.delete_endpoint(endpoint_id("a"), NOW).await.expect("deleted");
+    place.delete_endpoint(acme(), endpoint_id("a"), NOW).await.expect("deleted");
     moved("an endpoint was deleted", true).await;
-    place.delete_application(acme.id, NOW).await.expect("deleted");
+    place.delete_application(owner.tenant(), NOW).await.expect("deleted");
     moved("an application was deleted", true).await;
 }
 
@@ -298,7 +311,7 @@ async fn two_processes_see_each_others_edits() {
     let snapshot = there.snapshot().await.expect("read");
     assert!(snapshot.version > before);
     assert_eq!((snapshot.applications.len(), snapshot.endpoints.len()), (1, 1));
-    there.delete_endpoint(endpoint_id("a"), NOW).await.expect("deleted");
+    there.delete_endpoint(acme(), endpoint_id("a"), NOW).await.expect("deleted");
     assert!(ours(&here).await.is_empty());
 }
 

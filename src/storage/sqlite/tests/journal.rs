@@ -309,7 +309,7 @@ async fn what_is_refused_as_paused_when_its_endpoint_was_resumed_meanwhile_is_du
     let place = Place::new();
     let event = place.owe("run-7", &["a"]).await;
     let active = EndpointState::Active;
-    place.set_endpoint_state(endpoint_id("a"), active, NOW).await.expect("resumed");
+    place.set_endpoint_state(acme(), endpoint_id("a"), active, None, NOW).await.expect("resumed");
     place.settle(paused(key(&event, "a"), 0)).await;
 
     let DeliveryState::Waiting { due_at, held_by } = place.standing(key(&event, "a")).await.state

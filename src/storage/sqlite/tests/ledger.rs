@@ -167,10 +167,10 @@ async fn a_replay_leaves_what_belongs_to_a_deleted_or_disabled_endpoint() {
     for name in ["a", "off", "gone", "paused"] {
         place.settle(given_up(key(&event, name), 0)).await;
     }
-    let set = |name, state| place.set_endpoint_state(endpoint_id(name), state, NOW);
+    let set = |name, state| place.set_endpoint_state(acme(), endpoint_id(name), state, None, NOW);
     set("off", EndpointState::Disabled).await.expect("set");
     set("paused", EndpointState::Paused).await.expect("set");
-    place.delete_endpoint(endpoint_id("gone"), NOW).await.expect("deleted");
+    place.delete_endpoint(acme(), endpoint_id("gone"), NOW).await.expect("deleted");
 
     let count = place.count_replay(&everything()).await.expect("counted");
     assert_eq!((count.total(), count.without_endpoint), (2, 2));

@@ -17,7 +17,7 @@ use secrecy::SecretBox;
 use tempfile::TempDir;
 
 use super::{Settings, Sqlite};
-use crate::domain::application::Application;
+use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
 };
@@ -103,8 +103,7 @@ impl Place {
         {
             self.add_application(&application("acme")).await.expect("added");
         }
-        let id = endpoint.id.to_string();
-        if Catalogue::endpoint(&self.store, None, &id).await.expect("read").is_none() {
+        if self.any_endpoint(endpoint.id).await.expect("read").is_none() {
             self.add_endpoint(&endpoint).await.expect("added");
         }
     }
@@ -117,6 +116,11 @@ fn settings(folder: &TempDir) -> Settings {
 fn vault() -> Arc<Vault> {
     let key = SecretBox::new(Box::new([7; 32]));
     Arc::new(Vault::new(vec![(1, key)]).expect("a keyring"))
+}
+
+/// The owner of the endpoints here.
+fn acme() -> Tenant {
+    application("acme").tenant()
 }
 
 fn application(uid: &str) -> Application {
@@ -145,6 +149,8 @@ fn endpoint(name: &str) -> Endpoint {
         description: String::new(),
         url: format!("https://{name}.example/hook").parse().expect("a url"),
         filter: Filter::of(vec!["job.*".parse().expect("a pattern")]),
+        channels: vec!["eu".to_owned()],
+        disabled_because: None,
         state: EndpointState::Paused, // so that what is settled as paused waits as it should
         throttle_rate: std::num::NonZeroU32::new(5),
         policy: Policy::default(),
@@ -179,6 +185,7 @@ fn typed_event(name: &str, event_type: &str) -> Arc<Event> {
         expires_at: Some(NOW + 3_600 * SECOND),
         content_type: None,
         traceparent: Some("00-abc-def-01".into()),
+        channels: Box::from(["eu".into(), "beta".into()]),
         payload: Bytes::from_static(b"{\"amount\":1250.50}"),
     })
 }
