@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste::domain::application::Application;
+use posthaste::domain::application::{Application, Tenant};
 use posthaste::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing,
 };
@@ -380,6 +380,11 @@ pub(crate) fn acme() -> Application {
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }
+}
+
+/// Its leave to ask.
+pub(crate) fn tenant() -> Tenant {
+    acme().tenant()
 }
 
 /// The id of the endpoint of this name.

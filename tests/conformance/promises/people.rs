@@ -11,7 +11,7 @@ use posthaste::domain::time::Timestamp;
 use posthaste::storage::journal::{DeadLetterFilter, Overdue, Recorded};
 
 use crate::bench::{
-    Anything, Bench, Way, delivered, endpoint, failed, given_up, journals_own, key, paused,
+    Anything, Bench, Way, delivered, endpoint, failed, given_up, journals_own, key, paused, tenant,
 };
 use crate::breach::{Breach, Kept, hold, same};
 use crate::support::clock;
@@ -21,7 +21,11 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// Deliveries for endpoint `one` that the journal itself holds: paused, for nobody else to take.
 async fn held_by_the_journal(bench: &mut Bench, names: &[&str]) -> Kept<Vec<Delivery>> {
     let (one, now) = (endpoint("one"), clock());
-    bench.ports().catalogue.set_endpoint_state(one, EndpointState::Paused, now).await?;
+    bench
+        .ports()
+        .catalogue
+        .set_endpoint_state(tenant(), one, EndpointState::Paused, None, now)
+        .await?;
     let mut held = Vec::new();
     for name in names {
         let (delivery, receipt) = bench.delivery(name).await?;
@@ -139,7 +143,11 @@ pub(crate) async fn what_is_paused_waits_for_nobody_until_it_is_recalled(
     bench.is(key, never).await?;
 
     let now = clock();
-    bench.ports().catalogue.set_endpoint_state(one, EndpointState::Active, now).await?;
+    bench
+        .ports()
+        .catalogue
+        .set_endpoint_state(tenant(), one, EndpointState::Active, None, now)
+        .await?;
     same!(bench.ports().ledger.recall(one, now).await?, 1, "deliveries recalled");
 
     let claimed = bench.claim(now, now + MINUTE).await?;
