@@ -34,6 +34,8 @@ pub(super) enum Problem {
     NotFound(String),
     /// It contradicts what is there.
     Conflict(String),
+    /// There are as many as there may be.
+    LimitReached(String),
     /// The request is not one.
     Invalid(String),
     /// Parts of the request are not accepted.
@@ -84,6 +86,7 @@ impl From<ControlError> for Problem {
                 Self::Faults(vec![Fault { loc, msg, kind: FaultKind::Value }])
             }
             ControlError::Conflict(why) => Self::Conflict(why),
+            ControlError::LimitReached(why) => Self::LimitReached(why),
             ControlError::Unavailable(why) => Self::Away(why),
             ControlError::Corrupt(why) => Self::Corrupt(why),
         }
@@ -98,7 +101,7 @@ impl Problem {
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::LimitReached(_) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Faults(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoded(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -119,6 +122,7 @@ impl Problem {
             Self::NoSuchMethod => ("method_not_allowed", "this path is not for this method".into()),
             Self::NotFound(why) => ("not_found", why.clone()),
             Self::Conflict(why) => ("conflict", why.clone()),
+            Self::LimitReached(why) => ("limit_reached", why.clone()),
             Self::Invalid(why) => ("generic_error", why.clone()),
             Self::Faults(faults) => return json!({ "detail": faults }),
             Self::TooLarge(why) => ("payload_too_large", why.clone()),
@@ -161,6 +165,7 @@ impl Problem {
             | Self::NoSuchMethod
             | Self::NotFound(_)
             | Self::Conflict(_)
+            | Self::LimitReached(_)
             | Self::Invalid(_)
             | Self::Faults(_)
             | Self::TooLarge(_)
