@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: [Setting; 24] = [
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -103,6 +103,14 @@ pub const SETTINGS: [Setting; 23] = [
         default: concat!("posthaste/", env!("CARGO_PKG_VERSION")),
         accepted: "1 to 256 printable ASCII characters",
         doc: "The user-agent header of every request.",
+    },
+    Setting {
+        key: "delivery.svix_headers",
+        default: "false",
+        accepted: "true or false",
+        doc: "Whether each request carries svix-id, svix-timestamp and svix-signature too, with the \
+              values of webhook-id, webhook-timestamp and webhook-signature: for receivers that verify \
+              by those names.",
     },
     Setting {
         key: "limits.max_payload_bytes",
