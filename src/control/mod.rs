@@ -110,6 +110,11 @@ impl Control {
         Self { organisation, ..self.clone() }
     }
 
+    /// Whose matters these are.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.organisation
+    }
+
     /// The application of that id or uid.
     ///
     /// # Errors

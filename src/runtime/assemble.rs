@@ -15,6 +15,8 @@ use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
+use crate::storage::answers::Answers;
+use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
@@ -232,6 +234,16 @@ impl Backends {
 
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What requests were answered.
+    pub(super) fn answers(&self) -> Arc<dyn Answers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who did what.
+    pub(super) fn audit(&self) -> Arc<dyn Audit> {
         Arc::new(self.sqlite.clone())
     }
 

@@ -167,6 +167,9 @@ fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::
         urls: assemble::url_check(config),
         now: clock::now,
         max_payload_bytes,
+        answers: backends.answers(),
+        audit: backends.audit(),
+        requests_per_second: config.api.requests_per_second,
     }
 }
 
