@@ -133,6 +133,8 @@ pub struct Api {
     pub listen: std::net::SocketAddr,
     /// What tokens are signed with; `None`: [`Config::token_key_file`].
     pub token_key: Option<KeyPlace>,
+    /// Requests per second of one caller, publishing aside; 0 for no limit.
+    pub requests_per_second: u16,
 }
 
 /// How long history is kept.

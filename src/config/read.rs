@@ -50,6 +50,8 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         api: Api {
             listen: read.one("api.listen", address),
             token_key: read.at_most_one("api.token_key", str::parse),
+            requests_per_second: read
+                .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
         },
         retention: Retention {
             events: read.days("retention.events_days"),

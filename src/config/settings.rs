@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 24] = [
+pub const SETTINGS: [Setting; 25] = [
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -148,6 +148,13 @@ pub const SETTINGS: [Setting; 24] = [
         accepted: "`file:/path` or `env:NAME`, or nothing",
         doc: "The key that API tokens are signed with, 32 bytes in base64; none means the file \
               token.key in data_dir, made with mode 0600 on first start.",
+    },
+    Setting {
+        key: "api.requests_per_second",
+        default: "200",
+        accepted: "0 to 65535; 0 for no limit",
+        doc: "Requests that one organisation or application may make per second through one router, and \
+              twice as many at once; publishing is not counted.",
     },
     Setting {
         key: "retention.events_days",
