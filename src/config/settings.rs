@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 25] = [
+pub const SETTINGS: [Setting; 26] = [
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -123,6 +123,14 @@ pub const SETTINGS: [Setting; 25] = [
         default: "1024",
         accepted: "1 to 65536",
         doc: "Requests on the way at the same time, over all endpoints of one router.",
+    },
+    Setting {
+        key: "limits.max_in_flight_per_host",
+        default: "256",
+        accepted: "1 to 65536",
+        doc: "Those of them that may be to one host, over all endpoints and tenants: a quarter of all, and \
+              eight endpoints' worth, so that many endpoints at one host neither overrun it nor keep \
+              everybody else out.",
     },
     Setting {
         key: "limits.max_deliveries_in_memory",
