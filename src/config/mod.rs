@@ -34,6 +34,8 @@ pub struct Config {
     pub encryption: Encryption,
     /// Which addresses may be called, and how we introduce ourselves.
     pub egress: Egress,
+    /// What requests carry.
+    pub delivery: Delivery,
     /// What bounds memory.
     pub limits: Limits,
     /// The HTTP API.
@@ -102,6 +104,13 @@ pub struct Egress {
     pub deny_cidrs: Vec<IpNet>,
     /// The `user-agent` of every request.
     pub user_agent: String,
+}
+
+/// What requests carry.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Whether `svix-…` headers stand beside `webhook-…`.
+    pub svix_headers: bool,
 }
 
 /// What bounds memory.

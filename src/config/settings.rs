@@ -105,6 +105,14 @@ pub const SETTINGS: [Setting; 24] = [
         doc: "The user-agent header of every request.",
     },
     Setting {
+        key: "delivery.svix_headers",
+        default: "false",
+        accepted: "true or false",
+        doc: "Whether each request carries svix-id, svix-timestamp and svix-signature too, with the \
+              values of webhook-id, webhook-timestamp and webhook-signature: for receivers that verify \
+              by those names.",
+    },
+    Setting {
         key: "limits.max_payload_bytes",
         default: "1048576",
         accepted: "1024 to 16777216",
