@@ -15,6 +15,7 @@ use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
 use crate::storage::ladder::Ladder;
@@ -23,6 +24,7 @@ use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
+use crate::storage::tasks::Tasks;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -225,6 +227,17 @@ impl Backends {
             Queues::Embedded(inbox) => Box::new(inbox.take().expect("it is asked for once")),
             Queues::Rabbit(rabbit) => Box::new(rabbit.inbox()),
         }
+    }
+
+    /// What tenants ask of the record.
+    #[expect(dead_code, reason = "the API's lists are about to ask it")]
+    pub(super) fn history(&self) -> Arc<dyn History> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What is offered again behind the answer.
+    pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// What has to be looked after.

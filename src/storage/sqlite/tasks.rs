@@ -126,7 +126,17 @@ fn begin(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 'running', ?9, ?9)",
     )?;
     let kind_word = kind.as_str();
-    insert.execute(params![id, kind_word, application, endpoint, since, until, place, last, now])?;
+    insert.execute(params![
+        id,
+        kind_word,
+        application,
+        endpoint,
+        since,
+        until,
+        place,
+        last,
+        now
+    ])?;
     Ok(Task {
         id,
         kind,
@@ -203,11 +213,7 @@ struct Look {
 }
 
 /// Looks for what the next step offers; `None` for a task that is not running.
-fn look(
-    connection: &Connection,
-    vault: &Vault,
-    id: TaskId,
-) -> Result<Option<Look>, StorageError> {
+fn look(connection: &Connection, vault: &Vault, id: TaskId) -> Result<Option<Look>, StorageError> {
     let Some(Entry { task, place, last }) = entry(connection, id)? else { return Ok(None) };
     if task.state != TaskState::Running {
         return Ok(None);
@@ -268,7 +274,8 @@ fn given_up(
     look: &mut Look,
 ) -> Result<bool, StorageError> {
     let mut find = connection.prepare_cached(OWED)?;
-    let mut event = connection.prepare_cached("SELECT id, received_at FROM events WHERE seq = ?1")?;
+    let mut event =
+        connection.prepare_cached("SELECT id, received_at FROM events WHERE seq = ?1")?;
     let found = find.query(params![task.endpoint, look.next, last, LOOK])?;
     look.over(found, |row, seq| {
         if row.get::<_, State>("state")? != State::Dead {
@@ -281,8 +288,7 @@ fn given_up(
 }
 
 /// The walk over an application's events.
-pub(super) const EVENTS: &str =
-    "SELECT seq, id, type, channels, received_at FROM events INDEXED BY events_of \
+pub(super) const EVENTS: &str = "SELECT seq, id, type, channels, received_at FROM events INDEXED BY events_of \
      WHERE application = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4";
 
 /// What the endpoint wants now and was never owed.
@@ -346,7 +352,9 @@ fn take(connection: &Connection, look: &Look, now: Timestamp) -> Result<u64, Sto
     let mut moved = 0;
     for (seq, event) in &look.events {
         let offered = match look.kind {
-            TaskKind::Recover => revive(connection, *seq, *event, look.endpoint, now, &mut movement)?,
+            TaskKind::Recover => {
+                revive(connection, *seq, *event, look.endpoint, now, &mut movement)?
+            }
             TaskKind::ReplayMissing => {
                 deliveries::owe_one(connection, *seq, look.endpoint, now, &mut movement)?
             }
@@ -382,20 +390,21 @@ fn revive(
     Ok(true)
 }
 
-/// Most tasks that one step of retention removes: there are a few in a day.
-const FORGET: u32 = 100;
-
 /// Whether there is a task that ended before this moment.
 pub(super) fn any_ended(connection: &Connection, before: Timestamp) -> Result<bool, StorageError> {
     let mut find = connection.prepare_cached(&ended("SELECT 1"))?;
     Ok(find.exists(params![first_of(before), before, 1])?)
 }
 
-/// Forgets tasks that ended before this moment; how many.
-pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<usize, StorageError> {
+/// Forgets tasks that ended before this moment, at most so many; how many.
+pub(super) fn forget(
+    connection: &Connection,
+    before: Timestamp,
+    most: u32,
+) -> Result<usize, StorageError> {
     let mut forget = connection
         .prepare_cached(&format!("DELETE FROM tasks WHERE id IN ({})", ended("SELECT id")))?;
-    Ok(forget.execute(params![first_of(before), before, FORGET])?)
+    Ok(forget.execute(params![first_of(before), before, most])?)
 }
 
 /// Ended tasks, oldest first: what was begun later did not end before.
