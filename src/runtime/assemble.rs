@@ -18,6 +18,7 @@ use crate::egress::http::HttpSender;
 use crate::storage::answers::Answers;
 use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
 use crate::storage::ladder::Ladder;
@@ -26,6 +27,7 @@ use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
+use crate::storage::tasks::Tasks;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -230,6 +232,17 @@ impl Backends {
             Queues::Embedded(inbox) => Box::new(inbox.take().expect("it is asked for once")),
             Queues::Rabbit(rabbit) => Box::new(rabbit.inbox()),
         }
+    }
+
+    /// What tenants ask of the record.
+    #[expect(dead_code, reason = "the API's lists are about to ask it")]
+    pub(super) fn history(&self) -> Arc<dyn History> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What is offered again behind the answer.
+    pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// What has to be looked after.

@@ -4,10 +4,13 @@ mod backup;
 mod balance;
 mod catalogue;
 mod file;
+mod history;
 mod inbox;
 mod journal;
 mod ledger;
+mod long_history;
 mod retention;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
