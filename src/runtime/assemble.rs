@@ -300,6 +300,7 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
 
 async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
     data_folder(config)?;
+    keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = sqlite::Settings { path: config.database() };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
