@@ -153,6 +153,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::control::applications::NewApplication;
     use crate::control::fake::{NOW, World};
     use crate::storage::tasks::TaskState;
 
@@ -291,7 +292,7 @@ mod tests {
     async fn a_span_that_is_empty_or_begins_too_long_ago_is_refused() {
         let world = World::new();
         let desk = TaskDesk::new(Arc::new(Scripted::default()), world.control.context);
-        let made = world.control.create_application("Acme".to_owned(), None).await;
+        let made = world.control.create_application(NewApplication::named("Acme", None)).await;
         let tenant = made.expect("made").tenant();
         let endpoint = EndpointId::derived(&[b"endpoint"]);
         let over = |since, until| desk.begin(tenant, endpoint, TaskKind::Recover, since, until);

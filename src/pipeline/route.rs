@@ -220,6 +220,7 @@ mod tests {
             throttle_rate: None,
             policy: Policy::default(),
             headers: Vec::new(),
+            auth: None,
             keys: Vec::new(),
             metadata: BTreeMap::new(),
             version: std::num::NonZeroU16::MIN,

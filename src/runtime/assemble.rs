@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use url::Url;
 
 use super::{clock, keys};
+use crate::api::openapi;
+use crate::api::routes::UrlCheck;
 use crate::config::{Config, KeyPlace};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
+use crate::storage::answers::Answers;
+use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
@@ -64,9 +67,6 @@ enum Queues {
     /// On a broker.
     Rabbit(Rabbit),
 }
-
-/// Judges a URL: the normalised one, or what is wrong with it.
-pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
 
 /// Opens the stores.
 ///
@@ -145,6 +145,11 @@ pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
 pub fn url_check(config: &Config) -> UrlCheck {
     let policy = egress_policy(config);
     Box::new(move |text| guard::check_url(text, &policy).map_err(|refusal| refusal.to_string()))
+}
+
+/// The description of the HTTP API, as JSON.
+pub fn api_document() -> String {
+    openapi::document().to_pretty_json().expect("a document is JSON")
 }
 
 /// Declares every exchange and queue.
@@ -242,6 +247,16 @@ impl Backends {
 
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What requests were answered.
+    pub(super) fn answers(&self) -> Arc<dyn Answers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who did what.
+    pub(super) fn audit(&self) -> Arc<dyn Audit> {
         Arc::new(self.sqlite.clone())
     }
 

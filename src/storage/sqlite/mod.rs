@@ -17,7 +17,9 @@
 //! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+mod answers;
 mod applications;
+mod audit;
 pub mod backup;
 mod bell;
 mod books;

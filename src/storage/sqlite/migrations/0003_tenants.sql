@@ -147,15 +147,14 @@ CREATE TABLE answers (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_by_time ON answers (at);
 
--- Who did what. Only ever appended to.
+-- Who did what: begun before it is done, ended with its status. Never removed.
 CREATE TABLE audit (
     seq          INTEGER PRIMARY KEY,
     organisation BLOB    NOT NULL,
-    application  BLOB,
     at           INTEGER NOT NULL,
     actor        TEXT    NOT NULL,
     action       TEXT    NOT NULL,
     object       TEXT    NOT NULL,
-    details      TEXT    NOT NULL -- JSON: what changed, secrets as `changed`
+    status       INTEGER -- NULL: not ended, or we ended before it did
 ) STRICT;
 CREATE INDEX audit_of ON audit (organisation, seq);
