@@ -314,6 +314,7 @@ fn egress_policy(config: &Config) -> EgressPolicy {
         allow_cidrs: config.egress.allow_cidrs.clone(),
         deny_cidrs: config.egress.deny_cidrs.clone(),
         own_addresses: Vec::new(),
+        own_sockets: vec![config.api.listen, config.admin.listen],
     }
 }
 
