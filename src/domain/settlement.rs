@@ -22,6 +22,8 @@ pub enum Settlement {
     DeadLetter(DeathReason),
     /// Taken back: the endpoint is gone.
     Cancelled,
+    /// As it was: what a person asked for beside the turns has come to nothing.
+    Unchanged,
 }
 
 /// Why a delivery was put off without an attempt that counts.
@@ -116,6 +118,20 @@ pub fn decide(
     }
 }
 
+/// Decides what the end of an attempt means that a person asked for.
+///
+/// A success is a fact, whatever the delivery's own turns say. A failure moves nothing: what waits goes
+/// on waiting, and what was given up stays so. What was our doing is made up for.
+pub fn decide_by_hand(outcome: &Outcome, now: Timestamp) -> Settlement {
+    match outcome.meaning() {
+        Meaning::Delivered => Settlement::Delivered,
+        Meaning::NotTheirDoing => {
+            Settlement::Postpone(Due::exactly(now + OUR_DOING_WAIT), Postponed::OurDoing)
+        }
+        Meaning::Failed | Meaning::Gone => Settlement::Unchanged,
+    }
+}
+
 /// Attempts that count after one more ended with `outcome`.
 pub fn counted(attempts: u32, outcome: &Outcome) -> u32 {
     match outcome.meaning() {
@@ -177,6 +193,17 @@ mod tests {
         ));
         assert_eq!(counted(2, &Outcome::Interrupted), 2);
         assert_eq!(counted(2, &Outcome::TimedOut), 3);
+    }
+
+    #[test]
+    fn an_attempt_by_hand_delivers_or_moves_nothing() {
+        let settle = |outcome| decide_by_hand(&outcome, NOW);
+        assert_eq!(settle(answered(200)), Settlement::Delivered);
+        for failed in [answered(500), answered(410), Outcome::TimedOut] {
+            assert_eq!(settle(failed), Settlement::Unchanged);
+        }
+        let again = Due::exactly(NOW + OUR_DOING_WAIT);
+        assert_eq!(settle(Outcome::Interrupted), Settlement::Postpone(again, Postponed::OurDoing));
     }
 
     #[test]

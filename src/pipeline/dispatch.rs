@@ -20,6 +20,7 @@ use super::route::Routes;
 use super::send::Courier;
 use super::settle::Settler;
 use super::{Job, World};
+use crate::domain::delivery::Turn;
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
@@ -33,6 +34,9 @@ const BATCH_MAX: usize = 256;
 
 /// Longest sleep of the dispatcher: it has nothing to do, but idle lanes are cleared away.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
 /// place in the window, and there are at most two about each.
@@ -362,8 +366,10 @@ impl Lanes {
         for lane in self.by_endpoint.values_mut() {
             for job in lane.clear() {
                 let due_at = job.ready_at;
-                if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
-                    drop(job); // never settled: its event comes again, to another router or to us
+                if job.delivery.turn == Turn::FIRST || job.trigger.is_by_hand() {
+                    // Never settled: its event comes again, to another router or to us. What a person asked
+                    // for is claimed again when its lease has ended.
+                    drop(job);
                 } else {
                     self.stage.settler.put_off(job, due_at);
                 }
@@ -399,6 +405,16 @@ impl Drop for Outstanding {
 
 /// What becomes of a delivery that may not be sent although its lane would let it.
 fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
+    if job.trigger.is_by_hand() {
+        // Now, whatever its event says. Only who is not to be called at all is not called.
+        return match endpoint.state {
+            EndpointState::Active => None,
+            EndpointState::Paused => {
+                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
+            }
+            EndpointState::Disabled => Some(Settlement::Unchanged),
+        };
+    }
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
         return Some(Settlement::DeadLetter(DeathReason::Expired));
     }

@@ -290,6 +290,7 @@ impl Metrics {
             Settlement::Delivered => finished("delivered", "none"),
             Settlement::DeadLetter(why) => finished("dead", why.as_str()),
             Settlement::Cancelled => finished("cancelled", "endpoint_deleted"),
+            Settlement::Unchanged => {}
             Settlement::Retry(_) => self.retries.inc(),
             Settlement::Postpone(_, why) => {
                 self.postponed.with_label_values(&[why.as_str()]).inc();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use posthaste::domain::application::{Application, Tenant};
 use posthaste::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing, Trigger,
 };
 use posthaste::domain::endpoint::{Endpoint, EndpointState, Policy};
 use posthaste::domain::event::{Event, NewEvent};
@@ -455,7 +455,16 @@ fn settled(delivery: &Delivery, status: Option<u16>, settlement: Settlement) -> 
         response: Bytes::from_static(b"as you say"),
         detail: String::new(),
     });
-    Settled { key, turn, attempts, attempt, settlement, held_by: Holder::Router, at }
+    Settled {
+        key,
+        turn,
+        trigger: Trigger::Turn,
+        attempts,
+        attempt,
+        settlement,
+        held_by: Holder::Router,
+        at,
+    }
 }
 
 /// The receiver has it.

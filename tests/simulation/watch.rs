@@ -293,7 +293,8 @@ fn by_the_policy(settled: &Settled, policy: &Policy) -> Result<(), String> {
         Settlement::Delivered
         | Settlement::Postpone(..)
         | Settlement::DeadLetter(_)
-        | Settlement::Cancelled => Ok(()),
+        | Settlement::Cancelled
+        | Settlement::Unchanged => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ mod file;
 mod inbox;
 mod journal;
 mod ledger;
+mod resend;
 mod retention;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 use super::{Settings, Sqlite};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::event::Event;
@@ -220,6 +221,7 @@ fn settled(
     Settled {
         key,
         turn: Turn(turn),
+        trigger: Trigger::Turn,
         attempts,
         attempt,
         settlement,
