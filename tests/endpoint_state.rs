@@ -114,3 +114,52 @@ async fn a_router_killed_with_a_resend_makes_it_all_the_same() {
         within("it ends", async { drop(router) }).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_asks_for_three_seconds_gets_them_for_all_its_events() {
+    const EVENTS: usize = 30;
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let (hook, other) = (Script::SlowDown("3"), Script::Answer(200));
+    let (hook, other) = (receiver.endpoint("hook", hook), receiver.endpoint("other", other));
+    posthaste.endpoint("hook", &hook, &["--max-in-flight", "1"]);
+    posthaste.endpoint("other", &other, &[]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, EVENTS);
+
+    books_say(&router, DELIVERED, 2 * i64::try_from(EVENTS).expect("few")).await;
+    let arrived = receiver.arrived("hook");
+    let gap = arrived[1].at_ms - arrived[0].at_ms;
+    assert!((3_000..3_900).contains(&gap), "nothing for three seconds, and then at once: {gap} ms");
+    assert_eq!(arrived.len(), EVENTS + 1, "one was tried twice");
+    let last = receiver.arrived("other").iter().map(|one| one.at_ms).max().expect("all came");
+    assert!(last < arrived[1].at_ms, "others go on meanwhile");
+    let store = Store::of(&posthaste).await;
+    assert_eq!(store.number("SELECT count(*) FROM attempts WHERE status = 429"), 1);
+    assert_eq!(store.number("SELECT sum(attempts) FROM deliveries"), 2 * 30 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slowed_endpoint_is_owed_waits_on_the_ladder_and_costs_no_attempt() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let url = receiver.endpoint("hook", Script::SlowDown("8"));
+    posthaste.endpoint("hook", &url, &["--max-in-flight", "1", "--retry", "none"]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, 10);
+
+    let slowed = "posthaste_deliveries_postponed_total{reason=\"slowed_down\"}";
+    until("they wait elsewhere", SOON, async || router.metric(slowed).await == Some(9)).await;
+    books_say(&router, WAITING, 9).await;
+    assert_eq!(receiver.count("hook"), 1);
+    books_say(&router, DELIVERED, 9).await;
+    let arrived = receiver.arrived("hook");
+    assert!(arrived[1].at_ms - arrived[0].at_ms >= 8_000);
+    assert_eq!(
+        router.metric(DEAD).await,
+        Some(1),
+        "the one that was answered, which had one attempt"
+    );
+}

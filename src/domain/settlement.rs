@@ -33,6 +33,8 @@ pub enum Postponed {
     RateLimited,
     /// Its endpoint has as many requests on the way as it may.
     Busy,
+    /// Its endpoint has asked to be called less.
+    SlowedDown,
     /// Its endpoint is paused: it waits until a person resumes it.
     Paused,
     /// Its producer wants it later.
@@ -42,11 +44,22 @@ pub enum Postponed {
 }
 
 impl Postponed {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::RateLimited,
+        Self::Busy,
+        Self::SlowedDown,
+        Self::Paused,
+        Self::NotYet,
+        Self::OurDoing,
+    ];
+
     /// The word for it: a metric label and a log field.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
+            Self::SlowedDown => "slowed_down",
             Self::Paused => "paused",
             Self::NotYet => "not_yet",
             Self::OurDoing => "our_doing",

@@ -13,7 +13,7 @@ use super::{Job, World};
 use crate::domain::delivery::Attempt;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::id::AttemptId;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Pressure};
 use crate::domain::signature;
 use crate::domain::time::Timestamp;
 use crate::egress::{Reply, Request, Sender};
@@ -32,8 +32,8 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Makes the request, and tells the settler how it ended.
-    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) {
+    /// Makes the request, and tells the settler how it ended; what its end says about the endpoint.
+    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) -> Pressure {
         let started_at = self.world.now();
         let request = sign(&job, &endpoint, started_at);
         failpoint!("send.signed");
@@ -54,7 +54,9 @@ impl Courier {
             response: reply.body,
             detail: reply.detail,
         };
+        let pressure = attempt.outcome.pressure();
         self.settler.attempted(job, endpoint, attempt);
+        pressure
     }
 }
 

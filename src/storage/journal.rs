@@ -390,9 +390,11 @@ pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
         Settlement::Retry(due) => Some(*due),
         Settlement::Postpone(due, why) => match why {
             Postponed::Paused => None,
-            Postponed::RateLimited | Postponed::Busy | Postponed::NotYet | Postponed::OurDoing => {
-                Some(*due)
-            }
+            Postponed::RateLimited
+            | Postponed::Busy
+            | Postponed::SlowedDown
+            | Postponed::NotYet
+            | Postponed::OurDoing => Some(*due),
         },
         Settlement::Delivered
         | Settlement::DeadLetter(_)

@@ -301,6 +301,7 @@ impl World {
         self.do_it(|| self.memory().set_endpoint_state(tenant, id, state, None, now));
         let seen = &mut self.state().endpoints[place];
         (seen.called, seen.changed_at) = (called, now);
+        seen.slowed = None; // a person has stepped in
     }
 
     fn resume(&self, place: usize) {

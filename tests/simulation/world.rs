@@ -125,6 +125,17 @@ pub(crate) struct Seen {
     pub(crate) open: usize,
     /// Requests of the last second of this life.
     pub(crate) starts: Vec<Timestamp>,
+    /// It has asked to be called less.
+    pub(crate) slowed: Option<Slowed>,
+}
+
+/// An endpoint has asked to be called less, and nothing has succeeded since.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slowed {
+    /// When it last said so.
+    pub(crate) said_at: Timestamp,
+    /// Not before this.
+    pub(crate) until: Timestamp,
 }
 
 /// Whether an endpoint may be called.
@@ -241,6 +252,7 @@ impl State {
             numbers_changed_at: long_ago,
             open: 0,
             starts: Vec::new(),
+            slowed: None,
         });
         Self {
             dead: false,
@@ -289,6 +301,7 @@ impl State {
         (self.dead, self.calls) = (false, 0);
         for seen in &mut self.endpoints {
             seen.starts.clear();
+            seen.slowed = None; // a lane is in memory alone
         }
     }
 
