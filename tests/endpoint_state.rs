@@ -163,3 +163,34 @@ async fn what_a_slowed_endpoint_is_owed_waits_on_the_ladder_and_costs_no_attempt
         "the one that was answered, which had one attempt"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_for_a_person() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let url = receiver.endpoint("hook", Script::Answer(410));
+    let (endpoint, _) = posthaste.endpoint("hook", &url, &["--max-in-flight", "1"]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, 20);
+
+    until("the rest waits", SOON, async || {
+        router
+            .metric(WAITING)
+            .await
+            .zip(router.metric(DEAD).await)
+            .is_some_and(|(waiting, dead)| waiting + dead == 20 && waiting > 0 && dead > 0)
+    })
+    .await;
+    let shown = posthaste.json(&["endpoint", "show", &endpoint]);
+    assert_eq!(shown["state"], "disabled", "{shown}");
+    let asked = receiver.count("hook");
+    assert_eq!(router.metric(DEAD).await, i64::try_from(asked).ok(), "each that it was asked for");
+    publish(&posthaste, 1);
+    books_say(&router, "posthaste_ledger_deliveries{state=\"owed\"}", 20).await;
+
+    receiver.endpoint("hook", Script::Answer(200));
+    posthaste.json(&["endpoint", "resume", &endpoint]);
+    books_say(&router, DELIVERED, 20 - i64::try_from(asked).expect("few")).await;
+    books_say(&router, WAITING, 0).await;
+}

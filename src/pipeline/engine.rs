@@ -106,6 +106,7 @@ impl Engine {
                 ladder: Arc::clone(&ladder),
                 outlet: Arc::clone(&outlet),
                 dispatcher: dispatcher.clone(),
+                routes: routes.clone(),
                 settler: settler.clone(),
                 world: world.clone(),
                 metrics: Arc::clone(&metrics),

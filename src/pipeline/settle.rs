@@ -20,11 +20,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{debug, info};
 
 use super::dispatch::Dispatcher;
+use super::route::Routes;
 use super::window::Share;
 use super::{Job, World, until_taken};
 use crate::domain::delivery::{Attempt, Delivery, Holder, Trigger, Turn};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::lane::HOLD_MAX;
+use crate::domain::outcome::Meaning;
 use crate::domain::retry::{Chance, Due};
 use crate::domain::settlement::{Postponed, Settlement, counted, decide, decide_by_hand};
 use crate::domain::time::Timestamp;
@@ -146,6 +148,8 @@ pub struct Record {
     pub outlet: Arc<dyn Outlet>,
     /// Where short waits are kept.
     pub dispatcher: Dispatcher,
+    /// Where endpoints are looked up: who is disabled by its own answer has to be known there.
+    pub routes: Routes,
     /// Where what goes on is passed on to.
     pub settler: Settler,
     /// Clock and chance.
@@ -267,6 +271,12 @@ impl Record {
         )
         .await;
         failpoint!("settle.recorded");
+        let gone = |one: &Settled| {
+            one.attempt.as_ref().is_some_and(|attempt| attempt.outcome.meaning() == Meaning::Gone)
+        };
+        if batch.iter().any(gone) {
+            self.routes.ring();
+        }
         // When the first try failed we cannot know whether it was written: then a turn that is over
         // may be over by our own doing, and is carried on. At worst there are two copies.
         let repeated = tries.into_inner() > 1;

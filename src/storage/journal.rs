@@ -152,6 +152,10 @@ pub trait Journal: Send + Sync {
     /// [`handed_on`](Self::handed_on) says otherwise; what is paused is held by the journal itself. A success is a fact: it is recorded
     /// also when its turn is over, unless the delivery is final.
     ///
+    /// An endpoint that answered that it is gone (410) is disabled in the same transaction, and the version
+    /// of the catalogue moves on; not when it was edited since it was asked. What it is owed is held by
+    /// the journal until a person acts, as for one that is paused.
+    ///
     /// An attempt by hand is outside the turns: it is kept, and a success delivers whatever was not
     /// delivered yet, given up or taken back too. Its request is done with in the same transaction, or,
     /// when it is postponed, put off until then. `Now` says that the delivery has moved.

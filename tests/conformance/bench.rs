@@ -482,6 +482,11 @@ pub(crate) fn given_up(delivery: &Delivery) -> Settled {
     settled(delivery, Some(500), Settlement::DeadLetter(DeathReason::AttemptsExhausted))
 }
 
+/// Its receiver says that nobody is there any more.
+pub(crate) fn gone(delivery: &Delivery) -> Settled {
+    settled(delivery, Some(410), Settlement::DeadLetter(DeathReason::Gone))
+}
+
 /// It was not attempted: its endpoint is paused.
 pub(crate) fn paused(delivery: &Delivery) -> Settled {
     let never = Due::exactly(Timestamp::NEVER);

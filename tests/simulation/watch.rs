@@ -188,7 +188,8 @@ impl World {
             for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
                 let owed = endpoints.contains(&endpoint.id);
                 let wanted = endpoint.filter.wants(&event.event_type);
-                let there = state.endpoints[place].called != Called::Deleted;
+                let seen = &state.endpoints[place];
+                let there = seen.called != Called::Deleted && !seen.was_disabled;
                 if (owed && !wanted) || (!owed && wanted && there) {
                     let name =
                         self.name(state, DeliveryKey { event: event.id, endpoint: endpoint.id });
@@ -267,6 +268,7 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
     match called {
         Called::Yes => {}
         Called::Paused => return Err("went to an endpoint that is paused".into()),
+        Called::Disabled => return Err("went to an endpoint that is disabled".into()),
         Called::Deleted => return Err("went to an endpoint that is deleted".into()),
     }
     let known_from = known_from(endpoint.numbers_changed_at);

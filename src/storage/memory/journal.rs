@@ -9,6 +9,7 @@ use crate::domain::delivery::{
     Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::EndpointState;
+use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -134,6 +135,9 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
     // A request that was made is history, whoever settles the turn.
     if let Some(attempt) = &settled.attempt {
         store.rows.keep(place, attempt);
+        if attempt.outcome.meaning() == Meaning::Gone {
+            store.catalogue.close(settled.key.endpoint, attempt.started_at, settled.at);
+        }
     }
     let delivered = settled.settlement == Settlement::Delivered;
     let by_hand = settled.trigger.is_by_hand();

@@ -5,9 +5,10 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::books::Movement;
-use super::resend;
 use super::rows::State;
+use super::{catalogue, endpoints, resend};
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
+use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -87,6 +88,7 @@ impl Record<'_> {
         if let Some(attempt) = &settled.attempt {
             self.keep(found.event, settled, attempt)?;
         }
+        self.close_if_gone(settled)?;
         if settled.trigger.is_by_hand() {
             return self.by_hand(&found, settled);
         }
@@ -96,6 +98,18 @@ impl Record<'_> {
         }
         self.settle(&found, settled)?;
         Ok(Recorded::Now)
+    }
+
+    /// Disables an endpoint that says it is gone, in the transaction that keeps its word. Whatever the
+    /// delivery's turn: what it says is about itself, and a person who asks hears it as well.
+    fn close_if_gone(&mut self, settled: &Settled) -> Result<(), StorageError> {
+        let gone = |one: &&Attempt| one.outcome.meaning() == Meaning::Gone;
+        let Some(attempt) = settled.attempt.as_ref().filter(gone) else { return Ok(()) };
+        let (id, asked_at) = (settled.key.endpoint, attempt.started_at);
+        if endpoints::close(self.connection, id, asked_at, settled.at)? {
+            catalogue::edited(self.connection)?;
+        }
+        Ok(())
     }
 
     /// An attempt that a person asked for: a success is a fact, whatever had become of the delivery. Its
