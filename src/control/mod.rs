@@ -15,6 +15,7 @@ pub mod headers;
 mod names;
 pub mod publish;
 mod secrets;
+pub mod tasks;
 pub mod tokens;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,7 +27,11 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// The index that everybody reads.
 #[derive(Debug, Clone)]
-pub struct Routes(Arc<ArcSwap<Table>>);
+pub struct Routes {
+    current: Arc<ArcSwap<Table>>,
+    /// Rung by whoever knows that the catalogue has changed, so that the follower looks at once.
+    bell: Arc<Notify>,
+}
 
 impl Routes {
     /// Reads the catalogue for the first time.
@@ -35,12 +40,17 @@ impl Routes {
     /// As [`Catalogue::snapshot`].
     pub async fn load(catalogue: &dyn Catalogue) -> Result<Self, StorageError> {
         let table = Table::of(catalogue.snapshot().await?);
-        Ok(Self(Arc::new(ArcSwap::from_pointee(table))))
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(table)), bell: Arc::default() })
     }
 
     /// The index as it is now.
     pub fn table(&self) -> Arc<Table> {
-        self.0.load_full()
+        self.current.load_full()
+    }
+
+    /// Says that the catalogue has changed: it is looked at without waiting for the time to look.
+    pub fn ring(&self) {
+        self.bell.notify_one();
     }
 
     /// Keeps the index current until stopped; `changed` is called behind each change.
@@ -53,13 +63,16 @@ impl Routes {
         changed: impl Fn() + Send,
     ) {
         let mut away = false;
-        let mut told = self.0.load().version;
-        while stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
+        let mut told = self.current.load().version;
+        let bell = Arc::clone(&self.bell);
+        // A time-out is not an error here: it is time to look.
+        let rest = || tokio::time::timeout(ASK_EVERY, bell.notified());
+        while stop.run_until_cancelled(rest()).await.is_some() {
             match self.refresh(catalogue.as_ref()).await {
                 Ok(_) => {
                     away = false;
                     // Ingest refreshes as well, so that the version here may have moved without us.
-                    let version = self.0.load().version;
+                    let version = self.current.load().version;
                     if version != told {
                         told = version;
                         changed();
@@ -79,13 +92,13 @@ impl Routes {
     /// # Errors
     /// As [`Catalogue::snapshot`]; the index is as it was.
     pub async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
-        if catalogue.version().await? == self.0.load().version {
+        if catalogue.version().await? == self.current.load().version {
             return Ok(false);
         }
         let table = Arc::new(Table::of(catalogue.snapshot().await?));
         info!(version = table.version, endpoints = table.endpoints.len(), "catalogue changed");
         // Two may refresh at once: the later version stays, whoever is the last to store.
-        self.0.rcu(|current| {
+        self.current.rcu(|current| {
             if current.version > table.version { Arc::clone(current) } else { Arc::clone(&table) }
         });
         Ok(true)
@@ -139,8 +152,13 @@ impl Table {
         }
     }
 
-    /// The endpoints that want such an event, each once.
-    pub fn wanting(&self, application: ApplicationId, event_type: &EventType) -> Vec<EndpointId> {
+    /// The endpoints that want an event of this type with these channels, each once.
+    pub fn wanting(
+        &self,
+        application: ApplicationId,
+        event_type: &EventType,
+        channels: &[Box<str>],
+    ) -> Vec<EndpointId> {
         let Some(wants) = self.applications.get(&application) else { return Vec::new() };
         let mut found = wants.everything.clone();
         found.extend(wants.exact.get(event_type).into_iter().flatten());
@@ -150,6 +168,7 @@ impl Table {
                 found.push(*endpoint);
             }
         }
+        found.retain(|id| self.endpoints.get(id).is_some_and(|one| one.listens_on(channels)));
         found
     }
 
@@ -237,9 +256,19 @@ mod tests {
     }
 
     fn matching(table: &Table, application: &str, event_type: &str) -> Vec<String> {
+        matching_on(table, application, event_type, &[])
+    }
+
+    fn matching_on(
+        table: &Table,
+        application: &str,
+        event_type: &str,
+        channels: &[&str],
+    ) -> Vec<String> {
         let id = table.application(&application.into()).expect("known");
+        let channels: Vec<Box<str>> = channels.iter().map(|name| (*name).into()).collect();
         let mut names: Vec<_> = table
-            .wanting(id, &event_type.parse().expect("a type"))
+            .wanting(id, &event_type.parse().expect("a type"), &channels)
             .into_iter()
             .filter_map(|id| table.endpoint(id)?.uid.clone())
             .collect();
@@ -272,5 +301,36 @@ mod tests {
         assert_eq!(matching(&table, "acme", "document.ready"), ["all", "documents"]);
         assert_eq!(matching(&table, "other", "job.completed"), ["stranger"]);
         assert_eq!(table.application(&"nobody".into()), None);
+    }
+
+    #[test]
+    fn an_endpoint_with_channels_gets_only_events_that_share_one() {
+        let acme = application("acme");
+        let on = |name: &str, patterns: &[&str], channels: &[&str]| {
+            let channels = channels.iter().map(|name| (*name).to_owned()).collect();
+            let endpoint = endpoint(acme.id, name, patterns);
+            Arc::new(Endpoint { channels, ..endpoint.as_ref().clone() })
+        };
+        let table = Table::of(Snapshot {
+            version: 1,
+            endpoints: vec![
+                on("all", &[], &[]),
+                on("eu", &[], &["eu"]),
+                on("both", &["job.*"], &["eu", "us"]),
+                on("documents", &["document.ready"], &["us"]),
+            ],
+            applications: vec![acme],
+        });
+
+        let rows: [(&[&str], &[&str]); 5] = [
+            (&[], &["all"]),
+            (&["eu"], &["all", "both", "eu"]),
+            (&["us"], &["all", "both"]),
+            (&["asia", "us"], &["all", "both"]),
+            (&["EU"], &["all"]),
+        ];
+        for (channels, wanted) in rows {
+            assert_eq!(matching_on(&table, "acme", "job.completed", channels), wanted);
+        }
     }
 }

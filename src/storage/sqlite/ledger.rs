@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 
 use super::offer::{self, Step};
-use super::{Sqlite, dead_letters, rows};
+use super::{Sqlite, dead_letters, resend, rows};
+use crate::domain::application::Tenant;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EndpointId, EventId};
@@ -54,6 +55,15 @@ impl Ledger for Sqlite {
         self.in_steps(move |connection, from| offer::recall(connection, endpoint, from, now)).await
     }
 
+    async fn resend(
+        &self,
+        tenant: Tenant,
+        key: DeliveryKey,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.write(move |connection| resend::ask(connection, tenant, key, now)).await
+    }
+
     async fn cancel(&self, endpoint: EndpointId, _now: Timestamp) -> Result<u64, StorageError> {
         self.in_steps(move |connection, from| offer::cancel(connection, endpoint, from)).await
     }
@@ -92,6 +102,11 @@ fn attempts(connection: &Connection, key: DeliveryKey) -> Result<Vec<AttemptReco
 }
 
 fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
+    Ok(AttemptRecord { response: row.get("response")?, ..attempt_without_response(row)? })
+}
+
+/// Reads all columns of an attempt but the response, which is left empty.
+pub(super) fn attempt_without_response(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
     Ok(AttemptRecord {
         id: row.get("id")?,
         number: row.get("number")?,
@@ -100,7 +115,7 @@ fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
         outcome: row.get("outcome")?,
         status: row.get("status")?,
         url: row.get("url")?,
-        response: row.get("response")?,
+        response: Vec::new(),
         detail: row.get("detail")?,
     })
 }

@@ -4,12 +4,13 @@
 //! ([`readers`]). Write-ahead log with `synchronous = FULL`: what was answered survives a power cut.
 //! Several processes may have the file open (a router and the command line), on one machine.
 //!
-//! - [`journal`], with [`accept`], [`record`] and [`claim`]: the pipeline's half of the record.
+//! - [`journal`], with [`accept`], [`record`], [`claim`] and [`resend`]: the pipeline's half of the record.
 //! - [`publish`], [`inbox`], [`ladder`]: events that come in and deliveries that wait, where there is no
 //!   broker; [`bell`] wakes who waits for them.
 //! - [`upkeep`], with [`retention`] and [`room`]: what keeps the file within bounds; [`backup`]: a copy
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
+//! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
@@ -28,6 +29,7 @@ mod dead_letters;
 mod endpoints;
 mod event_types;
 mod faults;
+mod history;
 pub mod inbox;
 mod journal;
 mod ladder;
@@ -37,9 +39,11 @@ mod offer;
 pub mod publish;
 mod readers;
 mod record;
+mod resend;
 mod retention;
 mod room;
 mod rows;
+mod tasks;
 mod upkeep;
 mod walk;
 mod writer;
