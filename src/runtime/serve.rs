@@ -153,6 +153,7 @@ fn parts(
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
+        max_in_flight_per_host: config.limits.max_in_flight_per_host,
         svix_headers: config.delivery.svix_headers,
     })
 }
