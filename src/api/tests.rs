@@ -17,13 +17,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
-use super::routes::{Api, routes};
+use super::routes::{Api, Parts, routes};
 use super::server;
+use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::publish::Intake;
 use crate::control::tokens::{Caller, TokenKey};
+use crate::domain::id::OrganisationId;
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::answers::{Answers, Hash, Kept};
+use crate::storage::audit::{Audit, AuditEntry, Deed};
 use crate::storage::inbox::{Publication, Publish, Published};
+use crate::storage::page::Page;
 
 /// A store that never answers.
 struct Silent;
@@ -35,6 +41,39 @@ impl Publish for Silent {
     }
 }
 
+/// Stores that are not asked for anything in these tests.
+struct Nothing;
+
+#[async_trait]
+impl Answers for Nothing {
+    async fn answer(&self, _: Hash, _: Timestamp) -> Result<Option<Kept>, StorageError> {
+        Ok(None)
+    }
+
+    async fn keep_answer(&self, _: Hash, _: &Kept, _: Timestamp) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Audit for Nothing {
+    async fn begin_deed(&self, _: &Deed) -> Result<i64, StorageError> {
+        Ok(1)
+    }
+
+    async fn end_deed(&self, _: i64, _: u16) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn deeds(
+        &self,
+        _: OrganisationId,
+        _: &Page<i64>,
+    ) -> Result<Vec<AuditEntry>, StorageError> {
+        Ok(Vec::new())
+    }
+}
+
 fn key() -> TokenKey {
     TokenKey::new(SecretBox::new(Box::new([1; 32])))
 }
@@ -42,13 +81,26 @@ fn key() -> TokenKey {
 /// The API over a store that never answers, with the application `acme`.
 async fn silent() -> axum::Router {
     let control = World::new().control;
-    control.create_application("Acme".into(), Some("acme".into())).await.expect("a free uid");
-    let intake = Intake::new(control, Arc::new(Silent), 1_024);
-    routes(Arc::new(Api::new(intake, key(), || NOW, 1_024)))
+    control
+        .create_application(NewApplication::named("Acme", Some("acme")))
+        .await
+        .expect("a free uid");
+    routes(Arc::new(Api::new(Parts {
+        intake: Intake::new(control.clone(), Arc::new(Silent), 1_024),
+        control,
+        tokens: key(),
+        urls: Box::new(|_| Err("no URL is accepted here".into())),
+        now: || NOW,
+        max_payload_bytes: 1_024,
+        answers: Arc::new(Nothing),
+        audit: Arc::new(Nothing),
+        requests_per_second: 0,
+    })))
 }
 
 fn message() -> Request<Body> {
-    let token = key().token(Caller::Organisation, NOW, Duration::from_mins(1));
+    let token =
+        key().token(&Caller::Organisation(OrganisationId::DEFAULT), NOW, Duration::from_mins(1));
     let body = r#"{"eventType":"job.completed","payload":{}}"#;
     Request::post("/api/v1/app/acme/msg")
         .header("authorization", format!("Bearer {token}"))
@@ -105,7 +157,8 @@ async fn who_says_nothing_or_not_all_is_hung_up_on() {
     let (answer, took) = answer_to(b"POST /api/v1/app/acme/msg HTTP/1.1\r\nhost").await;
     assert_eq!((answer.contains(" 202 "), took), (false, 30), "half a head: {answer}");
 
-    let token = key().token(Caller::Organisation, NOW, Duration::from_mins(1));
+    let token =
+        key().token(&Caller::Organisation(OrganisationId::DEFAULT), NOW, Duration::from_mins(1));
     let head = format!(
         "POST /api/v1/app/acme/msg HTTP/1.1\r\nhost: api\r\nauthorization: bearer {token}\r\n\
          content-length: 10\r\nconnection: close\r\n\r\n{{"

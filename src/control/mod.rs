@@ -7,7 +7,7 @@
 //! Not here: how answers are shown (`cli`), which addresses may be called (a function handed in),
 //! and carrying out what was decided (`pipeline`).
 
-mod applications;
+pub mod applications;
 pub mod dead_letters;
 pub mod endpoints;
 mod event_types;
@@ -15,6 +15,7 @@ pub mod headers;
 mod names;
 pub mod publish;
 mod secrets;
+pub mod tasks;
 pub mod tokens;
 
 #[cfg(test)]
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub use self::secrets::{KEYS_MAX, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -77,6 +78,9 @@ pub enum ControlError {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// There are as many as there may be.
+    #[error("{0}")]
+    LimitReached(String),
     /// A store did not answer: done or not, nobody knows; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),
@@ -110,15 +114,22 @@ impl Control {
         Self { organisation, ..self.clone() }
     }
 
+    /// Whose matters these are.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.organisation
+    }
+
     /// The application of that id or uid.
     ///
     /// # Errors
     /// `NotFound`.
     pub async fn application(&self, name: &str) -> Answer<Application> {
-        self.catalogue
-            .application(self.organisation, &ApplicationName::from(name))
-            .await?
-            .ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
+        let known = self.known_application(name).await?;
+        known.ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
+    }
+
+    async fn known_application(&self, name: &str) -> Answer<Option<Application>> {
+        Ok(self.catalogue.application(self.organisation, &ApplicationName::from(name)).await?)
     }
 
     /// A tenant's endpoint of that id or uid.

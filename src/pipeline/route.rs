@@ -233,6 +233,7 @@ mod tests {
             throttle_rate: None,
             policy: Policy::default(),
             headers: Vec::new(),
+            auth: None,
             keys: Vec::new(),
             metadata: BTreeMap::new(),
             version: std::num::NonZeroU16::MIN,

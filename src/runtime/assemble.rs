@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use url::Url;
 
 use super::{clock, keys};
+use crate::api::openapi;
+use crate::api::routes::UrlCheck;
 use crate::config::{Config, KeyPlace};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
+use crate::storage::answers::Answers;
+use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
 use crate::storage::ladder::Ladder;
@@ -23,6 +27,7 @@ use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
+use crate::storage::tasks::Tasks;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -62,9 +67,6 @@ enum Queues {
     /// On a broker.
     Rabbit(Rabbit),
 }
-
-/// Judges a URL: the normalised one, or what is wrong with it.
-pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
 
 /// Opens the stores.
 ///
@@ -143,6 +145,11 @@ pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
 pub fn url_check(config: &Config) -> UrlCheck {
     let policy = egress_policy(config);
     Box::new(move |text| guard::check_url(text, &policy).map_err(|refusal| refusal.to_string()))
+}
+
+/// The description of the HTTP API, as JSON.
+pub fn api_document() -> String {
+    openapi::document().to_pretty_json().expect("a document is JSON")
 }
 
 /// Declares every exchange and queue.
@@ -227,8 +234,29 @@ impl Backends {
         }
     }
 
+    /// What tenants ask of the record.
+    #[expect(dead_code, reason = "the API's lists are about to ask it")]
+    pub(super) fn history(&self) -> Arc<dyn History> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What is offered again behind the answer.
+    pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(self.sqlite.clone())
+    }
+
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What requests were answered.
+    pub(super) fn answers(&self) -> Arc<dyn Answers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who did what.
+    pub(super) fn audit(&self) -> Arc<dyn Audit> {
         Arc::new(self.sqlite.clone())
     }
 
@@ -272,6 +300,7 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
 
 async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
     data_folder(config)?;
+    keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = sqlite::Settings { path: config.database() };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
@@ -285,6 +314,7 @@ fn egress_policy(config: &Config) -> EgressPolicy {
         allow_cidrs: config.egress.allow_cidrs.clone(),
         deny_cidrs: config.egress.deny_cidrs.clone(),
         own_addresses: Vec::new(),
+        own_sockets: vec![config.api.listen, config.admin.listen],
     }
 }
 

@@ -22,6 +22,7 @@ use crate::api::routes::{self, Api};
 use crate::api::server;
 use crate::config::{Config, LogFormat};
 use crate::control::publish::Intake;
+use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
 use crate::pipeline::World;
 use crate::pipeline::engine::{Engine, Parts};
@@ -73,11 +74,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let keeper_stop = CancellationToken::new();
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
+    let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
+    let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api =
-        Api::new(intake(&config, &backends), tokens, clock::now, config.limits.max_payload_bytes);
+    let api = Api::new(api_parts(&config, &backends, tokens));
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -97,6 +99,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
         // A port or an upkeep that is gone, silently, is worse than a restart.
         _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut running => anyhow::bail!("the runner of tasks has ended: this is a defect"),
         _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
@@ -104,7 +107,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
-        let _ = keeping.await; // it ends at its next breath
+        let _ = tokio::join!(keeping, running); // they end at their next breath
         // What the API is answering meanwhile is in the store for the next start; its requests are over
         // before the store is closed, or their senders ask again.
         let (api, ()) = tokio::join!(
@@ -150,15 +153,28 @@ fn parts(
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
+        svix_headers: config.delivery.svix_headers,
     })
 }
 
-/// What takes events in over HTTP.
-fn intake(config: &Config, backends: &Backends) -> Intake {
+/// What stands behind the API.
+fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::Parts {
     let context = control::Context { now: clock::now, chance: chance::bytes };
     let (catalogue, ledger) = (Arc::clone(&backends.catalogue), Arc::clone(&backends.ledger));
     let control = Control::new(catalogue, ledger, context);
-    Intake::new(control, Arc::clone(&backends.publisher), config.limits.max_payload_bytes)
+    let max_payload_bytes = config.limits.max_payload_bytes;
+    let publisher = Arc::clone(&backends.publisher);
+    routes::Parts {
+        intake: Intake::new(control.clone(), publisher, max_payload_bytes),
+        control,
+        tokens,
+        urls: assemble::url_check(config),
+        now: clock::now,
+        max_payload_bytes,
+        answers: backends.answers(),
+        audit: backends.audit(),
+        requests_per_second: config.api.requests_per_second,
+    }
 }
 
 /// Takes a port.
