@@ -54,6 +54,9 @@ simulate: ## Run the engine by seed under virtual time: SEEDS=10000 of them FROM
 bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
 	$(CARGO) bench --locked --bench throughput
 
+openapi: ## Write schemas/openapi.json anew from the handlers
+	$(CARGO) run -q --locked --features failpoints -- openapi > schemas/openapi.json
+
 run: ## Run a router for development, everything in ./posthaste-data
 	$(CARGO) run -- serve --dev
 

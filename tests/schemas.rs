@@ -362,3 +362,11 @@ fn every_reference_in_the_schemas_leads_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_description_of_the_api_is_the_one_that_is_served() {
+    let document = posthaste::api::openapi::document();
+    let served = document.to_pretty_json().expect("a document is JSON") + "\n";
+    let kept = text_of("schemas/openapi.json");
+    assert!(kept == served, "schemas/openapi.json is not current: `make openapi` writes it anew");
+}

@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::auth::ForOrganisation;
+use super::auth::ForOwner;
 use super::body::Body;
-use super::problem::{Fault, FaultKind, Problem};
+use super::problem::{Fault, FaultKind, Problem, Problems};
+use super::query::Query;
 use super::routes::Api;
-use super::wire::message::{self, Shape};
+use super::wire::message::{self, MessageIn, MessageOut, Shape};
 use crate::control::publish::PublishError;
 
 /// The header that names a request, so that it is recognised when it is repeated.
@@ -23,21 +23,30 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longest such name, in bytes: what client libraries make has 41.
 const KEY_MAX: usize = 256;
 
-/// `POST /app/{app}/msg`.
+/// Takes in an event, or a list of up to 500: all of them or none.
+///
+/// The answer comes when all of it is durable.
+#[utoipa::path(
+    post, path = "/app/{app}/msg", tag = "Message", operation_id = "v1.message.create",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("with_content" = Option<bool>, Query, description = "Whether the answer repeats the payload (it does)"),
+        ("idempotency-key" = Option<String>, Header, description = "The same request again is one event"),
+    ),
+    request_body = MessageIn,
+    responses((status = 202, description = "It is durable", body = MessageOut), Problems),
+)]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
-    _: ForOrganisation,
-    app: Result<Path<String>, PathRejection>,
-    uri: Uri,
+    ForOwner { application, .. }: ForOwner,
+    query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    // A name that is no text names nothing.
-    let Path(app) = app.map_err(|_| Problem::NotFound("no application is called so".into()))?;
-    let with_content = with_content(&uri)?;
+    let with_content = query.flag("with_content", true)?;
     let key = idempotency_key(&headers)?;
     let (shape, drafts) = message::read(&body.bytes).map_err(Problem::Faults)?;
-    let published = api.intake().publish(&app, drafts, key).await;
+    let published = api.intake().publish(&application, drafts, key).await;
     let accepted = published.map_err(|error| problem(error, shape))?;
     let text = message::write(shape, &accepted, with_content);
     Ok((StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], text).into_response())
@@ -50,18 +59,6 @@ fn problem(error: PublishError, shape: Shape) -> Problem {
         }
         PublishError::TooLarge(why) => Problem::TooLarge(why),
         PublishError::Control(error) => error.into(),
-    }
-}
-
-/// Whether the answer repeats the payload: it does unless the query says no.
-fn with_content(uri: &Uri) -> Result<bool, Problem> {
-    let query = uri.query().unwrap_or_default();
-    let named =
-        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "with_content");
-    match named.as_ref().map(|(_, value)| value.as_ref()) {
-        None | Some("true") => Ok(true),
-        Some("false") => Ok(false),
-        Some(_) => Err(Problem::Invalid("with_content: true or false is accepted".into())),
     }
 }
 

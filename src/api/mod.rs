@@ -2,8 +2,10 @@
 //!
 //! - [`server`]: connections, and the bounds on them.
 //! - [`routes`]: every path there is, and what holds for all of them.
-//! - [`auth`], [`body`]: who asks and what they sent, before a handler sees either.
-//! - [`messages`]: the handlers, one file for each kind of thing.
+//! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
+//!   sees either.
+//! - [`applications`], [`messages`]: the handlers, one file for each kind of thing.
+//! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
 //! - [`problem`]: every error and how it is written.
 //! - [`admin`]: metrics and probes, on a port of their own.
@@ -12,10 +14,15 @@
 //! the contract on the wire. The rules are `control`'s; nothing is decided here but who may ask.
 
 pub mod admin;
+mod applications;
 mod auth;
 mod body;
+mod json;
 mod messages;
+pub mod openapi;
+mod place;
 mod problem;
+mod query;
 pub mod routes;
 pub mod server;
 #[cfg(test)]

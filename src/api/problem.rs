@@ -3,6 +3,9 @@
 //! `{"code", "detail"}`, and for what is wrong in a request a list of `{"loc", "msg", "type"}`: the form
 //! that client libraries read. Always JSON, because they read it before they look at the status.
 
+#![expect(unused_qualifications, reason = "the derived descriptions name their types in full")]
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -11,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{debug, error};
+use utoipa::openapi::{self, ContentBuilder, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::control::ControlError;
 
@@ -36,6 +41,16 @@ pub(super) enum Problem {
     Conflict(String),
     /// The request is not one.
     Invalid(String),
+    /// It cannot be done as things are; the code says why to programs (`limit_reached`,
+    /// `invalid_range`, `invalid_scheme`, `missing_payload`).
+    Refused {
+        /// The code.
+        code: &'static str,
+        /// The sentence.
+        why: String,
+    },
+    /// The caller asks for more than is agreed: again after so many seconds.
+    TooMany(u16),
     /// Parts of the request are not accepted.
     Faults(Vec<Fault>),
     /// It is larger than we take.
@@ -53,7 +68,7 @@ pub(super) enum Problem {
 }
 
 /// One part of a request that is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Fault {
     /// Where: `body`, the place in a list as `[3]`, the field.
     pub(super) loc: Vec<String>,
@@ -65,7 +80,7 @@ pub(super) struct Fault {
 }
 
 /// What kind of fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) enum FaultKind {
     /// Not JSON, missing, or of another type.
     #[serde(rename = "value_error.jsondecode")]
@@ -73,6 +88,60 @@ pub(super) enum FaultKind {
     /// Not a value that is accepted.
     #[serde(rename = "value_error")]
     Value,
+}
+
+/// Why a request was not done.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `body` writes, for the description of the API")]
+pub(super) struct HttpError {
+    /// One word for programs.
+    #[schema(example = "not_found")]
+    code: String,
+    /// A sentence for people.
+    detail: String,
+}
+
+/// Which parts of a request are not accepted.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `body` writes, for the description of the API")]
+pub(super) struct HttpValidationError {
+    /// Each of them.
+    detail: Vec<Fault>,
+}
+
+/// What any operation may be answered instead, for the description of the API.
+pub(super) struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let answer = |what: &str, schema: &str| {
+            let content =
+                ContentBuilder::new().schema(Some(openapi::Ref::from_schema_name(schema))).build();
+            RefOr::T(
+                ResponseBuilder::new()
+                    .description(what)
+                    .content("application/json", content)
+                    .build(),
+            )
+        };
+        let table = [
+            ("400", "The request is not one", "HttpError"),
+            ("401", "No token, or none that holds", "HttpError"),
+            ("403", "Whoever asks may not do this", "HttpError"),
+            ("404", "What was named is not there", "HttpError"),
+            ("408", "The body did not come in time", "HttpError"),
+            ("409", "It contradicts what is there", "HttpError"),
+            ("413", "It is larger than is accepted", "HttpError"),
+            ("415", "The body is compressed", "HttpError"),
+            ("422", "Parts of the request are not accepted", "HttpValidationError"),
+            ("429", "More is asked than is agreed", "HttpError"),
+            ("503", "More is asked than can be done, or a store is away", "HttpError"),
+        ];
+        table
+            .iter()
+            .map(|(status, what, schema)| ((*status).to_owned(), answer(what, schema)))
+            .collect()
+    }
 }
 
 impl From<ControlError> for Problem {
@@ -91,6 +160,11 @@ impl From<ControlError> for Problem {
 }
 
 impl Problem {
+    /// No application of that name is the caller's.
+    pub(super) fn no_application(name: &str) -> Self {
+        Self::NotFound(format!("no application is called `{name}`"))
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -98,7 +172,8 @@ impl Problem {
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Refused { .. } => StatusCode::BAD_REQUEST,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Faults(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoded(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -120,6 +195,11 @@ impl Problem {
             Self::NotFound(why) => ("not_found", why.clone()),
             Self::Conflict(why) => ("conflict", why.clone()),
             Self::Invalid(why) => ("generic_error", why.clone()),
+            Self::Refused { code, why } => (*code, why.clone()),
+            Self::TooMany(seconds) => (
+                "rate_limit_exceeded",
+                format!("more is asked than is agreed: ask again after {seconds} s"),
+            ),
             Self::Faults(faults) => return json!({ "detail": faults }),
             Self::TooLarge(why) => ("payload_too_large", why.clone()),
             Self::Encoded(coding) => (
@@ -155,6 +235,7 @@ impl Problem {
         match self {
             Self::Busy => Some(BUSY_S),
             Self::Away(_) => Some(AWAY_S),
+            Self::TooMany(seconds) => Some(*seconds),
             Self::Unauthenticated
             | Self::Forbidden
             | Self::NoSuchPath
@@ -162,6 +243,7 @@ impl Problem {
             | Self::NotFound(_)
             | Self::Conflict(_)
             | Self::Invalid(_)
+            | Self::Refused { .. }
             | Self::Faults(_)
             | Self::TooLarge(_)
             | Self::Encoded(_)

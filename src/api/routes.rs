@@ -9,14 +9,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, post};
 use tokio::sync::Semaphore;
+use url::Url;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::Bodies;
-use super::messages;
 use super::problem::Problem;
+use super::{applications, messages, openapi};
+use crate::control::Control;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
@@ -28,37 +32,57 @@ const REQUEST: Duration = Duration::from_secs(45);
 /// keeps it busy, and is a few milliseconds of waiting.
 const REQUESTS: usize = 256;
 
+/// Judges the URL of an endpoint: the normalised one, or a sentence about what is wrong with it.
+pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
+
+/// What the API is made of.
+pub struct Parts {
+    /// What a person may do.
+    pub control: Control,
+    /// Where events come in.
+    pub intake: Intake,
+    /// What tokens are signed with.
+    pub tokens: TokenKey,
+    /// Which URLs endpoints may have.
+    pub urls: UrlCheck,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// Largest payload that is accepted.
+    pub max_payload_bytes: usize,
+}
+
 /// What stands behind the API.
 pub struct Api {
-    intake: Intake,
-    tokens: TokenKey,
-    now: fn() -> Timestamp,
+    parts: Parts,
     bodies: Bodies,
     places: Semaphore,
 }
 
 impl Api {
-    /// An API over this intake, for callers with tokens of this key.
-    pub fn new(
-        intake: Intake,
-        tokens: TokenKey,
-        now: fn() -> Timestamp,
-        max_payload_bytes: usize,
-    ) -> Self {
-        let bodies = Bodies::new(max_payload_bytes);
-        Self { intake, tokens, now, bodies, places: Semaphore::new(REQUESTS) }
+    /// An API of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let bodies = Bodies::new(parts.max_payload_bytes);
+        Self { parts, bodies, places: Semaphore::new(REQUESTS) }
+    }
+
+    pub(super) const fn control(&self) -> &Control {
+        &self.parts.control
     }
 
     pub(super) const fn intake(&self) -> &Intake {
-        &self.intake
+        &self.parts.intake
     }
 
     pub(super) const fn tokens(&self) -> &TokenKey {
-        &self.tokens
+        &self.parts.tokens
+    }
+
+    pub(super) const fn urls(&self) -> &UrlCheck {
+        &self.parts.urls
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        (self.now)()
+        (self.parts.now)()
     }
 
     pub(super) const fn bodies(&self) -> &Bodies {
@@ -68,20 +92,44 @@ impl Api {
 
 /// Every path there is.
 pub fn routes(api: Arc<Api>) -> Router {
-    let mut routes = Router::new();
-    for (path, methods) in table() {
-        routes = routes.route(&format!("/api/v1{path}/"), methods.clone());
-        routes = routes.route(&format!("/api/v1{path}"), methods);
-    }
-    routes
+    let (operations, document) = operations().split_for_parts();
+    let routes = operations
+        .merge(openapi::pages(document))
         .fallback(async || Problem::NoSuchPath)
         .method_not_allowed_fallback(async || Problem::NoSuchMethod)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
-        .with_state(api)
+        .with_state(api);
+    // Around all of it: paths are looked up behind this.
+    Router::new().fallback_service(routes).layer(middleware::from_fn(without_slash))
 }
 
-fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
-    vec![("/app/{app}/msg", post(messages::create))]
+/// Every operation, with its description.
+pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
+    let operations = OpenApiRouter::with_openapi(openapi::about())
+        .routes(routes!(applications::create, applications::list))
+        .routes(routes!(
+            applications::get,
+            applications::put,
+            applications::patch,
+            applications::delete
+        ))
+        .routes(routes!(messages::create));
+    OpenApiRouter::new().nest("/api/v1", operations)
+}
+
+/// Paths are the same with a slash behind them.
+async fn without_slash(mut request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) {
+        let target = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        if let Ok(target) = target.parse::<Uri>() {
+            *request.uri_mut() = target;
+        }
+    }
+    next.run(request).await
 }
 
 async fn bounded(

@@ -17,11 +17,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
-use super::routes::{Api, routes};
+use super::routes::{Api, Parts, routes};
 use super::server;
+use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::publish::Intake;
 use crate::control::tokens::{Caller, TokenKey};
+use crate::domain::id::OrganisationId;
 use crate::storage::StorageError;
 use crate::storage::inbox::{Publication, Publish, Published};
 
@@ -42,13 +44,23 @@ fn key() -> TokenKey {
 /// The API over a store that never answers, with the application `acme`.
 async fn silent() -> axum::Router {
     let control = World::new().control;
-    control.create_application("Acme".into(), Some("acme".into())).await.expect("a free uid");
-    let intake = Intake::new(control, Arc::new(Silent), 1_024);
-    routes(Arc::new(Api::new(intake, key(), || NOW, 1_024)))
+    control
+        .create_application(NewApplication::named("Acme", Some("acme")))
+        .await
+        .expect("a free uid");
+    routes(Arc::new(Api::new(Parts {
+        intake: Intake::new(control.clone(), Arc::new(Silent), 1_024),
+        control,
+        tokens: key(),
+        urls: Box::new(|_| Err("no URL is accepted here".into())),
+        now: || NOW,
+        max_payload_bytes: 1_024,
+    })))
 }
 
 fn message() -> Request<Body> {
-    let token = key().token(Caller::Organisation, NOW, Duration::from_mins(1));
+    let token =
+        key().token(&Caller::Organisation(OrganisationId::DEFAULT), NOW, Duration::from_mins(1));
     let body = r#"{"eventType":"job.completed","payload":{}}"#;
     Request::post("/api/v1/app/acme/msg")
         .header("authorization", format!("Bearer {token}"))
@@ -105,7 +117,8 @@ async fn who_says_nothing_or_not_all_is_hung_up_on() {
     let (answer, took) = answer_to(b"POST /api/v1/app/acme/msg HTTP/1.1\r\nhost").await;
     assert_eq!((answer.contains(" 202 "), took), (false, 30), "half a head: {answer}");
 
-    let token = key().token(Caller::Organisation, NOW, Duration::from_mins(1));
+    let token =
+        key().token(&Caller::Organisation(OrganisationId::DEFAULT), NOW, Duration::from_mins(1));
     let head = format!(
         "POST /api/v1/app/acme/msg HTTP/1.1\r\nhost: api\r\nauthorization: bearer {token}\r\n\
          content-length: 10\r\nconnection: close\r\n\r\n{{"

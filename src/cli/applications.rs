@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::output::{Output, note, or_dash};
 use crate::control::Control;
+use crate::control::applications::NewApplication;
 use crate::domain::application::Application;
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +46,12 @@ pub(super) async fn run(
                      use the id",
                 );
             }
-            show(&control.create_application(name, uid).await?, output)?;
+            show(
+                &control
+                    .create_application(NewApplication { name, uid, ..NewApplication::default() })
+                    .await?,
+                output,
+            )?;
         }
         AppCommand::List => {
             let columns = ["id", "uid", "name", "created at"];

@@ -99,6 +99,8 @@ enum Command {
     /// Settings
     #[command(subcommand)]
     Config(settings::ConfigCommand),
+    /// Print the description of the HTTP API (OpenAPI 3.1)
+    Openapi,
 }
 
 /// Runs the command and prints its answer or its error.
@@ -143,6 +145,10 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         }
         Command::Replay(args) => replay::run(args, &control(global).await?.0, output).await,
         Command::Config(command) => settings::run(&command, || load(global), output),
+        Command::Openapi => {
+            let document = assemble::api_document();
+            Ok(document.lines().try_for_each(|line| output.line(line))?)
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use super::output::{Output, note};
 use super::span::span;
 use crate::config::Config;
 use crate::control::Control;
-use crate::control::tokens::{APPLICATION_SPAN, Caller, ORGANISATION, ORGANISATION_SPAN};
+use crate::control::tokens::{APPLICATION_SPAN, Caller, ORGANISATION_SPAN};
+use crate::domain::id::OrganisationId;
 use crate::runtime::{assemble, clock};
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,12 @@ pub(super) struct CreateArgs {
     /// For this application alone (id or uid), with fewer rights: it may not publish
     #[arg(long)]
     app: Option<String>,
+    /// Of this organisation: any id of that kind is one of its own, with nothing to see of others
+    #[arg(long, value_name = "ID", default_value_t = OrganisationId::DEFAULT)]
+    org: OrganisationId,
+    /// With --app: which event types it is shown besides those for everybody
+    #[arg(long = "feature-flag", value_name = "FLAG", requires = "app")]
+    feature_flags: Vec<String>,
     /// How long it holds, as 12h or 90d [default: ten years; with --app, 28d]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     expires: Option<Duration>,
@@ -42,14 +49,19 @@ pub(super) async fn run(
         return Err(Usage("--expires: a second or more is accepted".into()).into());
     }
     let (caller, subject, usual) = match &args.app {
-        None => (Caller::Organisation, ORGANISATION.to_owned(), ORGANISATION_SPAN),
+        None => (Caller::Organisation(args.org), args.org.to_string(), ORGANISATION_SPAN),
         Some(app) => {
-            let id = control.application(app).await?.id;
-            (Caller::Application(id), id.to_string(), APPLICATION_SPAN)
+            let id = control.within(args.org).application(app).await?.id;
+            let caller = Caller::Application {
+                organisation: args.org,
+                application: id,
+                feature_flags: args.feature_flags,
+            };
+            (caller, id.to_string(), APPLICATION_SPAN)
         }
     };
     let (now, span) = (clock::now(), args.expires.unwrap_or(usual));
-    let token = assemble::token_key(config)?.token(caller, now, span);
+    let token = assemble::token_key(config)?.token(&caller, now, span);
     let expires_at = now + span;
     if output.json {
         output.one(&json!({ "token": token, "subject": subject, "expiresAt": expires_at }), &[])?;

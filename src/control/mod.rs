@@ -7,7 +7,7 @@
 //! Not here: how answers are shown (`cli`), which addresses may be called (a function handed in),
 //! and carrying out what was decided (`pipeline`).
 
-mod applications;
+pub mod applications;
 pub mod dead_letters;
 pub mod endpoints;
 mod event_types;
@@ -115,10 +115,12 @@ impl Control {
     /// # Errors
     /// `NotFound`.
     pub async fn application(&self, name: &str) -> Answer<Application> {
-        self.catalogue
-            .application(self.organisation, &ApplicationName::from(name))
-            .await?
-            .ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
+        let known = self.known_application(name).await?;
+        known.ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
+    }
+
+    async fn known_application(&self, name: &str) -> Answer<Option<Application>> {
+        Ok(self.catalogue.application(self.organisation, &ApplicationName::from(name)).await?)
     }
 
     /// A tenant's endpoint of that id or uid.

@@ -1,6 +1,7 @@
 //! What applications, event types and endpoints may be called and described with.
 
 use super::{Answer, ControlError};
+use crate::domain::application::{METADATA_MAX_BYTES, Metadata};
 
 /// Longest `uid` and name, in characters.
 ///
@@ -43,6 +44,18 @@ pub(super) fn check_name(name: String) -> Answer<String> {
         )));
     }
     Ok(name)
+}
+
+/// Checks what an owner keeps with its things.
+pub(super) fn check_metadata(metadata: Metadata) -> Answer<Metadata> {
+    let written = serde_json::to_vec(&metadata).expect("texts are JSON");
+    if written.len() > METADATA_MAX_BYTES {
+        return Err(ControlError::Invalid(format!(
+            "the metadata has {} bytes as JSON: at most {METADATA_MAX_BYTES} are accepted",
+            written.len()
+        )));
+    }
+    Ok(metadata)
 }
 
 /// Checks a description for people.

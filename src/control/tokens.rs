@@ -18,11 +18,9 @@ use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::domain::id::ApplicationId;
+use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::domain::time::Timestamp;
 
-/// The one organisation that there is: the one that client libraries' own tools have tokens for.
-pub const ORGANISATION: &str = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
 /// How long an organisation's token holds when nobody says: ten years, as it is kept in the settings of
 /// services, and ends with the key when it must.
 pub const ORGANISATION_SPAN: Duration = Duration::from_hours(24 * 3_650);
@@ -36,12 +34,48 @@ const CLOCKS_APART: Duration = Duration::from_mins(1);
 const ISSUER: &str = "posthaste";
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// The organisation: may do everything.
-    Organisation,
+    /// An organisation: may do everything within itself.
+    Organisation(OrganisationId),
     /// One application: its own matters alone.
-    Application(ApplicationId),
+    Application {
+        /// Whose application it is.
+        organisation: OrganisationId,
+        /// Which it is.
+        application: ApplicationId,
+        /// Which event types it is shown besides those for everybody.
+        feature_flags: Vec<String>,
+    },
+}
+
+impl Caller {
+    /// Within which organisation it asks.
+    pub const fn organisation(&self) -> OrganisationId {
+        match self {
+            Self::Organisation(organisation) | Self::Application { organisation, .. } => {
+                *organisation
+            }
+        }
+    }
+
+    /// Whether it may ask about this application of its organisation.
+    pub fn may_ask_about(&self, id: ApplicationId) -> bool {
+        match self {
+            Self::Organisation(_) => true,
+            Self::Application { application, .. } => *application == id,
+        }
+    }
+
+    /// Whether it is shown what is for this flag.
+    pub fn is_shown(&self, feature_flag: Option<&str>) -> bool {
+        match (self, feature_flag) {
+            (Self::Organisation(_), _) | (_, None) => true,
+            (Self::Application { feature_flags, .. }, Some(flag)) => {
+                feature_flags.iter().any(|known| known == flag)
+            }
+        }
+    }
 }
 
 /// What tokens are signed with.
@@ -66,6 +100,8 @@ struct Claims {
     /// The application's organisation; not there in an organisation's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     org: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    feature_flags: Vec<String>,
 }
 
 impl TokenKey {
@@ -75,14 +111,16 @@ impl TokenKey {
     }
 
     /// A token for this caller, from `now` on for `span`.
-    pub fn token(&self, caller: Caller, now: Timestamp, span: Duration) -> String {
-        let (sub, org) = match caller {
-            Caller::Organisation => (ORGANISATION.to_owned(), None),
-            Caller::Application(id) => (id.to_string(), Some(ORGANISATION.to_owned())),
+    pub fn token(&self, caller: &Caller, now: Timestamp, span: Duration) -> String {
+        let (sub, org, feature_flags) = match caller {
+            Caller::Organisation(id) => (id.to_string(), None, Vec::new()),
+            Caller::Application { organisation, application, feature_flags } => {
+                (application.to_string(), Some(organisation.to_string()), feature_flags.clone())
+            }
         };
         let (iat, exp) = (now.as_seconds(), (now + span).as_seconds());
         let header = Header { alg: "HS256".into(), typ: Some("JWT".into()) };
-        let claims = Claims { iss: ISSUER.into(), sub, iat, nbf: iat, exp, org };
+        let claims = Claims { iss: ISSUER.into(), sub, iat, nbf: iat, exp, org, feature_flags };
         let signed = format!("{}.{}", part(&header), part(&claims));
         let signature = self.mac(&signed).finalize().into_bytes();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -100,11 +138,14 @@ impl TokenKey {
         if header.alg != "HS256" || !begun || claims.exp <= now.as_seconds() {
             return None;
         }
-        match claims.org {
-            None => (claims.sub == ORGANISATION).then_some(Caller::Organisation),
-            Some(org) if org == ORGANISATION => claims.sub.parse().ok().map(Caller::Application),
-            Some(_) => None,
-        }
+        Some(match claims.org {
+            None => Caller::Organisation(claims.sub.parse().ok()?),
+            Some(organisation) => Caller::Application {
+                organisation: organisation.parse().ok()?,
+                application: claims.sub.parse().ok()?,
+                feature_flags: claims.feature_flags,
+            },
+        })
     }
 
     fn mac(&self, signed: &str) -> Hmac<Sha256> {
@@ -129,6 +170,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
     const DAY: Duration = Duration::from_hours(24);
+    const OURS: OrganisationId = OrganisationId::DEFAULT;
 
     fn key(byte: u8) -> TokenKey {
         TokenKey::new(SecretBox::new(Box::new([byte; 32])))
@@ -143,10 +185,15 @@ mod tests {
 
     #[test]
     fn a_token_says_who_asks_until_its_time_is_over() {
-        let app = ApplicationId::derived(&[b"acme"]);
-        for caller in [Caller::Organisation, Caller::Application(app)] {
-            let token = key(1).token(caller, NOW, DAY);
-            assert_eq!(key(1).caller(&token, NOW), Some(caller));
+        let application = Caller::Application {
+            organisation: OURS,
+            application: ApplicationId::derived(&[b"acme"]),
+            feature_flags: vec!["beta".into()],
+        };
+        let theirs = OrganisationId::derived(&[b"theirs"]);
+        for caller in [Caller::Organisation(OURS), Caller::Organisation(theirs), application] {
+            let token = key(1).token(&caller, NOW, DAY);
+            assert_eq!(key(1).caller(&token, NOW).as_ref(), Some(&caller));
             assert_eq!(key(1).caller(&token, NOW + DAY), None, "over");
             assert_eq!(key(1).caller(&token, NOW - DAY), None, "not begun");
             assert_eq!(key(1).caller(&token, NOW - CLOCKS_APART), Some(caller));
@@ -164,12 +211,12 @@ mod tests {
             ".kFftLwBEzVWKIcIgXVtad68z9H2Ep7GTHyH8C2TRfPc",
         ]
         .concat();
-        assert_eq!(key(1).caller(&token, NOW), Some(Caller::Organisation));
+        assert_eq!(key(1).caller(&token, NOW), Some(Caller::Organisation(OURS)));
     }
 
     #[test]
     fn a_changed_token_is_nobodys() {
-        let token = key(1).token(Caller::Organisation, NOW, DAY);
+        let token = key(1).token(&Caller::Organisation(OURS), NOW, DAY);
         for place in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
@@ -185,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_signed_but_not_for_us_is_refused() {
         let good = json!({
-            "iss": "", "sub": ORGANISATION, "iat": 1_790_000_000, "nbf": 1_790_000_000,
+            "iss": "", "sub": OURS, "iat": 1_790_000_000, "nbf": 1_790_000_000,
             "exp": 1_790_000_060,
         });
         let header = json!({ "alg": "HS256" });
@@ -197,9 +244,9 @@ mod tests {
         assert!(key(1).caller(&signed(&header, &good), NOW).is_some());
         for (token, why) in [
             (signed(&json!({ "alg": "none" }), &good), "another algorithm"),
-            (with("sub", json!("org_000000000000000000000000000")), "another organisation"),
-            (with("org", json!("org_000000000000000000000000000")), "another's application"),
-            (with("org", json!(ORGANISATION)), "an application that is an organisation"),
+            (with("sub", json!("ep_000000000000000000000000000")), "no organisation"),
+            (with("org", json!("org_x")), "an application of nobody"),
+            (with("org", json!(OURS)), "an application that is an organisation"),
             (with("exp", json!("2999-01-01")), "an end that is no number"),
             (with("exp", json!(null)), "no end"),
             (with("nbf", json!("soon")), "a beginning that is no number"),

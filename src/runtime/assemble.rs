@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use url::Url;
 
 use super::{clock, keys};
+use crate::api::openapi;
+use crate::api::routes::UrlCheck;
 use crate::config::{Config, KeyPlace};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
@@ -62,9 +63,6 @@ enum Queues {
     /// On a broker.
     Rabbit(Rabbit),
 }
-
-/// Judges a URL: the normalised one, or what is wrong with it.
-pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
 
 /// Opens the stores.
 ///
@@ -143,6 +141,11 @@ pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
 pub fn url_check(config: &Config) -> UrlCheck {
     let policy = egress_policy(config);
     Box::new(move |text| guard::check_url(text, &policy).map_err(|refusal| refusal.to_string()))
+}
+
+/// The description of the HTTP API, as JSON.
+pub fn api_document() -> String {
+    openapi::document().to_pretty_json().expect("a document is JSON")
 }
 
 /// Declares every exchange and queue.

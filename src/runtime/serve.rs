@@ -22,6 +22,7 @@ use crate::api::routes::{self, Api};
 use crate::api::server;
 use crate::config::{Config, LogFormat};
 use crate::control::publish::Intake;
+use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
 use crate::pipeline::World;
 use crate::pipeline::engine::{Engine, Parts};
@@ -76,8 +77,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api =
-        Api::new(intake(&config, &backends), tokens, clock::now, config.limits.max_payload_bytes);
+    let api = Api::new(api_parts(&config, &backends, tokens));
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -153,12 +153,21 @@ fn parts(
     })
 }
 
-/// What takes events in over HTTP.
-fn intake(config: &Config, backends: &Backends) -> Intake {
+/// What stands behind the API.
+fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::Parts {
     let context = control::Context { now: clock::now, chance: chance::bytes };
     let (catalogue, ledger) = (Arc::clone(&backends.catalogue), Arc::clone(&backends.ledger));
     let control = Control::new(catalogue, ledger, context);
-    Intake::new(control, Arc::clone(&backends.publisher), config.limits.max_payload_bytes)
+    let max_payload_bytes = config.limits.max_payload_bytes;
+    let publisher = Arc::clone(&backends.publisher);
+    routes::Parts {
+        intake: Intake::new(control.clone(), publisher, max_payload_bytes),
+        control,
+        tokens,
+        urls: assemble::url_check(config),
+        now: clock::now,
+        max_payload_bytes,
+    }
 }
 
 /// Takes a port.

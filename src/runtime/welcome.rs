@@ -14,6 +14,7 @@ use super::clock;
 use super::serve::Lock;
 use crate::config::{Config, LogFormat};
 use crate::control::tokens::{Caller, ORGANISATION_SPAN, TokenKey};
+use crate::domain::id::OrganisationId;
 
 /// Where `posthaste listen` listens when nobody says.
 const RECEIVER: &str = "http://127.0.0.1:8765/";
@@ -41,8 +42,13 @@ impl Facts<'_> {
         let text = if lock.is_first_start().unwrap_or(false) {
             // What is not a terminal may be kept for years where others read it.
             let shown = self.config.dev || std::io::stdout().is_terminal();
-            let token = shown
-                .then(|| self.tokens.token(Caller::Organisation, clock::now(), ORGANISATION_SPAN));
+            let token = shown.then(|| {
+                self.tokens.token(
+                    &Caller::Organisation(OrganisationId::DEFAULT),
+                    clock::now(),
+                    ORGANISATION_SPAN,
+                )
+            });
             let folder = std::path::absolute(&self.config.data_dir);
             let folder = folder.unwrap_or_else(|_| self.config.data_dir.clone());
             self.first(&quoted(&program), &folder, token.as_deref())

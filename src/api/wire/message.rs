@@ -11,7 +11,9 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::problem::{Fault, FaultKind};
 use crate::control::publish::{self, Accepted, BATCH_MAX, Draft, Field};
@@ -24,6 +26,56 @@ pub(in super::super) enum Shape {
     One,
     /// A list.
     Batch,
+}
+
+/// An event as it is published.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes what `Sent` reads, for the description of the API")]
+pub(in super::super) struct MessageIn {
+    /// What happened: a dotted name.
+    #[schema(max_length = 128, example = "job.completed")]
+    event_type: String,
+    /// The payload: passed on to the byte.
+    #[schema(value_type = Object)]
+    payload: Value,
+    /// Your id for it: publishing it twice is one event, and told as a conflict.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[a-zA-Z0-9\-_.]+$")]
+    event_id: Option<String>,
+    /// What it is about: the id of a job.
+    #[schema(min_length = 1, max_length = 255)]
+    subject: Option<String>,
+    /// When it happened; now, if nobody says.
+    #[schema(format = DateTime)]
+    occurred_at: Option<String>,
+    /// Not to be delivered before this.
+    #[schema(format = DateTime)]
+    deliver_at: Option<String>,
+}
+
+/// An event.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes what `Answered` writes, for the description of the API")]
+pub(in super::super) struct MessageOut {
+    /// Its id, which receivers see as `webhook-id`.
+    #[schema(example = "msg_1srOrx2ZWZBpBUvZwXKQmoEYga2")]
+    id: String,
+    /// What happened.
+    event_type: String,
+    /// The payload; `{}` where it was not asked for, `{"expired": true}` when it is gone.
+    #[schema(value_type = Object)]
+    payload: Value,
+    /// When it happened.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// Its producer's id for it.
+    event_id: Option<String>,
+    /// What it is about.
+    subject: Option<String>,
+    /// Not to be delivered before this.
+    #[schema(format = DateTime)]
+    deliver_at: Option<String>,
 }
 
 /// `MessageIn`, each field as it stands in the body.

@@ -1,3 +1,9 @@
 //! The shapes of what is sent and answered: JSON in camelCase, unknown fields passed over.
+//!
+//! A field that clients cannot do without is always there and never null; others are left out or null
+//! when there is nothing to say.
 
+pub(super) mod application;
+pub(super) mod list;
 pub(super) mod message;
+pub(super) mod patch;

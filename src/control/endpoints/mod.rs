@@ -65,6 +65,17 @@ pub enum Change<T> {
     Set(T),
 }
 
+impl<T> Change<T> {
+    /// What is there instead, if anything changes.
+    pub fn wanted(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+}
+
 /// What is to change about an endpoint.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointEdit {

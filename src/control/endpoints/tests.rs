@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::control::KEYS_MAX;
+use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -23,7 +24,7 @@ fn hook() -> NewEndpoint {
 
 async fn world_with_an_endpoint() -> (World, Endpoint) {
     let world = World::new();
-    let acme = world.control.create_application("Acme".into(), Some("acme".into())).await;
+    let acme = world.control.create_application(NewApplication::named("Acme", Some("acme"))).await;
     acme.expect("an application");
     let endpoint = world.control.create_endpoint(hook(), &any_url).await.expect("an endpoint");
     (world, endpoint)
@@ -32,7 +33,11 @@ async fn world_with_an_endpoint() -> (World, Endpoint) {
 #[tokio::test]
 async fn an_endpoint_is_found_by_its_id_or_by_its_uid_beside_its_application() {
     let (world, endpoint) = world_with_an_endpoint().await;
-    world.control.create_application("Other".into(), Some("other".into())).await.expect("made");
+    world
+        .control
+        .create_application(NewApplication::named("Other", Some("other")))
+        .await
+        .expect("made");
     let id = endpoint.id.to_string();
 
     let found = |application, name: String| {

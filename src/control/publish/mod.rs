@@ -30,6 +30,7 @@ use bytes::Bytes;
 
 use super::names::is_plain;
 use super::{Control, ControlError};
+use crate::domain::application::Application;
 use crate::domain::event::{self, EventType, Rejection, SHORT_TEXT_MAX, check_payload};
 use crate::domain::id::{ApplicationId, EventId};
 use crate::domain::time::Timestamp;
@@ -139,17 +140,16 @@ impl Intake {
     /// it is repeated. When this returns `Ok`, each is durable and will be delivered.
     ///
     /// # Errors
-    /// `Refused`, `TooLarge`; `NotFound` for the application; `Conflict` when an event id is taken, or
+    /// `Refused`, `TooLarge`; `Conflict` when an event id is taken, or
     /// `key` was used for something else; `Unavailable`: published or not, nobody knows, and the same
     /// may be asked again: with an event id or a key it stays one event.
     pub async fn publish(
         &self,
-        application: &str,
+        application: &Application,
         drafts: Vec<Draft>,
         key: Option<&str>,
     ) -> Result<Vec<Accepted>, PublishError> {
-        let application = self.control.application(application).await?.id;
-        let checked = self.check(application, drafts, key)?;
+        let checked = self.check(application.id, drafts, key)?;
         let batch: Vec<_> = checked.iter().map(|one| one.publication.clone()).collect();
         let answers = self.publisher.publish_whole(&batch).await.map_err(ControlError::from)?;
         self.judge(checked, &answers).await

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
+use super::super::applications::NewApplication;
 use super::super::fake::{NOW, World};
 use super::*;
 use crate::storage::StorageError;
@@ -27,7 +28,7 @@ impl Publish for Shelf {
 struct Desk {
     intake: Intake,
     shelf: Arc<Shelf>,
-    application: ApplicationId,
+    application: Application,
 }
 
 impl Desk {
@@ -37,14 +38,14 @@ impl Desk {
 
     async fn with(answers: impl FnOnce(ApplicationId) -> HashMap<String, Published>) -> Self {
         let control = World::new().control;
-        let made = control.create_application("Acme".into(), Some("acme".into())).await;
-        let application = made.expect("a free uid").id;
-        let shelf = Arc::new(Shelf { answers: answers(application), ..Shelf::default() });
+        let made = control.create_application(NewApplication::named("Acme", Some("acme"))).await;
+        let application = made.expect("a free uid");
+        let shelf = Arc::new(Shelf { answers: answers(application.id), ..Shelf::default() });
         Self { intake: Intake::new(control, shelf.clone(), 100), shelf, application }
     }
 
     async fn publish(&self, drafts: Vec<Draft>, key: Option<&str>) -> Outcome {
-        self.intake.publish("acme", drafts, key).await
+        self.intake.publish(&self.application, drafts, key).await
     }
 
     fn published(&self) -> Vec<Publication> {
@@ -83,10 +84,10 @@ async fn an_event_gets_the_id_that_its_receivers_will_see() {
     let accepted = desk.publish(vec![draft(), named("run-7")], None).await.expect("accepted");
 
     for (one, publication) in accepted.iter().zip(desk.published()) {
-        assert_eq!(one.id, event::id_of(desk.application, &publication.event_id));
+        assert_eq!(one.id, event::id_of(desk.application.id, &publication.event_id));
         assert_eq!(one.occurred_at, NOW);
         assert_eq!(publication.idempotency_key, None);
-        assert_eq!(publication.application, desk.application.to_string());
+        assert_eq!(publication.application, desk.application.id.to_string());
     }
     assert_eq!(accepted[1].event_id.as_deref(), Some("run-7"));
     let name = &desk.published()[0].event_id;
@@ -165,15 +166,11 @@ async fn every_fault_is_told_with_its_place_and_nothing_is_published() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_or_for_nobody_is_told_apart() {
+async fn what_is_too_large_is_refused() {
     let desk = Desk::new().await;
     let large = Draft { payload: format!("\"{}\"", "x".repeat(99)).into(), ..draft() };
 
     let refused = desk.publish(vec![large], None).await;
     assert!(matches!(refused, Err(PublishError::TooLarge(_))), "{refused:?}");
-    let refused = desk.intake.publish("nobody", vec![draft()], None).await;
-    let not_found =
-        PublishError::Control(ControlError::NotFound("no application is called `nobody`".into()));
-    assert_eq!(refused, Err(not_found));
     assert!(desk.published().is_empty());
 }
