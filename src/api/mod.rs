@@ -4,6 +4,8 @@
 //! - [`routes`]: every path there is, and what holds for all of them.
 //! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
 //!   sees either.
+//! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
+//!   a repeated request is done once, that who did what is written down.
 //! - [`applications`], [`messages`]: the handlers, one file for each kind of thing.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
@@ -15,11 +17,14 @@
 
 pub mod admin;
 mod applications;
+mod audit;
 mod auth;
 mod body;
+mod idempotency;
 mod json;
 mod messages;
 pub mod openapi;
+mod pace;
 mod place;
 mod problem;
 mod query;

@@ -4,6 +4,7 @@
 //! when there is nothing to say.
 
 pub(super) mod application;
+pub(super) mod audit;
 pub(super) mod list;
 pub(super) mod message;
 pub(super) mod patch;
