@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 24] = [
+pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "data_dir",
         default: "./posthaste-data",

@@ -153,6 +153,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::control::applications::NewApplication;
     use crate::control::fake::{NOW, World};
     use crate::storage::tasks::TaskState;
 
@@ -291,17 +292,17 @@ mod tests {
     async fn a_span_that_is_empty_or_begins_too_long_ago_is_refused() {
         let world = World::new();
         let desk = TaskDesk::new(Arc::new(Scripted::default()), world.control.context);
-        let made = world.control.create_application("Acme".to_owned(), None).await;
+        let made = world.control.create_application(NewApplication::named("Acme", None)).await;
         let tenant = made.expect("made").tenant();
         let endpoint = EndpointId::derived(&[b"endpoint"]);
-        let begin = |since, until| desk.begin(tenant, endpoint, TaskKind::Recover, since, until);
+        let over = |since, until| desk.begin(tenant, endpoint, TaskKind::Recover, since, until);
         let day = Duration::from_hours(24);
 
         for (since, until) in [(NOW - 15 * day, None), (NOW - day, Some(NOW - day))] {
-            let refused = begin(since, until).await;
+            let refused = over(since, until).await;
             assert!(matches!(refused, Err(ControlError::Invalid(_))), "{refused:?}");
         }
-        let begun = begin(NOW - 14 * day, Some(NOW)).await.expect("begun");
+        let begun = over(NOW - 14 * day, Some(NOW)).await.expect("begun");
         assert_eq!((begun.application, begun.endpoint), (tenant.application(), endpoint));
         assert_eq!(begun.state, TaskState::Running);
         let missing = desk.task(tenant, "qtask_x").await;

@@ -300,6 +300,7 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
 
 async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
     data_folder(config)?;
+    keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = sqlite::Settings { path: config.database() };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
@@ -313,6 +314,7 @@ fn egress_policy(config: &Config) -> EgressPolicy {
         allow_cidrs: config.egress.allow_cidrs.clone(),
         deny_cidrs: config.egress.deny_cidrs.clone(),
         own_addresses: Vec::new(),
+        own_sockets: vec![config.api.listen, config.admin.listen],
     }
 }
 

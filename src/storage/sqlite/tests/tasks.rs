@@ -334,9 +334,9 @@ async fn tasks_that_ended_long_ago_and_old_answers_are_forgotten() {
     place.fail(task_id(3), NOW + 6 * SECOND).await.expect("given up");
     let answer = |connection: &rusqlite::Connection| {
         let sql = "INSERT INTO answers VALUES (?1, x'00', 200, x'00', ?2)";
-        for number in 0..8_u32 {
+        for number in 0..8_u8 {
             connection
-                .execute(sql, rusqlite::params![[number as u8; 16], NOW + number * SECOND])?;
+                .execute(sql, rusqlite::params![[number; 16], NOW + u32::from(number) * SECOND])?;
         }
         Ok(())
     };
