@@ -344,7 +344,7 @@ async fn owner_is_answered(case: &Case) {
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_forgets_whose_it_is_is_caught() {
-    let case = Case::new("leaky").await;
+    let case = Case::new("leak").await;
 
     let findings = tried(&case).await;
 

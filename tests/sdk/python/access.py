@@ -98,6 +98,10 @@ def portal(run, svix):
         equal(holder.application.get(APP).uid, APP, "the application")
         with refused(403, "insufficient access"):
             holder.application.list()
+    with run.check("authentication.app_portal_access", "narrower rights are refused, not ignored"):
+        for narrower in [{"read_only": True}, {"capabilities": ["ViewBase"]}]:
+            with refused(422):
+                svix.authentication.app_portal_access(APP, AppPortalAccessIn(**narrower))
     with run.check("authentication.app_portal_access", "makes its application when there is none"):
         new = ApplicationIn(name="From a portal", uid="from-a-portal")
         svix.authentication.app_portal_access("from-a-portal", AppPortalAccessIn(application=new))

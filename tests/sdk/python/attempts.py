@@ -265,6 +265,10 @@ def destinations(run, svix, ids):
         APP, EndpointIn(url="http://127.0.0.1:9/gone", uid="gone", event_types=["document.ready"])
     )
     id = svix.message.create(APP, MessageIn(event_type="document.ready", payload={})).id
+    eventually(
+        "every endpoint was tried",
+        lambda: len(attempt.list_by_msg(APP, id).data) == 4,
+    )
     with run.check(operation, "has each endpoint with how its delivery stands"):
         wanted = {"accepts": MessageStatus.SUCCESS, "gives-up": MessageStatus.FAIL}
         wanted |= {"retries": MessageStatus.SENDING}

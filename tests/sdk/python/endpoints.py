@@ -119,15 +119,8 @@ def refusals(run, endpoint):
         ("headers", {"headers": {"svix-id": "mine"}}),
     ]:
         with run.check("endpoint.create", f"a wrong {field} is told: {str(wrong)[:48]}"):
-            try:
-                with refused(422):
-                    endpoint.create(APP, EndpointIn(**{"url": NOWHERE, **wrong}))
-                with refused(422, loc=["body", field]):
-                    endpoint.create(APP, EndpointIn(**{"url": NOWHERE, **wrong}))
-            except AssertionError as error:
-                # What stands in a list has its place in it behind the field.
-                if "among" not in str(error) or f"'body', '{field}'" not in str(error):
-                    raise
+            with refused(422, loc=["body", field]):
+                endpoint.create(APP, EndpointIn(**{"url": NOWHERE, **wrong}))
 
 
 def changed(run, endpoint):

@@ -105,7 +105,7 @@ def refusals(run, message):
         ("payloadRetentionPeriod", {"payload_retention_period": 91}),
     ]:
         with run.check("message.create", f"a wrong {field} is told: {str(wrong)[:48]}"):
-            with refused(422):
+            with refused(422, loc=["body", field]):
                 message.create(APP, MessageIn(**{**fine, **wrong}))
     with run.check("message.create", "a payload that is too large is told"):
         with refused(413, "payload_too_large"):
