@@ -15,7 +15,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::header::{is_name, is_reserved};
 use crate::domain::id::AttemptId;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Pressure};
 use crate::domain::signature;
 use crate::domain::time::Timestamp;
 use crate::egress::{Reply, Request, Sender};
@@ -36,8 +36,8 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Makes the request, and tells the settler how it ended.
-    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) {
+    /// Makes the request, and tells the settler how it ended; what its end says about the endpoint.
+    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) -> Pressure {
         let started_at = self.world.now();
         let request = signed(&job.delivery.event, &endpoint, started_at, self.svix_headers);
         failpoint!("send.signed");
@@ -58,7 +58,9 @@ impl Courier {
             response: reply.body,
             detail: reply.detail,
         };
+        let pressure = attempt.outcome.pressure();
         self.settler.attempted(job, endpoint, attempt);
+        pressure
     }
 }
 

@@ -117,6 +117,21 @@ pub(super) fn set_state(
     Ok(written == 1)
 }
 
+/// Disables an endpoint that has answered that it is gone, unless it was edited since it was asked;
+/// whether it was not disabled already.
+pub(super) fn close(
+    connection: &Connection,
+    id: EndpointId,
+    asked_at: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE endpoints SET state = 'disabled', disabled_because = 'gone', updated_at = ?3 \
+         WHERE id = ?1 AND updated_at <= ?2 AND state <> 'disabled' AND deleted_at IS NULL",
+    )?;
+    Ok(update.execute(params![id, asked_at, now])? == 1)
+}
+
 /// Replaces an endpoint's keys.
 pub(super) fn set_keys(
     connection: &Connection,

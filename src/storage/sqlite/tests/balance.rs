@@ -23,6 +23,7 @@ enum Step {
     Owe { event: u8, endpoint: u8 },
     Expunge { event: u8 },
     Task { kind: TaskKind, endpoint: u8 },
+    ByHand { event: u8, endpoint: u8, succeeds: bool },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -32,6 +33,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(event, endpoints)| Step::Accept { event, endpoints }),
         12 => (event.clone(), endpoint.clone(), turn.clone(), 0..6_u8)
             .prop_map(|(event, endpoint, turn, how)| Step::Record { event, endpoint, turn, how }),
+        4 => (event.clone(), endpoint.clone(), any::<bool>())
+            .prop_map(|(event, endpoint, succeeds)| Step::ByHand { event, endpoint, succeeds }),
         2 => (event.clone(), endpoint.clone(), turn)
             .prop_map(|(event, endpoint, turn)| Step::HandedOn { event, endpoint, turn }),
         2 => (0..200_u32).prop_map(|seconds| Step::Claim { seconds }),
@@ -77,6 +80,20 @@ async fn take(place: &Place, step: Step) {
                 _ => given_up(key, turn),
             };
             place.settle(settled).await;
+        }
+        Step::ByHand { event, endpoint, succeeds } => {
+            let key = key_of(event, endpoint);
+            place.resend(acme(), key, NOW).await.expect("asked");
+            for resend in place.claim_resends(NOW, NOW + SECOND, 10).await.expect("claimed") {
+                let (key, turn) = (resend.delivery.key(), resend.delivery.turn.0);
+                let settled = if succeeds {
+                    delivered(key, turn)
+                } else {
+                    settled(key, turn, Some(FAILURE), Settlement::Unchanged)
+                };
+                let trigger = Trigger::ByHand(resend.number);
+                place.settle(Settled { trigger, ..settled }).await;
+            }
         }
         Step::HandedOn { event, endpoint, turn } => {
             place.handed_on(vec![(key_of(event, endpoint), Turn(turn))]).await.expect("noted");

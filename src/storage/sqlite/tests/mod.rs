@@ -9,6 +9,7 @@ mod inbox;
 mod journal;
 mod ledger;
 mod long_history;
+mod resend;
 mod retention;
 mod tasks;
 
@@ -23,7 +24,7 @@ use super::{Settings, Sqlite};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::auth::Auth;
 use crate::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::event::Event;
@@ -228,6 +229,7 @@ fn settled(
     Settled {
         key,
         turn: Turn(turn),
+        trigger: Trigger::Turn,
         attempts,
         attempt,
         settlement,
