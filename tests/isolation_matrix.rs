@@ -173,7 +173,8 @@ fn bare(answer: &Answer, names: &Names) -> (u16, String) {
         text = text.replace(name.as_str(), "<name>");
     }
     let mut words = Vec::new();
-    for word in text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || "_-:.+".contains(c))) {
+    for word in text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || "_-:.+".contains(c)))
+    {
         let id = word.split_once('_').is_some_and(|(_, digits)| digits.len() >= 27);
         let time = word.len() > 20 && word.as_bytes().get(10) == Some(&b'T');
         words.push(if id || time { "<made>" } else { word });
@@ -288,7 +289,8 @@ async fn listed(case: &Case, findings: &mut Findings) {
         for (who, api, owner) in readers {
             let mut queries = vec![String::new()];
             if operation.query.iter().any(|name| name == "iterator") {
-                let of_a = case.a.names.values().flat_map(|name| [name.clone(), format!("-{name}")]);
+                let of_a =
+                    case.a.names.values().flat_map(|name| [name.clone(), format!("-{name}")]);
                 queries.extend(of_a.map(|name| format!("?iterator={name}")));
             }
             for query in queries {

@@ -64,7 +64,8 @@ fn made(answer: &Answer, name: &str) -> String {
 async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> String {
     let post = async |path: &str, body: Value| api.post_json(path, &body).await;
     let url = receiver.endpoint("hook", Script::Answer(200));
-    let app = made(&post("/api/v1/app", json!({ "name": "Described", "uid": "described" })).await, "id");
+    let app =
+        made(&post("/api/v1/app", json!({ "name": "Described", "uid": "described" })).await, "id");
     let below = format!("/api/v1/app/{app}");
     let example = json!({ "1": { "type": "object", "examples": [{ "n": 1 }] } });
     let event_type =

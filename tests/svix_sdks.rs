@@ -134,7 +134,8 @@ fn the_page_for_those_who_move_here_names_every_operation() {
     for (name, method, path) in &table.offered {
         let path = path.strip_prefix("/api/v1").expect("all are below it");
         let request = format!("`{method} {path}`");
-        let row = rows.iter().find(|row| row.contains(&format!("`{name}`")) && row.contains(&request));
+        let row =
+            rows.iter().find(|row| row.contains(&format!("`{name}`")) && row.contains(&request));
         let row = row.unwrap_or_else(|| panic!("no row has `{name}` and {request}"));
         let told = row.contains("| works |") || row.contains("| differs |");
         assert!(told, "whether it works or differs: {row}");
