@@ -11,6 +11,7 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
+//! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
@@ -42,6 +43,7 @@ mod record;
 mod resend;
 mod retention;
 mod room;
+mod routers;
 mod rows;
 mod tasks;
 mod upkeep;
