@@ -23,7 +23,7 @@ use super::idempotency::InHand;
 use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
-use super::{applications, audit, auth, idempotency, messages, openapi};
+use super::{applications, audit, auth, idempotency, messages, openapi, rest};
 use crate::control::Control;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
@@ -134,7 +134,10 @@ pub fn routes(api: Arc<Api>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
         .with_state(api);
     // Around all of it: paths are looked up behind this.
-    Router::new().fallback_service(routes).layer(middleware::from_fn(without_slash))
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(without_slash))
+        .layer(middleware::from_fn(rest::heard_out))
 }
 
 /// Every operation, with its description.

@@ -9,11 +9,11 @@
 //! is dropped here comes again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::route::{Routes, Table};
@@ -50,7 +50,7 @@ enum Message {
     Offer(Job),
     HoldUntil(Timestamp, Job),
     Finished(Ended),
-    CatalogueChanged,
+    CatalogueChanged(oneshot::Sender<()>),
     Stop,
 }
 
@@ -90,9 +90,12 @@ impl Dispatcher {
         }
     }
 
-    /// Says that endpoints may have changed.
-    pub fn catalogue_changed(&self) {
-        self.post(Message::CatalogueChanged);
+    /// Says that endpoints may have changed. When it returns, every request that was let go by what was
+    /// known before has begun, and none begins by it any more.
+    pub async fn catalogue_changed(&self) {
+        let (heard, hears) = oneshot::channel();
+        self.post(Message::CatalogueChanged(heard));
+        let _ = hears.await; // a dispatcher that has stopped starts nothing
     }
 
     /// Starts nothing more, hands on what is held, and ends when nothing is on the way.
@@ -140,6 +143,8 @@ struct Lanes {
     /// When to look at a lane again.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     alarm_of: HashMap<EndpointId, Timestamp>,
+    /// Held by every request that was let go since the catalogue changed last, until it has begun.
+    starting: Starting,
     /// Lanes that could start if there were room, in turn.
     starved: VecDeque<EndpointId>,
     in_flight: usize,
@@ -159,6 +164,7 @@ impl Dispatch {
             leads_to: HashMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
+            starting: Starting::default(),
             starved: VecDeque::new(),
             in_flight: 0,
             swept_at: Timestamp::default(),
@@ -204,7 +210,10 @@ impl Lanes {
                 self.call_next_at(&host);
                 self.move_on(endpoint, now);
             }
-            Message::CatalogueChanged => self.adjust(now),
+            Message::CatalogueChanged(heard) => {
+                self.adjust(now);
+                std::mem::take(&mut self.starting).tell_when_begun(heard);
+            }
             Message::Stop => self.stop(),
         }
     }
@@ -304,6 +313,7 @@ impl Lanes {
         let host = self.destinations.start(host_of(&table, id));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
+        let begins = self.starting.clone();
         let mut outstanding = Outstanding {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
@@ -313,7 +323,7 @@ impl Lanes {
             pressure: Pressure::Unsaid,
         };
         tokio::spawn(async move {
-            outstanding.pressure = courier.deliver(job, endpoint).await;
+            outstanding.pressure = courier.deliver(job, endpoint, begins).await;
             drop(outstanding);
         });
     }
@@ -454,6 +464,29 @@ impl Lanes {
     }
 }
 
+/// Requests that were let go and have not begun: each holds a clone, and who waits for them is told when
+/// the last is dropped.
+#[derive(Debug, Clone, Default)]
+struct Starting(Arc<Begun>);
+
+#[derive(Debug, Default)]
+struct Begun(OnceLock<oneshot::Sender<()>>);
+
+impl Starting {
+    /// Tells this one when all of them have begun.
+    fn tell_when_begun(self, heard: oneshot::Sender<()>) {
+        self.0.0.set(heard).expect("it is asked once: others hold the next ones");
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(heard) = self.0.take() {
+            let _nobody_waits = heard.send(());
+        }
+    }
+}
+
 /// A request on the way: its permit goes back however it ends, by a panic too.
 struct Outstanding {
     dispatcher: Dispatcher,
@@ -507,5 +540,34 @@ fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settleme
         EndpointState::Paused | EndpointState::Disabled => {
             Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_is_told_when_the_last_that_was_let_go_has_begun() {
+        let mut starting = Starting::default();
+        let let_go = [starting.clone(), starting.clone()];
+        let (heard, mut hears) = oneshot::channel();
+
+        std::mem::take(&mut starting).tell_when_begun(heard);
+        let let_go_later = starting.clone();
+
+        let [one, other] = let_go;
+        drop(one);
+        assert!(hears.try_recv().is_err(), "one has not begun");
+        drop(other);
+        assert_eq!(hears.try_recv(), Ok(()), "whatever is let go by what is known now");
+        drop(let_go_later);
+    }
+
+    #[tokio::test]
+    async fn who_asks_when_nothing_was_let_go_is_told_at_once() {
+        let (heard, mut hears) = oneshot::channel();
+        Starting::default().tell_when_begun(heard);
+        assert_eq!(hears.try_recv(), Ok(()));
     }
 }
