@@ -6,4 +6,5 @@
 pub(super) mod application;
 pub(super) mod list;
 pub(super) mod message;
+pub(super) mod message_out;
 pub(super) mod patch;
