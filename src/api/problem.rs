@@ -41,6 +41,16 @@ pub(super) enum Problem {
     Conflict(String),
     /// The request is not one.
     Invalid(String),
+    /// It cannot be done as things are; the code says why to programs (`limit_reached`,
+    /// `invalid_range`, `invalid_scheme`, `missing_payload`).
+    Refused {
+        /// The code.
+        code: &'static str,
+        /// The sentence.
+        why: String,
+    },
+    /// The caller asks for more than is agreed: again after so many seconds.
+    TooMany(u16),
     /// Parts of the request are not accepted.
     Faults(Vec<Fault>),
     /// It is larger than we take.
@@ -162,7 +172,8 @@ impl Problem {
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Refused { .. } => StatusCode::BAD_REQUEST,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Faults(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoded(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -184,6 +195,11 @@ impl Problem {
             Self::NotFound(why) => ("not_found", why.clone()),
             Self::Conflict(why) => ("conflict", why.clone()),
             Self::Invalid(why) => ("generic_error", why.clone()),
+            Self::Refused { code, why } => (*code, why.clone()),
+            Self::TooMany(seconds) => (
+                "rate_limit_exceeded",
+                format!("more is asked than is agreed: ask again after {seconds} s"),
+            ),
             Self::Faults(faults) => return json!({ "detail": faults }),
             Self::TooLarge(why) => ("payload_too_large", why.clone()),
             Self::Encoded(coding) => (
@@ -219,6 +235,7 @@ impl Problem {
         match self {
             Self::Busy => Some(BUSY_S),
             Self::Away(_) => Some(AWAY_S),
+            Self::TooMany(seconds) => Some(*seconds),
             Self::Unauthenticated
             | Self::Forbidden
             | Self::NoSuchPath
@@ -226,6 +243,7 @@ impl Problem {
             | Self::NotFound(_)
             | Self::Conflict(_)
             | Self::Invalid(_)
+            | Self::Refused { .. }
             | Self::Faults(_)
             | Self::TooLarge(_)
             | Self::Encoded(_)

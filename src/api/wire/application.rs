@@ -27,6 +27,7 @@ pub(in super::super) struct ApplicationIn {
     throttle_rate: Option<NonZeroU16>,
     /// What you want to keep with it: at most 4096 bytes as JSON.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
     metadata: Metadata,
 }
 
@@ -48,7 +49,7 @@ pub(in super::super) struct ApplicationPatch {
     throttle_rate: Change<NonZeroU16>,
     /// What you want to keep with it, all anew.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
+    #[schema(value_type = BTreeMap<String, String>)]
     metadata: Option<Metadata>,
 }
 
@@ -70,6 +71,7 @@ pub(in super::super) struct ApplicationOut {
     #[schema(value_type = Option<u16>, deprecated)]
     rate_limit: Option<NonZeroU16>,
     /// What its owner keeps with it.
+    #[schema(value_type = BTreeMap<String, String>)]
     metadata: Metadata,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
