@@ -29,8 +29,7 @@ pub struct Endpoint {
     pub url: Url,
     /// What it wants.
     pub filter: Filter,
-    /// Channels that it listens on: of events with channels it wants those that share one with it.
-    /// None: all, and events without channels.
+    /// Channels that it listens on ([`listens_on`](Self::listens_on)). None: all.
     pub channels: Vec<String>,
     /// Whether it is called at all.
     pub state: EndpointState,
@@ -58,6 +57,13 @@ impl Endpoint {
     /// Leave to ask about what its owner owns.
     pub const fn tenant(&self) -> Tenant {
         Tenant::of(self.application)
+    }
+
+    /// Whether it listens on any of an event's channels. With channels of its own it wants those events
+    /// alone that share one: not those without any.
+    pub fn listens_on(&self, channels: &[Box<str>]) -> bool {
+        let own = &self.channels;
+        own.is_empty() || channels.iter().any(|one| own.iter().any(|name| **name == **one))
     }
 
     /// The keys to sign with at `now`, newest first.

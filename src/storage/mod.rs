@@ -6,6 +6,7 @@
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
 //! - [`history`]: what tenants ask of the record.
+//! - [`tasks`]: work on many deliveries that goes on behind the answer.
 //! - [`page`]: a part of a list.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
@@ -21,6 +22,7 @@ pub mod journal;
 pub mod ladder;
 pub mod outlet;
 pub mod page;
+pub mod tasks;
 pub mod upkeep;
 
 pub mod memory;

@@ -282,13 +282,13 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
     })
 }
 
-fn state_of(word: &str) -> Option<EndpointState> {
+pub(super) fn state_of(word: &str) -> Option<EndpointState> {
     [EndpointState::Active, EndpointState::Paused, EndpointState::Disabled]
         .into_iter()
         .find(|state| state.as_str() == word)
 }
 
-fn because(word: Option<String>) -> Option<DisabledBecause> {
+pub(super) fn because(word: Option<String>) -> Option<DisabledBecause> {
     DisabledBecause::ALL.into_iter().find(|one| word.as_deref() == Some(one.as_str()))
 }
 

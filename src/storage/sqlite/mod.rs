@@ -10,6 +10,7 @@
 //! - [`upkeep`], with [`retention`] and [`room`]: what keeps the file within bounds; [`backup`]: a copy
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
+//! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
@@ -26,6 +27,7 @@ mod dead_letters;
 mod endpoints;
 mod event_types;
 mod faults;
+mod history;
 pub mod inbox;
 mod journal;
 mod ladder;
@@ -38,6 +40,7 @@ mod record;
 mod retention;
 mod room;
 mod rows;
+mod tasks;
 mod upkeep;
 mod walk;
 mod writer;
