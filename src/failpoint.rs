@@ -28,8 +28,8 @@ pub const ALL: [&str; 10] = [
     "reclaim.claimed",
 ];
 
-/// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended` is
-/// a step of whoever publishes.)
+/// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended`,
+/// and over a broker `publish.confirmed`, are steps of whoever publishes.)
 pub const EMBEDDED: [&str; 8] = [
     "inbox.taken",
     "ingest.arrived",

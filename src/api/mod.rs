@@ -4,7 +4,8 @@
 //! - [`routes`]: every path there is, and what holds for all of them.
 //! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
 //!   sees either.
-//! - [`applications`], [`messages`]: the handlers, one file for each kind of thing.
+//! - [`applications`], [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`],
+//!   [`health`]: the handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
 //! - [`problem`]: every error and how it is written.
@@ -15,16 +16,22 @@
 
 pub mod admin;
 mod applications;
+mod attempts;
 mod auth;
 mod body;
+mod health;
 mod json;
+mod lists;
+mod message_endpoints;
 mod messages;
 pub mod openapi;
 mod place;
+mod portal;
 mod problem;
 mod query;
 pub mod routes;
 pub mod server;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -19,7 +19,9 @@ use utoipa_axum::routes;
 
 use super::body::Bodies;
 use super::problem::Problem;
-use super::{applications, messages, openapi};
+use super::{
+    applications, attempts, health, message_endpoints, messages, openapi, portal, statistics,
+};
 use crate::control::Control;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
@@ -49,6 +51,8 @@ pub struct Parts {
     pub now: fn() -> Timestamp,
     /// Largest payload that is accepted.
     pub max_payload_bytes: usize,
+    /// What this server is called by in links for tenants.
+    pub public_url: Url,
 }
 
 /// What stands behind the API.
@@ -85,6 +89,10 @@ impl Api {
         (self.parts.now)()
     }
 
+    pub(super) const fn public_url(&self) -> &Url {
+        &self.parts.public_url
+    }
+
     pub(super) const fn bodies(&self) -> &Bodies {
         &self.bodies
     }
@@ -113,7 +121,21 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
             applications::patch,
             applications::delete
         ))
-        .routes(routes!(messages::create));
+        .routes(routes!(messages::create, messages::list))
+        .routes(routes!(messages::get))
+        .routes(routes!(messages::expunge))
+        .routes(routes!(attempts::at_endpoint))
+        .routes(routes!(attempts::for_message))
+        .routes(routes!(attempts::get))
+        .routes(routes!(attempts::expunge))
+        .routes(routes!(message_endpoints::messages))
+        .routes(routes!(message_endpoints::endpoints))
+        .routes(routes!(statistics::stats))
+        .routes(routes!(statistics::recover))
+        .routes(routes!(statistics::replay_missing))
+        .routes(routes!(portal::access))
+        .routes(routes!(portal::logout))
+        .routes(routes!(health::health));
     OpenApiRouter::new().nest("/api/v1", operations)
 }
 

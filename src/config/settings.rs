@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: [Setting; 24] = [
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -133,6 +133,13 @@ pub const SETTINGS: [Setting; 23] = [
         default: "127.0.0.1:8071",
         accepted: "an address and a port, as 127.0.0.1:8071 or [::]:8071",
         doc: "Where the HTTP API is served.",
+    },
+    Setting {
+        key: "api.public_url",
+        default: "",
+        accepted: "an http or https URL without query, as https://hooks.example.com, or nothing",
+        doc: "What tenants reach this server by: links for them begin with it; none means \
+              http:// and the address of api.listen.",
     },
     Setting {
         key: "api.token_key",

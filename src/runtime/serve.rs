@@ -77,7 +77,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api = Api::new(api_parts(&config, &backends, tokens));
+    let api = Api::new(api_parts(&config, &backends, tokens, api_address)?);
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -154,20 +154,29 @@ fn parts(
 }
 
 /// What stands behind the API.
-fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::Parts {
+fn api_parts(
+    config: &Config,
+    backends: &Backends,
+    tokens: TokenKey,
+    address: SocketAddr,
+) -> anyhow::Result<routes::Parts> {
     let context = control::Context { now: clock::now, chance: chance::bytes };
-    let (catalogue, ledger) = (Arc::clone(&backends.catalogue), Arc::clone(&backends.ledger));
-    let control = Control::new(catalogue, ledger, context);
+    let control = Control::new(backends.control.clone(), context);
     let max_payload_bytes = config.limits.max_payload_bytes;
     let publisher = Arc::clone(&backends.publisher);
-    routes::Parts {
+    let public_url = match &config.api.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", welcome::reachable(address)).parse()?,
+    };
+    Ok(routes::Parts {
         intake: Intake::new(control.clone(), publisher, max_payload_bytes),
         control,
         tokens,
         urls: assemble::url_check(config),
         now: clock::now,
         max_payload_bytes,
-    }
+        public_url,
+    })
 }
 
 /// Takes a port.

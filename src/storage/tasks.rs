@@ -114,8 +114,12 @@ pub trait Tasks: Send + Sync {
     /// # Errors
     /// `Conflict` when the tenant has no such endpoint, or [`RUNNING_MAX`] tasks run already.
     /// `Unavailable`.
-    async fn begin(&self, tenant: Tenant, task: NewTask, now: Timestamp)
-    -> Result<Task, StorageError>;
+    async fn begin(
+        &self,
+        tenant: Tenant,
+        task: NewTask,
+        now: Timestamp,
+    ) -> Result<Task, StorageError>;
 
     /// A tenant's task.
     ///

@@ -246,23 +246,20 @@ impl Reader<'_> {
 
     /// The application that the path names, should there be none.
     fn application(&mut self, value: Option<&RawValue>) -> Option<NewApplication> {
-        let wanted: NewApplication = match json::read::<ApplicationIn>(value?.get().as_bytes()) {
-            Ok(sent) => sent.into(),
-            Err(fault) => {
-                let mut loc = self.base.clone();
-                loc.push("application".into());
-                loc.extend(fault.loc.into_iter().skip(1));
-                self.faults.push(Fault { loc, ..fault });
-                return None;
-            }
+        let mut fault = match json::read::<ApplicationIn>(value?.get().as_bytes()) {
+            Ok(sent) => match sent.under(self.named) {
+                Ok(wanted) => return Some(wanted),
+                Err(msg) => {
+                    let loc = vec!["body".into(), "uid".into()];
+                    Fault { loc, msg, kind: FaultKind::Value }
+                }
+            },
+            Err(fault) => fault,
         };
-        if wanted.uid.as_deref().is_some_and(|uid| uid != self.named) {
-            let why = format!("`{}`, as the path names it, is accepted", self.named);
-            self.note(FaultKind::Value, "application", &why);
-            self.faults.last_mut()?.loc.push("uid".into());
-            return None;
-        }
-        Some(NewApplication { uid: Some(self.named.to_owned()), ..wanted })
+        let inner = fault.loc.split_off(1);
+        fault.loc = [self.base.clone(), vec!["application".into()], inner].concat();
+        self.faults.push(fault);
+        None
     }
 
     /// The payload's bytes as they stand in the body, which stays in memory with them.
@@ -387,8 +384,7 @@ mod tests {
     #[test]
     fn an_application_to_be_made_has_the_name_of_the_path() {
         for application in [r#"{"name":"A"}"#, r#"{"name":"A","uid":"acme"}"#] {
-            let body =
-                format!(r#"{{"eventType":"a","payload":{{}},"application":{application}}}"#);
+            let body = format!(r#"{{"eventType":"a","payload":{{}},"application":{application}}}"#);
             let wanted = reading(body.leak()).application.expect("one is wanted");
             assert_eq!((wanted.name.as_str(), wanted.uid.as_deref()), ("A", Some("acme")));
         }

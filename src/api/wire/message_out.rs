@@ -96,7 +96,11 @@ impl MessageOut {
 }
 
 /// Writes what was accepted in the shape it was sent; without the content, payloads are `{}`.
-pub(in super::super) fn write(shape: Shape, accepted: Vec<Accepted>, with_content: bool) -> Vec<u8> {
+pub(in super::super) fn write(
+    shape: Shape,
+    accepted: Vec<Accepted>,
+    with_content: bool,
+) -> Vec<u8> {
     let answered: Vec<_> =
         accepted.into_iter().map(|one| MessageOut::accepted(one, with_content)).collect();
     let text = match (shape, answered.as_slice()) {

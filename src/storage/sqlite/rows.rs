@@ -51,15 +51,7 @@ macro_rules! bytes_column {
     )+};
 }
 
-bytes_column!(
-    ApplicationId,
-    AttemptId,
-    DeliveryId,
-    EndpointId,
-    EventId,
-    OrganisationId,
-    TaskId
-);
+bytes_column!(ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, TaskId);
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -126,7 +126,17 @@ fn begin(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 'running', ?9, ?9)",
     )?;
     let kind_word = kind.as_str();
-    insert.execute(params![id, kind_word, application, endpoint, since, until, place, last, now])?;
+    insert.execute(params![
+        id,
+        kind_word,
+        application,
+        endpoint,
+        since,
+        until,
+        place,
+        last,
+        now
+    ])?;
     Ok(Task {
         id,
         kind,
@@ -203,11 +213,7 @@ struct Look {
 }
 
 /// Looks for what the next step offers; `None` for a task that is not running.
-fn look(
-    connection: &Connection,
-    vault: &Vault,
-    id: TaskId,
-) -> Result<Option<Look>, StorageError> {
+fn look(connection: &Connection, vault: &Vault, id: TaskId) -> Result<Option<Look>, StorageError> {
     let Some(Entry { task, place, last }) = entry(connection, id)? else { return Ok(None) };
     if task.state != TaskState::Running {
         return Ok(None);
@@ -268,7 +274,8 @@ fn given_up(
     look: &mut Look,
 ) -> Result<bool, StorageError> {
     let mut find = connection.prepare_cached(OWED)?;
-    let mut event = connection.prepare_cached("SELECT id, received_at FROM events WHERE seq = ?1")?;
+    let mut event =
+        connection.prepare_cached("SELECT id, received_at FROM events WHERE seq = ?1")?;
     let found = find.query(params![task.endpoint, look.next, last, LOOK])?;
     look.over(found, |row, seq| {
         if row.get::<_, State>("state")? != State::Dead {
@@ -281,8 +288,7 @@ fn given_up(
 }
 
 /// The walk over an application's events.
-pub(super) const EVENTS: &str =
-    "SELECT seq, id, type, channels, received_at FROM events INDEXED BY events_of \
+pub(super) const EVENTS: &str = "SELECT seq, id, type, channels, received_at FROM events INDEXED BY events_of \
      WHERE application = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4";
 
 /// What the endpoint wants now and was never owed.
@@ -346,7 +352,9 @@ fn take(connection: &Connection, look: &Look, now: Timestamp) -> Result<u64, Sto
     let mut moved = 0;
     for (seq, event) in &look.events {
         let offered = match look.kind {
-            TaskKind::Recover => revive(connection, *seq, *event, look.endpoint, now, &mut movement)?,
+            TaskKind::Recover => {
+                revive(connection, *seq, *event, look.endpoint, now, &mut movement)?
+            }
             TaskKind::ReplayMissing => {
                 deliveries::owe_one(connection, *seq, look.endpoint, now, &mut movement)?
             }

@@ -87,9 +87,10 @@ impl Walk {
                 }
             }
         }
-        [lower, upper].into_iter().flatten().fold(walk, |walk, (than, bound)| {
-            walk.only(&format!("{key} {than} ?"), bound)
-        })
+        [lower, upper]
+            .into_iter()
+            .flatten()
+            .fold(walk, |walk, (than, bound)| walk.only(&format!("{key} {than} ?"), bound))
     }
 
     /// Reads these columns, and not all.
@@ -119,7 +120,9 @@ impl Walk {
             Order::Ascending => "ASC",
             Order::Descending => "DESC",
         };
-        format!("SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {key} {order} LIMIT {limit}")
+        format!(
+            "SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {key} {order} LIMIT {limit}"
+        )
     }
 
     /// The values of its question marks.

@@ -77,11 +77,7 @@ pub(super) fn of_event(
 
 /// The walk over the attempts for an event. Those at one of its endpoints are in their order; those at all
 /// of them are put into it, which reads what the one event took and nothing of the history beside it.
-pub(in super::super) fn walk_for(
-    seq: i64,
-    filter: &AttemptFilter,
-    page: &Page<AttemptId>,
-) -> Walk {
+pub(in super::super) fn walk_for(seq: i64, filter: &AttemptFilter, page: &Page<AttemptId>) -> Walk {
     let from = "attempts a CROSS JOIN events e ON e.seq = a.event";
     let walk = Walk::within(from, "a.id", page, &reach(filter))
         .columns(columns!())

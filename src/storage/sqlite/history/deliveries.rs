@@ -250,8 +250,9 @@ pub(super) fn owe(
         ));
     }
     movement.post(connection)?;
-    owed(connection, tenant, event, endpoint)?
-        .ok_or_else(|| corrupt(format!("what {event} owes {endpoint} was written and is not there")))
+    owed(connection, tenant, event, endpoint)?.ok_or_else(|| {
+        corrupt(format!("what {event} owes {endpoint} was written and is not there"))
+    })
 }
 
 /// Writes a delivery that is due now and held by the journal; whether it did. Not one that is there, nor
