@@ -1,14 +1,16 @@
-//! How messages stand at their endpoints, from either side.
+//! How messages stand at their endpoints, from either side, and sending one again.
 
 use axum::Json;
+use axum::http::StatusCode;
 
 use super::auth::ForApplication;
 use super::lists::{self, EventParams};
 use super::place::Place;
 use super::problem::{Problem, Problems};
 use super::query::Query;
-use super::wire::attempt::{EndpointMessageOut, MessageEndpointOut};
+use super::wire::attempt::{EndpointMessageOut, MessageEndpointOut, ResendOut};
 use super::wire::list::{ListParams, ListResponse};
+use crate::control::history::ResendError;
 use crate::storage::page::Order;
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -69,4 +71,34 @@ pub(super) async fn endpoints(
     let page = query.page(Order::Ascending)?;
     let listed = control.deliveries_of(tenant, event, &page).await?;
     Ok(Json(lists::told(&page, listed, |delivery| delivery.endpoint.id, MessageEndpointOut::from)))
+}
+
+/// Sends a message to an endpoint once more, now.
+///
+/// Whatever the endpoint's filter says, and however the message stands there: one that waits goes on
+/// waiting, unless this succeeds.
+#[utoipa::path(
+    post, path = "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.resend",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("msg" = String, Path, description = "The message's id or event id"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+        ("idempotency-key" = Option<String>, Header, description = "The same request again is one attempt"),
+    ),
+    responses((status = 202, description = "It will be sent", body = ResendOut), Problems),
+)]
+pub(super) async fn resend(
+    asked: ForApplication,
+    at: Place<(String, String, String)>,
+) -> Result<(StatusCode, Json<ResendOut>), Problem> {
+    let Place((_, message, endpoint)) = at;
+    match asked.control.resend(asked.tenant(), &message, &endpoint).await {
+        Ok(()) => Ok((StatusCode::ACCEPTED, Json(ResendOut {}))),
+        Err(error @ ResendError::MissingPayload(_)) => {
+            Err(Problem::Refused { code: "missing_payload", why: error.to_string() })
+        }
+        Err(error @ ResendError::Disabled(_)) => Err(Problem::Invalid(error.to_string())),
+        Err(ResendError::Control(error)) => Err(error.into()),
+    }
 }

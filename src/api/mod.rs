@@ -4,6 +4,8 @@
 //! - [`routes`]: every path there is, and what holds for all of them.
 //! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
 //!   sees either.
+//! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
+//!   a repeated request is done once, that who did what is written down.
 //! - [`applications`], [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`],
 //!   [`health`]: the handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
@@ -17,14 +19,17 @@
 pub mod admin;
 mod applications;
 mod attempts;
+mod audit;
 mod auth;
 mod body;
 mod health;
+mod idempotency;
 mod json;
 mod lists;
 mod message_endpoints;
 mod messages;
 pub mod openapi;
+mod pace;
 mod place;
 mod portal;
 mod problem;

@@ -36,7 +36,6 @@ const FLAG_MAX: usize = 128;
     operation_id = "v1.authentication.app-portal-access",
     params(
         ("app" = String, Path, description = "The application's id or uid"),
-        ("idempotency-key" = Option<String>, Header, description = "The same request again has the same answer"),
     ),
     request_body = AppPortalAccessIn,
     responses((status = 200, description = "The way in", body = AppPortalAccessOut), Problems),
@@ -88,9 +87,6 @@ pub(super) async fn access(
 /// whoever logs out forgets it.
 #[utoipa::path(
     post, path = "/auth/logout", tag = "Authentication", operation_id = "v1.authentication.logout",
-    params(
-        ("idempotency-key" = Option<String>, Header, description = "The same request again has the same answer"),
-    ),
     responses((status = 204, description = "Goodbye"), Problems),
 )]
 pub(super) async fn logout(_: ForReader) -> StatusCode {

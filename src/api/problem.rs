@@ -153,6 +153,7 @@ impl From<ControlError> for Problem {
                 Self::Faults(vec![Fault { loc, msg, kind: FaultKind::Value }])
             }
             ControlError::Conflict(why) => Self::Conflict(why),
+            ControlError::LimitReached(why) => Self::Refused { code: "limit_reached", why },
             ControlError::Unavailable(why) => Self::Away(why),
             ControlError::Corrupt(why) => Self::Corrupt(why),
         }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::{Answer, Control, ControlError};
 use crate::domain::application::Tenant;
-use crate::domain::delivery::Shown;
+use crate::domain::delivery::{DeliveryKey, Shown};
+use crate::domain::endpoint::EndpointState;
 use crate::domain::event::Event;
 use crate::domain::id::{AttemptId, EndpointId, EventId, TaskId};
 use crate::domain::time::Timestamp;
@@ -28,6 +29,20 @@ pub const COUNT_SPAN: Duration = Duration::from_hours(24 * 28);
 /// A page of attempts with their events ends when the payloads come to this: each attempt shows its event's,
 /// and 250 of the largest would be gigabytes.
 const PAYLOADS_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Why an event is not sent once more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResendError {
+    /// Its payload was deleted.
+    #[error("the payload of event {0} was deleted: there is nothing to send")]
+    MissingPayload(EventId),
+    /// The endpoint is not called.
+    #[error("endpoint {0} is disabled: enable it first")]
+    Disabled(EndpointId),
+    /// Everything else.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
 
 /// An attempt with its event, unless that is gone.
 pub type AttemptWithEvent = (AttemptEntry, Option<Event>);
@@ -218,6 +233,32 @@ impl Control {
         let id = name.parse().map_err(|_| no_attempt(name))?;
         let was_there = self.history.expunge_response(tenant, event, id).await?;
         was_there.then_some(()).ok_or_else(|| no_attempt(name))
+    }
+
+    /// Sends an event to an endpoint once more, now, whatever the endpoint's filter says and however the
+    /// delivery stands: what waits goes on waiting, unless this succeeds. When it returns `Ok`, that is
+    /// durable and will be done.
+    ///
+    /// # Errors
+    /// `NotFound`; `MissingPayload`; `Disabled`; `Conflict` when the event is not routed yet.
+    pub async fn resend(
+        &self,
+        tenant: Tenant,
+        event: &str,
+        endpoint: &str,
+    ) -> Result<(), ResendError> {
+        let event = self.event_of(tenant, event).await?;
+        let endpoint = self.endpoint_of(tenant, endpoint).await?;
+        if event.payload.is_empty() {
+            return Err(ResendError::MissingPayload(event.id));
+        }
+        if endpoint.state == EndpointState::Disabled {
+            return Err(ResendError::Disabled(endpoint.id));
+        }
+        let key = DeliveryKey { event: event.id, endpoint: endpoint.id };
+        let now = (self.context.now)();
+        let asked = self.ledger.resend(tenant, key, now).await.map_err(ControlError::from)?;
+        asked.then_some(()).ok_or_else(|| no_event(&event.id.to_string()).into())
     }
 
     /// Begins a task for an endpoint, over the events received from `since` until `until`, or until now.

@@ -16,6 +16,7 @@ pub mod history;
 mod names;
 pub mod publish;
 mod secrets;
+pub mod tasks;
 pub mod tokens;
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub use self::secrets::{KEYS_MAX, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -97,6 +98,9 @@ pub enum ControlError {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// There are as many as there may be.
+    #[error("{0}")]
+    LimitReached(String),
     /// A store did not answer: done or not, nobody knows; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),
@@ -138,6 +142,11 @@ impl Control {
     /// `Unavailable`: why not.
     pub async fn health(&self) -> Answer<()> {
         Ok(self.catalogue.version().await.map(drop)?)
+    }
+
+    /// Whose matters these are.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.organisation
     }
 
     /// The application of that id or uid.

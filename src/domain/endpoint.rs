@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::application::{Metadata, Tenant};
+use super::auth::Auth;
 use super::filter::Filter;
 use super::id::{ApplicationId, EndpointId};
 use super::retry::RetryPolicy;
@@ -41,6 +42,8 @@ pub struct Endpoint {
     pub policy: Policy,
     /// Headers of its own, sent beside ours: (name, value), in the order given.
     pub headers: Vec<(String, String)>,
+    /// Credentials that requests carry, if it wants any.
+    pub auth: Option<Auth>,
     /// Keys that requests are signed with, newest first. Expired ones may still be among them.
     pub keys: Vec<EndpointKey>,
     /// What its owner keeps with it.

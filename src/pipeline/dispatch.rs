@@ -20,9 +20,11 @@ use super::route::Routes;
 use super::send::Courier;
 use super::settle::Settler;
 use super::{Job, World};
+use crate::domain::delivery::Turn;
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::outcome::Pressure;
 use crate::domain::retry::Due;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::time::Timestamp;
@@ -34,6 +36,9 @@ const BATCH_MAX: usize = 256;
 /// Longest sleep of the dispatcher: it has nothing to do, but idle lanes are cleared away.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
+
 /// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
 /// place in the window, and there are at most two about each.
 #[derive(Debug, Clone)]
@@ -43,7 +48,7 @@ pub struct Dispatcher(UnboundedSender<Message>);
 enum Message {
     Offer(Job),
     HoldUntil(Timestamp, Job),
-    Finished { endpoint: EndpointId, permit: Permit, took: Duration },
+    Finished { endpoint: EndpointId, permit: Permit, took: Duration, pressure: Pressure },
     CatalogueChanged,
     Stop,
 }
@@ -72,9 +77,15 @@ impl Dispatcher {
         }
     }
 
-    /// Gives a permit back: its request has ended.
-    pub fn finished(&self, endpoint: EndpointId, permit: Permit, took: Duration) {
-        self.post(Message::Finished { endpoint, permit, took });
+    /// Gives a permit back: its request has ended, and that is what its end said about the endpoint.
+    pub fn finished(
+        &self,
+        endpoint: EndpointId,
+        permit: Permit,
+        took: Duration,
+        pressure: Pressure,
+    ) {
+        self.post(Message::Finished { endpoint, permit, took, pressure });
     }
 
     /// Says that endpoints may have changed.
@@ -120,6 +131,8 @@ struct Lanes {
     stage: Dispatch,
     /// In order, so that going through them is the same in each run of the same traffic.
     by_endpoint: BTreeMap<EndpointId, Lane<Job>>,
+    /// Whom each lane leads to, as last seen.
+    leads_to: HashMap<EndpointId, Arc<Endpoint>>,
     /// When to look at a lane again.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     alarm_of: HashMap<EndpointId, Timestamp>,
@@ -136,6 +149,7 @@ impl Dispatch {
         let mut lanes = Lanes {
             stage: self,
             by_endpoint: BTreeMap::new(),
+            leads_to: HashMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
             starved: VecDeque::new(),
@@ -174,10 +188,11 @@ impl Lanes {
         match message {
             Message::Offer(job) => self.offer(job, now),
             Message::HoldUntil(due_at, job) => self.hold(due_at, job, now),
-            Message::Finished { endpoint, permit, took } => {
+            Message::Finished { endpoint, permit, took, pressure } => {
                 self.in_flight -= 1;
                 let lane = self.by_endpoint.get_mut(&endpoint);
-                lane.expect("a lane with a request on the way is kept").finished(permit, took, now);
+                let lane = lane.expect("a lane with a request on the way is kept");
+                lane.finished(permit, took, pressure, now);
                 self.move_on(endpoint, now);
             }
             Message::CatalogueChanged => self.adjust(now),
@@ -225,6 +240,7 @@ impl Lanes {
                 let table = self.stage.routes.table();
                 let endpoint = table.endpoint(id)?;
                 let lane = Lane::new(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                self.leads_to.insert(id, Arc::clone(endpoint));
                 Some(place.insert(lane))
             }
         }
@@ -263,21 +279,22 @@ impl Lanes {
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);
             let lane = self.by_endpoint.get_mut(&id).expect("the permit came from it");
-            lane.finished(permit, Duration::ZERO, now);
+            lane.finished(permit, Duration::ZERO, Pressure::Unsaid, now);
             return;
         }
         let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
         self.in_flight += 1;
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
-        let outstanding = Outstanding {
+        let mut outstanding = Outstanding {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
             permit: Some(permit),
             begun: Instant::now(),
+            pressure: Pressure::Unsaid,
         };
         tokio::spawn(async move {
-            courier.deliver(job, endpoint).await;
+            outstanding.pressure = courier.deliver(job, endpoint).await;
             drop(outstanding);
         });
     }
@@ -344,6 +361,12 @@ impl Lanes {
             match table.endpoint(id) {
                 Some(endpoint) => {
                     lane.adjust(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                    let before = self.leads_to.insert(id, Arc::clone(endpoint));
+                    // What was asked for was asked by another URL, or before a person stepped in.
+                    if before.is_none_or(|it| it.url != endpoint.url || it.state != endpoint.state)
+                    {
+                        lane.speed_up();
+                    }
                 }
                 None => {
                     for job in lane.clear() {
@@ -362,8 +385,10 @@ impl Lanes {
         for lane in self.by_endpoint.values_mut() {
             for job in lane.clear() {
                 let due_at = job.ready_at;
-                if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
-                    drop(job); // never settled: its event comes again, to another router or to us
+                if job.delivery.turn == Turn::FIRST || job.trigger.is_by_hand() {
+                    // Never settled: its event comes again, to another router or to us. What a person asked
+                    // for is claimed again when its lease has ended.
+                    drop(job);
                 } else {
                     self.stage.settler.put_off(job, due_at);
                 }
@@ -377,6 +402,7 @@ impl Lanes {
         if now.since(self.swept_at) >= IDLE {
             self.swept_at = now;
             self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
+            self.leads_to.retain(|id, _| self.by_endpoint.contains_key(id));
         }
     }
 }
@@ -387,18 +413,30 @@ struct Outstanding {
     endpoint: EndpointId,
     permit: Option<Permit>,
     begun: Instant,
+    pressure: Pressure,
 }
 
 impl Drop for Outstanding {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.dispatcher.finished(self.endpoint, permit, self.begun.elapsed());
+            let took = self.begun.elapsed();
+            self.dispatcher.finished(self.endpoint, permit, took, self.pressure);
         }
     }
 }
 
 /// What becomes of a delivery that may not be sent although its lane would let it.
 fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
+    if job.trigger.is_by_hand() {
+        // Now, whatever its event says. Only who is not to be called at all is not called.
+        return match endpoint.state {
+            EndpointState::Active => None,
+            EndpointState::Paused => {
+                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
+            }
+            EndpointState::Disabled => Some(Settlement::Unchanged),
+        };
+    }
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
         return Some(Settlement::DeadLetter(DeathReason::Expired));
     }

@@ -17,6 +17,7 @@ use super::World;
 use super::dispatch::{Dispatch, Dispatcher};
 use super::ingest::Ingest;
 use super::reclaim::Reclaim;
+use super::resend::Resends;
 use super::route::Routes;
 use super::send::Courier;
 use super::settle::{Record, Release, Settler};
@@ -38,7 +39,8 @@ const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const LAST_STEPS: Duration = Duration::from_secs(10);
 
 /// The tasks of [`Engine::intake`], in their order.
-const INTAKE: [&str; 3] = ["reclaim", "the follower of the catalogue", "the reader of the books"];
+const INTAKE: [&str; 4] =
+    ["reclaim", "resend", "the follower of the catalogue", "the reader of the books"];
 
 /// What an engine is made of.
 pub struct Parts {
@@ -64,6 +66,8 @@ pub struct Parts {
     pub max_payload_bytes_in_memory: usize,
     /// Requests on the way at the same time.
     pub max_in_flight: usize,
+    /// Whether requests carry `svix-…` headers beside `webhook-…`.
+    pub svix_headers: bool,
 }
 
 /// A running pipeline.
@@ -104,6 +108,7 @@ impl Engine {
                 ladder: Arc::clone(&ladder),
                 outlet: Arc::clone(&outlet),
                 dispatcher: dispatcher.clone(),
+                routes: routes.clone(),
                 settler: settler.clone(),
                 world: world.clone(),
                 metrics: Arc::clone(&metrics),
@@ -120,6 +125,7 @@ impl Engine {
             sender,
             settler: settler.clone(),
             world: world.clone(),
+            svix_headers: parts.svix_headers,
             out_of_time: out_of_time.clone(),
         };
         let dispatch = Dispatch {
@@ -146,6 +152,13 @@ impl Engine {
             ladder,
             window: Arc::clone(&window),
             dispatcher: dispatcher.clone(),
+            world: world.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let resends = Resends {
+            journal: Arc::clone(&journal),
+            window: Arc::clone(&window),
+            dispatcher: dispatcher.clone(),
             world,
             metrics: Arc::clone(&metrics),
         };
@@ -161,6 +174,7 @@ impl Engine {
             ingest: tokio::spawn(ingest.run(inbox, stop_intake.clone())),
             intake: vec![
                 tokio::spawn(reclaim.run(stop_intake.clone())),
+                tokio::spawn(resends.run(stop_intake.clone())),
                 tokio::spawn(follow),
                 tokio::spawn(books),
             ],

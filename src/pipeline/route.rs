@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,7 +27,11 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// The index that everybody reads.
 #[derive(Debug, Clone)]
-pub struct Routes(Arc<ArcSwap<Table>>);
+pub struct Routes {
+    current: Arc<ArcSwap<Table>>,
+    /// Rung by whoever knows that the catalogue has changed, so that the follower looks at once.
+    bell: Arc<Notify>,
+}
 
 impl Routes {
     /// Reads the catalogue for the first time.
@@ -35,12 +40,17 @@ impl Routes {
     /// As [`Catalogue::snapshot`].
     pub async fn load(catalogue: &dyn Catalogue) -> Result<Self, StorageError> {
         let table = Table::of(catalogue.snapshot().await?);
-        Ok(Self(Arc::new(ArcSwap::from_pointee(table))))
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(table)), bell: Arc::default() })
     }
 
     /// The index as it is now.
     pub fn table(&self) -> Arc<Table> {
-        self.0.load_full()
+        self.current.load_full()
+    }
+
+    /// Says that the catalogue has changed: it is looked at without waiting for the time to look.
+    pub fn ring(&self) {
+        self.bell.notify_one();
     }
 
     /// Keeps the index current until stopped; `changed` is called behind each change.
@@ -53,13 +63,16 @@ impl Routes {
         changed: impl Fn() + Send,
     ) {
         let mut away = false;
-        let mut told = self.0.load().version;
-        while stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
+        let mut told = self.current.load().version;
+        let bell = Arc::clone(&self.bell);
+        // A time-out is not an error here: it is time to look.
+        let rest = || tokio::time::timeout(ASK_EVERY, bell.notified());
+        while stop.run_until_cancelled(rest()).await.is_some() {
             match self.refresh(catalogue.as_ref()).await {
                 Ok(_) => {
                     away = false;
                     // Ingest refreshes as well, so that the version here may have moved without us.
-                    let version = self.0.load().version;
+                    let version = self.current.load().version;
                     if version != told {
                         told = version;
                         changed();
@@ -79,13 +92,13 @@ impl Routes {
     /// # Errors
     /// As [`Catalogue::snapshot`]; the index is as it was.
     pub async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
-        if catalogue.version().await? == self.0.load().version {
+        if catalogue.version().await? == self.current.load().version {
             return Ok(false);
         }
         let table = Arc::new(Table::of(catalogue.snapshot().await?));
         info!(version = table.version, endpoints = table.endpoints.len(), "catalogue changed");
         // Two may refresh at once: the later version stays, whoever is the last to store.
-        self.0.rcu(|current| {
+        self.current.rcu(|current| {
             if current.version > table.version { Arc::clone(current) } else { Arc::clone(&table) }
         });
         Ok(true)
@@ -220,6 +233,7 @@ mod tests {
             throttle_rate: None,
             policy: Policy::default(),
             headers: Vec::new(),
+            auth: None,
             keys: Vec::new(),
             metadata: BTreeMap::new(),
             version: std::num::NonZeroU16::MIN,

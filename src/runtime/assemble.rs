@@ -16,7 +16,10 @@ use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
+use crate::storage::answers::Answers;
+use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
@@ -26,6 +29,7 @@ use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::recorded::Recorded;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
+use crate::storage::tasks::Tasks;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -235,8 +239,29 @@ impl Backends {
         }
     }
 
+    /// What tenants ask of the record.
+    #[expect(dead_code, reason = "the API's lists are about to ask it")]
+    pub(super) fn history(&self) -> Arc<dyn History> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What is offered again behind the answer.
+    pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(self.sqlite.clone())
+    }
+
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What requests were answered.
+    pub(super) fn answers(&self) -> Arc<dyn Answers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who did what.
+    pub(super) fn audit(&self) -> Arc<dyn Audit> {
         Arc::new(self.sqlite.clone())
     }
 
@@ -280,6 +305,7 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
 
 async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
     data_folder(config)?;
+    keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = sqlite::Settings { path: config.database() };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
@@ -293,6 +319,7 @@ fn egress_policy(config: &Config) -> EgressPolicy {
         allow_cidrs: config.egress.allow_cidrs.clone(),
         deny_cidrs: config.egress.deny_cidrs.clone(),
         own_addresses: Vec::new(),
+        own_sockets: vec![config.api.listen, config.admin.listen],
     }
 }
 

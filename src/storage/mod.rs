@@ -1,5 +1,6 @@
 //! What outlives a crash: the ports, and beside each the back ends that keep its promises.
 //!
+//! - [`answers`], [`audit`]: what requests to the API were answered, and who did what.
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
 //! - [`inbox`]: events that are not finished yet.
@@ -16,6 +17,8 @@
 //! knows its port. Everyone else holds a port, and only `runtime::assemble` says which back end
 //! stands behind it.
 
+pub mod answers;
+pub mod audit;
 pub mod catalogue;
 pub mod history;
 pub mod inbox;

@@ -9,6 +9,7 @@ pub(crate) mod outside;
 pub(crate) mod producer;
 pub(crate) mod receiver;
 pub(crate) mod router;
+pub(crate) mod store;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};

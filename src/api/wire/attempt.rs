@@ -252,6 +252,10 @@ impl From<DeliveryCounts> for EndpointStats {
     }
 }
 
+/// It will be sent: nothing more is to be told.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in super::super) struct ResendOut {}
+
 /// Over which time something is offered again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -5,6 +5,7 @@
 
 pub(super) mod application;
 pub(super) mod attempt;
+pub(super) mod audit;
 pub(super) mod list;
 pub(super) mod message;
 pub(super) mod message_out;

@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use super::names::{check_description, check_uid};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
 use crate::domain::application::Metadata;
+use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::filter::{Filter, Pattern};
 use crate::domain::id::EndpointId;
@@ -36,6 +37,8 @@ pub struct NewEndpoint {
     pub policy: PolicyEdit,
     /// Headers of its own.
     pub headers: Vec<(String, String)>,
+    /// Credentials that requests carry.
+    pub auth: Option<Auth>,
     /// A signing key of its owner's choice; else one is made.
     pub secret: Option<String>,
 }
@@ -93,6 +96,8 @@ pub struct EndpointEdit {
     pub policy: PolicyEdit,
     /// Headers of its own: all anew.
     pub headers: Option<Vec<(String, String)>>,
+    /// Credentials that requests carry.
+    pub auth: Change<Auth>,
 }
 
 impl Control {
@@ -104,7 +109,8 @@ impl Control {
     pub async fn create_endpoint(&self, new: NewEndpoint, rule: UrlRule<'_>) -> Answer<Endpoint> {
         let application = self.application(&new.application).await?;
         let now = (self.context.now)();
-        let key = secrets::key(new.secret.as_deref(), self.context.chance)?;
+        let key = secrets::made(new.secret.as_deref().into(), self.context.chance)?;
+        let headers = headers::check(new.headers)?;
         let endpoint = Endpoint {
             id: EndpointId::minted(now, self.context.id_chance()),
             application: application.id,
@@ -117,7 +123,8 @@ impl Control {
             disabled_because: None,
             throttle_rate: new.throttle_rate.map(throttle_rate).transpose()?,
             policy: edited(Policy::default(), new.policy)?,
-            headers: headers::check(new.headers)?,
+            auth: headers::check_auth(new.auth, &headers)?,
+            headers,
             keys: vec![EndpointKey { key, created_at: now, expires_at: None }],
             metadata: Metadata::new(),
             version: NonZeroU16::MIN,
@@ -180,6 +187,13 @@ impl Control {
         if let Some(headers) = edit.headers {
             endpoint.headers = headers::check(headers)?;
         }
+        match edit.auth {
+            Change::Keep => {}
+            Change::Clear => endpoint.auth = None,
+            Change::Set(auth) => endpoint.auth = Some(auth),
+        }
+        // Also when it stays: a new header may want its place.
+        endpoint.auth = headers::check_auth(endpoint.auth, &endpoint.headers)?;
         endpoint.policy = edited(endpoint.policy, edit.policy)?;
         endpoint.updated_at = (self.context.now)();
         self.catalogue.edit_endpoint(&endpoint).await?;

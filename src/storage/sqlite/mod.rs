@@ -4,7 +4,7 @@
 //! ([`readers`]). Write-ahead log with `synchronous = FULL`: what was answered survives a power cut.
 //! Several processes may have the file open (a router and the command line), on one machine.
 //!
-//! - [`journal`], with [`accept`], [`record`] and [`claim`]: the pipeline's half of the record.
+//! - [`journal`], with [`accept`], [`record`], [`claim`] and [`resend`]: the pipeline's half of the record.
 //! - [`publish`], [`inbox`], [`ladder`]: events that come in and deliveries that wait, where there is no
 //!   broker; [`bell`] wakes who waits for them.
 //! - [`upkeep`], with [`retention`] and [`room`]: what keeps the file within bounds; [`backup`]: a copy
@@ -17,7 +17,9 @@
 //! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+mod answers;
 mod applications;
+mod audit;
 pub mod backup;
 mod bell;
 mod books;
@@ -37,6 +39,7 @@ mod offer;
 pub mod publish;
 mod readers;
 mod record;
+mod resend;
 mod retention;
 mod room;
 mod rows;

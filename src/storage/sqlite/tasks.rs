@@ -390,20 +390,21 @@ fn revive(
     Ok(true)
 }
 
-/// Most tasks that one step of retention removes: there are a few in a day.
-const FORGET: u32 = 100;
-
 /// Whether there is a task that ended before this moment.
 pub(super) fn any_ended(connection: &Connection, before: Timestamp) -> Result<bool, StorageError> {
     let mut find = connection.prepare_cached(&ended("SELECT 1"))?;
     Ok(find.exists(params![first_of(before), before, 1])?)
 }
 
-/// Forgets tasks that ended before this moment; how many.
-pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<usize, StorageError> {
+/// Forgets tasks that ended before this moment, at most so many; how many.
+pub(super) fn forget(
+    connection: &Connection,
+    before: Timestamp,
+    most: u32,
+) -> Result<usize, StorageError> {
     let mut forget = connection
         .prepare_cached(&format!("DELETE FROM tasks WHERE id IN ({})", ended("SELECT id")))?;
-    Ok(forget.execute(params![first_of(before), before, FORGET])?)
+    Ok(forget.execute(params![first_of(before), before, most])?)
 }
 
 /// Ended tasks, oldest first: what was begun later did not end before.

@@ -121,6 +121,7 @@ pub(in super::super) fn walk_of(seq: i64, page: &Page<EndpointId>) -> Walk {
 fn facts(row: &Row<'_>) -> Result<EndpointFacts, StorageError> {
     let id: EndpointId = row.get("id")?;
     let (url, state): (String, String) = (row.get("url")?, row.get("whether")?);
+    let because: Option<String> = row.get("disabled_because")?;
     let state = endpoints::state_of(&state)
         .ok_or_else(|| corrupt(format!("state of {id} is `{state}`")))?;
     Ok(EndpointFacts {
@@ -131,7 +132,7 @@ fn facts(row: &Row<'_>) -> Result<EndpointFacts, StorageError> {
         filter: read_json(&row.get::<_, String>("filter")?, id, "filter")?,
         channels: read_json(&row.get::<_, String>("channels")?, id, "channels")?,
         state,
-        disabled_because: endpoints::because(row.get("disabled_because")?),
+        disabled_because: endpoints::because(because.as_deref()),
         throttle_rate: row.get("throttle_rate")?,
         metadata: read_json(&row.get::<_, String>("metadata")?, id, "metadata")?,
         version: row.get("version")?,

@@ -130,6 +130,16 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tasks_running ON tasks (id) WHERE state = 'running';
 
+-- Attempts that people have asked for and that were not made yet. Numbers are never used again: who
+-- comes late with an old one must not take another's away.
+CREATE TABLE resends (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    event    INTEGER NOT NULL, -- events.seq
+    endpoint BLOB    NOT NULL,
+    due_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX resends_due ON resends (due_at);
+
 -- Which version of the catalogue each router has adopted, and when it last said so.
 CREATE TABLE routers (
     id      BLOB    NOT NULL PRIMARY KEY,
@@ -147,15 +157,14 @@ CREATE TABLE answers (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_by_time ON answers (at);
 
--- Who did what. Only ever appended to.
+-- Who did what: begun before it is done, ended with its status. Never removed.
 CREATE TABLE audit (
     seq          INTEGER PRIMARY KEY,
     organisation BLOB    NOT NULL,
-    application  BLOB,
     at           INTEGER NOT NULL,
     actor        TEXT    NOT NULL,
     action       TEXT    NOT NULL,
     object       TEXT    NOT NULL,
-    details      TEXT    NOT NULL -- JSON: what changed, secrets as `changed`
+    status       INTEGER -- NULL: not ended, or we ended before it did
 ) STRICT;
 CREATE INDEX audit_of ON audit (organisation, seq);

@@ -4,10 +4,14 @@ mod backup;
 mod balance;
 mod catalogue;
 mod file;
+mod history;
 mod inbox;
 mod journal;
 mod ledger;
+mod long_history;
+mod resend;
 mod retention;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +22,9 @@ use tempfile::TempDir;
 
 use super::{Settings, Sqlite};
 use crate::domain::application::{Application, Tenant};
+use crate::domain::auth::Auth;
 use crate::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::event::Event;
@@ -155,6 +160,10 @@ fn endpoint(name: &str) -> Endpoint {
         throttle_rate: std::num::NonZeroU32::new(5),
         policy: Policy::default(),
         headers: vec![("authorization".to_owned(), "Bearer tenants-secret".to_owned())],
+        auth: Some(Auth::Basic {
+            username: "tenants-user".into(),
+            password: "tenants-password".into(),
+        }),
         keys: vec![signing_key(1)],
         metadata: std::collections::BTreeMap::new(),
         version: std::num::NonZeroU16::MIN,
@@ -220,6 +229,7 @@ fn settled(
     Settled {
         key,
         turn: Turn(turn),
+        trigger: Trigger::Turn,
         attempts,
         attempt,
         settlement,
