@@ -214,7 +214,7 @@ async fn what_is_refused_is_refused_in_the_form_that_clients_read() {
     }
     let answer = api.send("DELETE", MESSAGES, &[], b"").await;
     assert_eq!((answer.status, &answer.json()["code"]), (405, &json!("method_not_allowed")));
-    assert_eq!(answer.header("allow"), Some("POST"));
+    assert!(answer.header("allow").is_some_and(|methods| methods.contains("POST")), "{answer:?}");
 
     let large = json!({ "eventType": "a", "payload": { "s": "x".repeat(1_048_577) } });
     let answer = api.post_json(MESSAGES, &large).await;
