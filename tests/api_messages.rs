@@ -411,6 +411,18 @@ async fn what_failed_is_recovered_and_what_was_missed_is_sent() {
         assert!(begun["id"].as_str().expect("an id").starts_with("qtask_"), "{begun}");
         assert_eq!(begun["status"], "running");
         assert!(begun["updatedAt"].is_string(), "{begun}");
+        let path = format!("/api/v1/background-task/{}", begun["id"].as_str().expect("an id"));
+        let ended = eventually("it is finished", async || {
+            let task = case.see(&path).await;
+            (task["status"] == "finished").then_some(task)
+        })
+        .await;
+        assert_eq!(
+            ended["data"],
+            json!({ "appId": ended["data"]["appId"], "endpointId": hook, "messages": 1 })
+        );
+        let by_tenant = case.tenant("acme").send("GET", &path, &[], b"").await;
+        assert_eq!(by_tenant.status, 403, "tasks are the organisation's");
 
         let fifteen_days_ago = clock() - Duration::from_hours(24 * 15);
         let answer = post(what, json!({ "since": fifteen_days_ago.to_string() })).await;

@@ -169,6 +169,7 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(statistics::stats))
         .routes(routes!(statistics::recover))
         .routes(routes!(statistics::replay_missing))
+        .routes(routes!(statistics::task))
         .routes(routes!(portal::access))
         .routes(routes!(portal::logout))
         .routes(routes!(health::health))

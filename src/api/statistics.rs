@@ -1,14 +1,15 @@
-//! What became of an endpoint's deliveries, and offering again what failed or was missed.
+//! What became of an endpoint's deliveries, offering again what failed or was missed, and how far that is.
 
 use axum::Json;
 use axum::http::StatusCode;
 
-use super::auth::ForApplication;
+use super::auth::{ForApplication, ForOrganisation};
 use super::json::Sent;
 use super::place::Place;
 use super::problem::{Fault, FaultKind, Problem, Problems};
 use super::query::Query;
-use super::wire::attempt::{EndpointStats, RecoverIn, TaskOut};
+use super::wire::attempt::EndpointStats;
+use super::wire::task::{BackgroundTaskOut, RecoverIn, TaskOut};
 use crate::control::ControlError;
 use crate::storage::tasks::TaskKind;
 
@@ -87,6 +88,20 @@ pub(super) async fn replay_missing(
     begun(&asked, &endpoint, &sent, TaskKind::ReplayMissing).await
 }
 
+/// One task of the organisation's applications.
+#[utoipa::path(
+    get, path = "/background-task/{task}", tag = "Background Task",
+    operation_id = "v1.background-task.get",
+    params(("task" = String, Path, description = "The task's id")),
+    responses((status = 200, description = "The task", body = BackgroundTaskOut), Problems),
+)]
+pub(super) async fn task(
+    ForOrganisation { control }: ForOrganisation,
+    Place(task): Place<String>,
+) -> Result<Json<BackgroundTaskOut>, Problem> {
+    Ok(Json(control.any_task(&task).await?.into()))
+}
+
 async fn begun(
     asked: &ForApplication,
     endpoint: &str,
@@ -95,7 +110,7 @@ async fn begun(
 ) -> Result<(StatusCode, Json<TaskOut>), Problem> {
     let (control, tenant) = (&asked.control, asked.tenant());
     let endpoint = control.endpoint_of(tenant, endpoint).await?.id;
-    match control.begin_task(tenant, endpoint, kind, sent.since, sent.until).await {
+    match control.task_desk().begin(tenant, endpoint, kind, sent.since, sent.until).await {
         Ok(task) => Ok((StatusCode::ACCEPTED, Json(task.into()))),
         Err(ControlError::Invalid(msg)) => {
             let loc = vec!["body".into(), "since".into()];

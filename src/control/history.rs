@@ -1,9 +1,8 @@
-//! What tenants see of their events, and what they may do about them: lists, what became of each, forgetting,
-//! and offering again what failed or was missed.
+//! What tenants see of their events, and what they may do about each: lists, what became of it, forgetting it
+//! and sending it once more.
 //!
 //! Everything is asked for by a [`Tenant`], and what is not the tenant's is not found. Not here: how a
-//! question is read from a request and an answer written (`api`), and the steps of a task (whoever runs
-//! tasks).
+//! question is read from a request and an answer written (`api`), and work on many events (`tasks`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,19 +11,17 @@ use super::{Answer, Control, ControlError};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{DeliveryKey, Shown};
 use crate::domain::endpoint::EndpointState;
-use crate::domain::event::Event;
-use crate::domain::id::{AttemptId, EndpointId, EventId, TaskId};
+use crate::domain::event::{ApplicationName, Event};
+use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::history::{
     AttemptEntry, AttemptFilter, DeliveryCounts, EndpointDelivery, EventDelivery, EventFilter,
 };
 use crate::storage::page::{Listed, Page};
-use crate::storage::tasks::{NewTask, Task, TaskKind};
+use crate::storage::tasks::Task;
 
-/// How far back tasks and counts may go at the most: what client libraries know.
-pub const TASK_SPAN: Duration = Duration::from_hours(24 * 14);
-/// The same for counts.
-pub const COUNT_SPAN: Duration = Duration::from_hours(24 * 28);
+/// How long a time may be counted over: what client libraries know.
+const COUNT_SPAN: Duration = Duration::from_hours(24 * 28);
 
 /// A page of attempts with their events ends when the payloads come to this: each attempt shows its event's,
 /// and 250 of the largest would be gigabytes.
@@ -189,7 +186,7 @@ impl Control {
     /// until `until`, or now.
     ///
     /// # Errors
-    /// `Invalid` when that is longer than [`COUNT_SPAN`], backwards, or to come.
+    /// `Invalid` when that is longer than 28 days, backwards, or to come.
     pub async fn delivery_counts(
         &self,
         tenant: Tenant,
@@ -261,32 +258,17 @@ impl Control {
         asked.then_some(()).ok_or_else(|| no_event(&event.id.to_string()).into())
     }
 
-    /// Begins a task for an endpoint, over the events received from `since` until `until`, or until now.
+    /// A task of one of the organisation's applications.
     ///
     /// # Errors
-    /// `Invalid` when `since` is further back than [`TASK_SPAN`], or not before `until`; `Conflict` when
-    /// as many tasks run as may.
-    pub async fn begin_task(
-        &self,
-        tenant: Tenant,
-        endpoint: EndpointId,
-        kind: TaskKind,
-        since: Timestamp,
-        until: Option<Timestamp>,
-    ) -> Answer<Task> {
-        let now = (self.context.now)();
-        if now.since(since) > TASK_SPAN {
-            let days = TASK_SPAN.as_secs() / 86_400;
-            return Err(ControlError::Invalid(format!(
-                "{since} is too long ago: at most {days} days are accepted"
-            )));
-        }
-        if until.is_some_and(|until| until <= since) {
-            return Err(ControlError::Invalid("it is not before `until`".into()));
-        }
-        let id = TaskId::minted(now, self.context.id_chance());
-        let task = NewTask { id, kind, endpoint, since, until };
-        Ok(self.tasks.begin(tenant, task, now).await?)
+    /// `NotFound`.
+    pub async fn any_task(&self, name: &str) -> Answer<Task> {
+        let no_task = || ControlError::NotFound(format!("no task is called `{name}`"));
+        let id = name.parse().map_err(|_| no_task())?;
+        let task = self.tasks.any(id).await?.ok_or_else(no_task)?;
+        let owner = ApplicationName::Id(task.application);
+        let owner = self.catalogue.application(self.organisation, &owner).await?;
+        owner.map(|_| task).ok_or_else(no_task)
     }
 }
 
@@ -309,8 +291,10 @@ mod tests {
     use super::super::fake_history::Past;
     use super::*;
     use crate::domain::event::{Identity, NewEvent};
+    use crate::domain::id::OrganisationId;
     use crate::storage::journal::AttemptRecord;
     use crate::storage::page::{Order, Place};
+    use crate::storage::tasks::TaskKind;
 
     const DAY: Duration = Duration::from_hours(24);
 
@@ -411,23 +395,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_is_for_the_last_two_weeks_at_the_most() {
-        let past = Arc::new(Past::default());
-        let control = World::with(past.clone()).control;
+    async fn a_task_is_found_within_its_organisation_alone() {
+        let control = World::with(Arc::default()).control;
         let tenant = tenant(&control).await;
         let hook = EndpointId::derived(&[b"hook"]);
-        let begin = async |since, until| {
-            control.begin_task(tenant, hook, TaskKind::Recover, since, until).await
-        };
+        let desk = control.task_desk();
+        let task = desk.begin(tenant, hook, TaskKind::Recover, NOW, None).await.expect("begun");
+        let name = task.id.to_string();
 
-        let task = begin(NOW - 14 * DAY, None).await.expect("begun");
-        assert!(task.id.to_string().starts_with("qtask_"));
-        assert_eq!(past.begun.lock().expect("no panic").len(), 1);
-        for (since, until) in
-            [(NOW - 14 * DAY - Duration::from_millis(1), None), (NOW - DAY, Some(NOW - DAY))]
-        {
-            let refused = begin(since, until).await;
-            assert!(matches!(refused, Err(ControlError::Invalid(_))), "{since} {until:?}");
-        }
+        assert_eq!(control.any_task(&name).await, Ok(task));
+        let theirs = control.within(OrganisationId::derived(&[b"theirs"]));
+        assert!(matches!(theirs.any_task(&name).await, Err(ControlError::NotFound(_))));
+        assert!(matches!(control.any_task("nothing").await, Err(ControlError::NotFound(_))));
     }
 }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use url::Url;
 
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+use self::tasks::TaskDesk;
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -134,6 +135,11 @@ impl Control {
     #[must_use]
     pub fn within(&self, organisation: OrganisationId) -> Self {
         Self { organisation, ..self.clone() }
+    }
+
+    /// Where tasks are begun and looked at.
+    pub fn task_desk(&self) -> TaskDesk {
+        TaskDesk::new(Arc::clone(&self.tasks), self.context)
     }
 
     /// Whether the store answers.

@@ -1,6 +1,6 @@
 //! Attempts, and how deliveries stand: the rows of a history.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::message_out::MessageOut;
@@ -11,7 +11,6 @@ use crate::domain::time::Timestamp;
 use crate::storage::history::{
     AttemptEntry, DeliveryCounts, EndpointDelivery, EndpointFacts, EventDelivery,
 };
-use crate::storage::tasks::{Task, TaskKind, TaskState};
 
 /// One request to an endpoint about an event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -255,45 +254,3 @@ impl From<DeliveryCounts> for EndpointStats {
 /// It will be sent: nothing more is to be told.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in super::super) struct ResendOut {}
-
-/// Over which time something is offered again.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(in super::super) struct RecoverIn {
-    /// For events received at this moment or later: at most 14 days ago.
-    #[schema(value_type = String, format = DateTime)]
-    pub(in super::super) since: Timestamp,
-    /// For events received before this; until now, if nobody says.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub(in super::super) until: Option<Timestamp>,
-}
-
-/// Work that goes on behind the answer.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(in super::super) struct TaskOut {
-    /// Its id.
-    #[schema(example = "qtask_1srOrx2ZWZBpBUvZwXKQmoEYga2")]
-    id: String,
-    /// Where it is: `running`, `finished` or `failed`.
-    #[schema(value_type = String)]
-    status: &'static str,
-    /// What it does: `endpoint.recover` or `endpoint.replay`.
-    #[schema(value_type = String)]
-    task: &'static str,
-    /// When its last step was taken.
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-}
-
-impl From<Task> for TaskOut {
-    fn from(task: Task) -> Self {
-        let (status, kind): (TaskState, TaskKind) = (task.state, task.kind);
-        Self {
-            id: task.id.to_string(),
-            status: status.as_str(),
-            task: kind.as_str(),
-            updated_at: task.updated_at,
-        }
-    }
-}

@@ -11,3 +11,4 @@ pub(super) mod message;
 pub(super) mod message_out;
 pub(super) mod patch;
 pub(super) mod portal;
+pub(super) mod task;
