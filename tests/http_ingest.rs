@@ -350,7 +350,8 @@ async fn killed_before_the_record(broker: &str, hit: usize) {
     })
     .await;
     assert_eq!(router.metric(&series("owed")).await, Some(10), "each is one event");
-    assert_eq!(receiver.count("hook"), 10, "each came once");
+    // What was on its way when the router was killed is asked for again, under the same id.
+    assert!(receiver.count("hook") <= 10 + hit, "{} requests", receiver.count("hook"));
     assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
     let api = Api { address: router.api.clone(), token };
     for id in &ids {
