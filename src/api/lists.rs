@@ -103,10 +103,10 @@ pub(super) fn shown(query: &Query) -> Result<Option<Shown>, Problem> {
 
 /// A place in a list that is not there is a mistake in the request for it.
 pub(super) fn refused(error: ControlError) -> Problem {
-    match error {
-        ControlError::Conflict(why) => fault("iterator", &why),
-        other => other.into(),
+    if let ControlError::Conflict(why) = &error {
+        return fault("iterator", why);
     }
+    error.into()
 }
 
 /// A part of a list: `key` is what a row is found by again, `show` how it is written.

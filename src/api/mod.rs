@@ -10,6 +10,7 @@
 //!   [`health`]: the handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
+//! - [`rest`]: what a refused request still had to say.
 //! - [`problem`]: every error and how it is written.
 //! - [`admin`]: metrics and probes, on a port of their own.
 //!
@@ -34,6 +35,7 @@ mod place;
 mod portal;
 mod problem;
 mod query;
+mod rest;
 pub mod routes;
 pub mod server;
 mod statistics;

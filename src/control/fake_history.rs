@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::domain::application::Tenant;
-use crate::domain::delivery::{DeliveryState, Shown, Standing, Turn};
+use crate::domain::delivery::{Shown, Standing};
 use crate::domain::event::Event;
 use crate::domain::id::{AttemptId, EndpointId, EventId, TaskId};
 use crate::domain::time::Timestamp;
@@ -108,10 +108,6 @@ impl History for Past {
 
     async fn owed(&self, _: Tenant, _: EventId, _: EndpointId) -> Stored<Option<Standing>> {
         Ok(None)
-    }
-
-    async fn owe(&self, _: Tenant, _: EventId, _: EndpointId, _: Timestamp) -> Stored<Standing> {
-        Ok(Standing { turn: Turn::FIRST, attempts: 0, state: DeliveryState::Pending })
     }
 
     async fn expunge_payload(&self, _: Tenant, _: EventId) -> Stored<bool> {

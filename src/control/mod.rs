@@ -7,6 +7,7 @@
 //! Not here: how answers are shown (`cli`), which addresses may be called (a function handed in),
 //! and carrying out what was decided (`pipeline`).
 
+pub mod adoption;
 pub mod applications;
 pub mod dead_letters;
 pub mod endpoints;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use self::adoption::Adoption;
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
 use self::tasks::TaskDesk;
 use crate::domain::application::{Application, Tenant};
@@ -85,6 +87,8 @@ pub struct Control {
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
+    /// Who goes by what is edited, if anybody is waited for.
+    adoption: Option<Arc<Adoption>>,
 }
 
 /// Why something was not done.
@@ -128,7 +132,7 @@ impl Control {
     pub fn new(ports: Ports, context: Context) -> Self {
         let Ports { catalogue, ledger, history, tasks } = ports;
         let organisation = OrganisationId::DEFAULT;
-        Self { catalogue, ledger, history, tasks, context, organisation }
+        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None }
     }
 
     /// The same within another organisation.

@@ -18,6 +18,7 @@
 //! always *record, then hand on, then give back*: dying between two of them repeats a step, and
 //! each step can be repeated.
 
+pub mod adopt;
 pub mod dispatch;
 pub mod engine;
 pub mod ingest;

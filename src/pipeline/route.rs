@@ -1,7 +1,7 @@
 //! Which endpoints want an event: an index of the catalogue, in memory.
 //!
 //! The index is rebuilt whole when the catalogue's version has moved on and then swapped in; whoever
-//! is reading goes on with the one it has. Its cost per event does not grow with the number of
+//! is reading goes on with the one it has (when nobody does any more: `adopt`). Its cost per event does not grow with the number of
 //! endpoints, only with the number that match and with the prefixes of one application.
 
 use std::collections::HashMap;
@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::event::{ApplicationName, EventType};
@@ -19,11 +18,6 @@ use crate::domain::filter::Pattern;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, Snapshot};
-
-/// How often the catalogue is asked for its version.
-///
-/// A quarter of a second: an edit holds everywhere within one, and the question reads one row.
-const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// The index that everybody reads.
 #[derive(Debug, Clone)]
@@ -53,38 +47,15 @@ impl Routes {
         self.bell.notify_one();
     }
 
-    /// Keeps the index current until stopped; `changed` is called behind each change.
-    ///
-    /// While the catalogue is away the last index stays in use: better old than none.
-    pub async fn follow(
-        self,
-        catalogue: Arc<dyn Catalogue>,
-        stop: CancellationToken,
-        changed: impl Fn() + Send,
-    ) {
-        let mut away = false;
-        let mut told = self.current.load().version;
-        let bell = Arc::clone(&self.bell);
+    /// The version of the index as it is now.
+    pub fn version(&self) -> u64 {
+        self.current.load().version
+    }
+
+    /// Waits until somebody says that the catalogue has changed, at most so long.
+    pub async fn rung_or_after(&self, most: Duration) {
         // A time-out is not an error here: it is time to look.
-        let rest = || tokio::time::timeout(ASK_EVERY, bell.notified());
-        while stop.run_until_cancelled(rest()).await.is_some() {
-            match self.refresh(catalogue.as_ref()).await {
-                Ok(_) => {
-                    away = false;
-                    // Ingest refreshes as well, so that the version here may have moved without us.
-                    let version = self.current.load().version;
-                    if version != told {
-                        told = version;
-                        changed();
-                    }
-                }
-                Err(error) if !away => {
-                    away = true;
-                    warn!(%error, "catalogue is away, routing by its last version");
-                }
-                Err(_) => {}
-            }
-        }
+        let _ = tokio::time::timeout(most, self.bell.notified()).await;
     }
 
     /// Reads the catalogue again if its version has moved on; whether it had.

@@ -12,6 +12,7 @@ use crate::api::openapi;
 use crate::api::routes::UrlCheck;
 use crate::config::{Config, KeyPlace};
 use crate::control::Ports;
+use crate::control::adoption::{Adoption, Here};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
@@ -27,6 +28,7 @@ use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::recorded::Recorded;
+use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
 use crate::storage::tasks::Tasks;
@@ -34,6 +36,14 @@ use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
 pub use super::serve::serve;
+
+/// What a person's commands need.
+pub struct Stores {
+    /// What people may do stands on these.
+    pub ports: Ports,
+    /// Who goes by the catalogue.
+    pub adoption: Adoption,
+}
 
 /// What a router needs.
 pub(super) struct Backends {
@@ -66,8 +76,10 @@ enum Queues {
 ///
 /// # Errors
 /// When the data folder, a key or the database cannot be opened.
-pub async fn stores(config: &Config) -> anyhow::Result<Ports> {
-    Ok(ports(&open_sqlite(config).await?))
+pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
+    let sqlite = open_sqlite(config).await?;
+    let adoption = adoption(config, &sqlite, None);
+    Ok(Stores { ports: ports(&sqlite), adoption })
 }
 
 fn ports(sqlite: &Sqlite) -> Ports {
@@ -77,6 +89,14 @@ fn ports(sqlite: &Sqlite) -> Ports {
         history: Arc::new(sqlite.clone()),
         tasks: Arc::new(sqlite.clone()),
     }
+}
+
+/// Who goes by the catalogue of this database: the router of this process, if it has one, and the one
+/// that has the data folder.
+fn adoption(config: &Config, sqlite: &Sqlite, here: Option<Box<dyn Here>>) -> Adoption {
+    let config = config.clone();
+    let may_live = Box::new(move || super::serve::a_router_runs(&config));
+    Adoption { routers: Arc::new(sqlite.clone()), here, may_live }
 }
 
 /// Opens where events are published.
@@ -248,6 +268,16 @@ impl Backends {
     /// What is offered again behind the answer.
     pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
         Arc::new(self.sqlite.clone())
+    }
+
+    /// Where routers say which version of the catalogue they go by.
+    pub(super) fn routers(&self) -> Arc<dyn Routers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who goes by the catalogue: this router.
+    pub(super) fn adoption(&self, config: &Config, here: Box<dyn Here>) -> Adoption {
+        adoption(config, &self.sqlite, Some(here))
     }
 
     /// What has to be looked after.

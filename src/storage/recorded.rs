@@ -195,12 +195,12 @@ mod tests {
     }
 
     fn batch(names: &[&str]) -> Vec<Publication> {
-        let named = |name: &&str| Publication {
+        let publication = |name: &&str| Publication {
             application: "acme".into(),
             event_id: (*name).to_owned(),
             ..Publication::default()
         };
-        names.iter().map(named).collect()
+        names.iter().map(publication).collect()
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use posthaste::storage::inbox::{Publication, Publish as _};
 use posthaste::storage::journal::Ledger as _;
 use posthaste::storage::memory::Shape;
 use posthaste::storage::outlet::{self, Outlet};
+use posthaste::storage::routers;
 use posthaste::telemetry::metrics::Metrics;
 
 use super::clock::START;
@@ -184,6 +185,7 @@ impl Course {
                 let (clock, chance) = (Arc::clone(&world.clock), Arc::clone(world));
                 let started = Engine::start(Parts {
                     catalogue: Arc::new(world.memory().clone()),
+                    routers: Arc::new(routers::Nobody),
                     journal: ports.clone(),
                     inbox: Box::new(inbox),
                     ladder: ports,
@@ -197,6 +199,7 @@ impl Course {
                     max_deliveries_in_memory: world.scenario.window,
                     max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
+                    max_in_flight_per_host: 3, // fewer than most endpoints may have: all wait for it
                     svix_headers: false,
                 });
                 if let Ok(engine) = started.await {

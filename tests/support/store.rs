@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use posthaste::domain::application::Tenant;
 use posthaste::domain::delivery::DeliveryKey;
-use posthaste::domain::id::{EventId, OrganisationId};
+use posthaste::domain::id::{EndpointId, EventId, OrganisationId};
 use posthaste::storage::catalogue::Catalogue as _;
 use posthaste::storage::journal::Ledger as _;
 use posthaste::storage::sqlite::{Settings, Sqlite};
@@ -41,6 +41,18 @@ impl Store {
         };
         let asked = self.sqlite.resend(self.tenant, key, clock()).await;
         assert_eq!(asked, Ok(true), "{event} to {endpoint}");
+    }
+
+    /// When the last attempt at an endpoint began that went to a URL with this end, in milliseconds since
+    /// the epoch; 0 when there was none.
+    pub(crate) fn last_attempt(&self, endpoint: &str, url: &str) -> u64 {
+        let id: EndpointId = endpoint.parse().expect("an endpoint's id");
+        let connection = rusqlite::Connection::open(&self.path).expect("opens");
+        let sql = "SELECT coalesce(max(started_at), 0) FROM attempts \
+                   WHERE endpoint = ?1 AND url LIKE '%' || ?2";
+        let values = rusqlite::params![id.as_bytes().as_slice(), url];
+        let at: i64 = connection.query_row(sql, values, |row| row.get(0)).expect(sql);
+        u64::try_from(at).expect("behind the epoch")
     }
 
     /// One number that the database knows.

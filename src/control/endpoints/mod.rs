@@ -132,6 +132,7 @@ impl Control {
             updated_at: now,
         };
         self.catalogue.add_endpoint(&endpoint).await?;
+        self.holds_here().await;
         Ok(endpoint)
     }
 
@@ -197,17 +198,49 @@ impl Control {
         endpoint.policy = edited(endpoint.policy, edit.policy)?;
         endpoint.updated_at = (self.context.now)();
         self.catalogue.edit_endpoint(&endpoint).await?;
+        self.holds_here().await;
         Ok(endpoint)
     }
 
-    /// Pauses an endpoint: what it is owed waits until it is resumed.
+    /// Pauses an endpoint: what it is owed waits until it is resumed. When this returns `Ok`, no attempt
+    /// starts any more.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`. `Unavailable` says whether it is paused, should a router not have confirmed it.
     pub async fn pause_endpoint(&self, application: Option<&str>, name: &str) -> Answer<Endpoint> {
         let mut endpoint = self.endpoint(application, name).await?;
         self.set_state(&mut endpoint, EndpointState::Paused).await?;
+        self.holds_everywhere(&format!("endpoint {} is paused", endpoint.id)).await?;
         Ok(endpoint)
+    }
+
+    /// Disables an endpoint: it is owed nothing new, and what it is owed waits until it is enabled. When
+    /// this returns `Ok`, no attempt starts any more.
+    ///
+    /// # Errors
+    /// As [`pause_endpoint`](Self::pause_endpoint).
+    pub async fn disable_endpoint(
+        &self,
+        application: Option<&str>,
+        name: &str,
+    ) -> Answer<Endpoint> {
+        let mut endpoint = self.endpoint(application, name).await?;
+        self.set_state(&mut endpoint, EndpointState::Disabled).await?;
+        self.holds_everywhere(&format!("endpoint {} is disabled", endpoint.id)).await?;
+        Ok(endpoint)
+    }
+
+    /// Enables an endpoint, whyever it was disabled, and offers it at once what waits for it; how many
+    /// deliveries that are. What was published meanwhile it was not owed.
+    ///
+    /// # Errors
+    /// As [`resume_endpoint`](Self::resume_endpoint).
+    pub async fn enable_endpoint(
+        &self,
+        application: Option<&str>,
+        name: &str,
+    ) -> Answer<(Endpoint, u64)> {
+        self.resume_endpoint(application, name).await
     }
 
     /// Resumes an endpoint and offers it at once what waits for it; how many deliveries that are.
@@ -223,15 +256,18 @@ impl Control {
         let mut endpoint = self.endpoint(application, name).await?;
         // Active before the recall: what is offered to a paused endpoint is put back to wait.
         self.set_state(&mut endpoint, EndpointState::Active).await?;
+        // And known to be, for the same reason. A router that does not confirm it only puts it back once more.
+        let _ = self.holds_everywhere("").await;
         let recalled = self.ledger.recall(endpoint.id, (self.context.now)()).await?;
         Ok((endpoint, recalled))
     }
 
-    /// Deletes an endpoint and takes back what it is owed; how many deliveries that were.
+    /// Deletes an endpoint and takes back what it is owed; how many deliveries that were. When this
+    /// returns `Ok`, no attempt starts any more.
     ///
     /// # Errors
     /// `NotFound`. `Unavailable` may leave deliveries of a deleted endpoint: the same call with its
-    /// id takes them back.
+    /// id takes them back. It says so when a router has not confirmed that it calls it no more.
     pub async fn delete_endpoint(&self, application: Option<&str>, name: &str) -> Answer<u64> {
         let now = (self.context.now)();
         let endpoint = match self.endpoint(application, name).await {
@@ -247,8 +283,10 @@ impl Control {
             Err(error) => return Err(error),
         };
         self.catalogue.delete_endpoint(endpoint.tenant(), endpoint.id, now).await?;
+        let holds = self.holds_everywhere(&format!("endpoint {} is deleted", endpoint.id)).await;
         // Behind the deletion: before it, a router could still owe it something new.
-        Ok(self.ledger.cancel(endpoint.id, now).await?)
+        let cancelled = self.ledger.cancel(endpoint.id, now).await?;
+        holds.map(|()| cancelled)
     }
 
     async fn set_state(&self, endpoint: &mut Endpoint, state: EndpointState) -> Answer<()> {

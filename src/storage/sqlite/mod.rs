@@ -11,6 +11,7 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
+//! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
@@ -42,6 +43,7 @@ mod record;
 mod resend;
 mod retention;
 mod room;
+mod routers;
 mod rows;
 mod tasks;
 mod upkeep;
@@ -82,7 +84,7 @@ const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// The same for each reader.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 /// Statements that a connection keeps prepared: more than we have.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// The stores in one SQLite file.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ mod ledger;
 mod long_history;
 mod resend;
 mod retention;
+mod routers;
 mod tasks;
 
 use std::sync::Arc;
