@@ -148,10 +148,8 @@ impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         match error {
             ControlError::NotFound(why) => Self::NotFound(why),
-            ControlError::Invalid(msg) => {
-                let loc = vec!["body".into(), "__all__".into()];
-                Self::Faults(vec![Fault { loc, msg, kind: FaultKind::Value }])
-            }
+            ControlError::Invalid(msg) => Self::of_field("__all__", msg),
+            ControlError::InvalidField { field, why } => Self::of_field(field, why),
             ControlError::Conflict(why) => Self::Conflict(why),
             ControlError::Unavailable(why) => Self::Away(why),
             ControlError::Corrupt(why) => Self::Corrupt(why),
@@ -160,6 +158,12 @@ impl From<ControlError> for Problem {
 }
 
 impl Problem {
+    /// A field of the body has a value that is not accepted.
+    pub(super) fn of_field(field: &str, msg: impl Into<String>) -> Self {
+        let loc = vec!["body".into(), field.into()];
+        Self::Faults(vec![Fault { loc, msg: msg.into(), kind: FaultKind::Value }])
+    }
+
     /// No application of that name is the caller's.
     pub(super) fn no_application(name: &str) -> Self {
         Self::NotFound(format!("no application is called `{name}`"))
