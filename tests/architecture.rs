@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pipeline", &["domain", "storage", "egress", "telemetry", "pipeline", "failpoint"]),
     ("control", &["domain", "storage", "control"]),
     ("config", &["domain", "config"]),
-    ("api", &["domain", "storage", "control", "telemetry", "api"]),
+    ("api", &["domain", "failpoint", "storage", "control", "telemetry", "api"]),
     (
         "runtime",
         &[

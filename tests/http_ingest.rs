@@ -6,7 +6,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use posthaste::domain::signature::{SigningKey, verify};
+use posthaste::domain::signature::{ReceiverKey, verify};
 use serde_json::{Value, json};
 use support::api::{Answer, Api};
 use support::broker::Broker;
@@ -82,7 +82,7 @@ async fn what_is_posted_is_delivered_to_the_byte_and_verifies() {
     let arrived = &case.receiver.arrived("hook")[0];
     assert_eq!(arrived.body, payload);
     assert_eq!(arrived.id, id(&answer), "the id is the one that receivers see");
-    let key: SigningKey = case.secret.parse().expect("a secret");
+    let key: ReceiverKey = case.secret.parse().expect("a secret");
     let now_s = clock().as_seconds();
     let verified =
         verify([&key], &arrived.id, &arrived.timestamp, &arrived.signature, &arrived.body, now_s);

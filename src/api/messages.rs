@@ -12,16 +12,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::auth::ForOwner;
 use super::body::Body;
-use super::problem::{Fault, FaultKind, Problem, Problems};
+use super::idempotency::key_of;
+use super::problem::{Problem, Problems};
 use super::query::Query;
 use super::routes::Api;
 use super::wire::message::{self, MessageIn, MessageOut, Shape};
 use crate::control::publish::PublishError;
-
-/// The header that names a request, so that it is recognised when it is repeated.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Longest such name, in bytes: what client libraries make has 41.
-const KEY_MAX: usize = 256;
 
 /// Takes in an event, or a list of up to 500: all of them or none.
 ///
@@ -44,7 +40,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let with_content = query.flag("with_content", true)?;
-    let key = idempotency_key(&headers)?;
+    let key = key_of(&headers)?;
     let (shape, drafts) = message::read(&body.bytes).map_err(Problem::Faults)?;
     let published = api.intake().publish(&application, drafts, key).await;
     let accepted = published.map_err(|error| problem(error, shape))?;
@@ -60,16 +56,4 @@ fn problem(error: PublishError, shape: Shape) -> Problem {
         PublishError::TooLarge(why) => Problem::TooLarge(why),
         PublishError::Control(error) => error.into(),
     }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=KEY_MAX).contains(&key.len()));
-    key.map(Some).ok_or_else(|| {
-        Problem::Faults(vec![Fault {
-            loc: vec!["header".into(), IDEMPOTENCY_KEY.into()],
-            msg: format!("1 to {KEY_MAX} printable ASCII characters are accepted"),
-            kind: FaultKind::Value,
-        }])
-    })
 }

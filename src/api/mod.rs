@@ -4,7 +4,10 @@
 //! - [`routes`]: every path there is, and what holds for all of them.
 //! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
 //!   sees either.
-//! - [`applications`], [`messages`]: the handlers, one file for each kind of thing.
+//! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
+//!   a repeated request is done once, that who did what is written down.
+//! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`event_types`],
+//!   [`messages`]: the handlers, one file for each kind of thing.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
 //! - [`problem`]: every error and how it is written.
@@ -15,11 +18,18 @@
 
 pub mod admin;
 mod applications;
+mod audit;
 mod auth;
 mod body;
+mod endpoint_headers;
+mod endpoint_secrets;
+mod endpoints;
+mod event_types;
+mod idempotency;
 mod json;
 mod messages;
 pub mod openapi;
+mod pace;
 mod place;
 mod problem;
 mod query;

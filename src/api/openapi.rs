@@ -6,6 +6,10 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::map_response;
+use axum::response::Response;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
@@ -17,7 +21,11 @@ use super::routes::{self, Api};
 /// Where the document is.
 const DOCUMENT: &str = "/api/v1/openapi.json";
 /// Where the page is.
-const PAGE: &str = "/api/v1/docs";
+pub(super) const PAGE: &str = "/api/v1/docs";
+/// What the page may do: its own scripts and nothing of anybody else's. Its styles are set by its scripts.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -55,5 +63,15 @@ pub fn document() -> OpenApi {
 /// The paths of the document and of its page.
 pub(super) fn pages(document: OpenApi) -> Router<Arc<Api>> {
     let config = Config::default().try_it_out_enabled(true).persist_authorization(false);
-    SwaggerUi::new(PAGE).url(DOCUMENT, document).config(config).into()
+    let pages: Router<Arc<Api>> =
+        SwaggerUi::new(PAGE).url(DOCUMENT, document).config(config).into();
+    pages.layer(map_response(guarded))
+}
+
+async fn guarded(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    answer
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::Uri;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use tokio::sync::Semaphore;
@@ -18,12 +19,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::Bodies;
+use super::idempotency::InHand;
+use super::pace::Paces;
 use super::problem::Problem;
-use super::{applications, messages, openapi};
+use super::server::Peer;
+use super::{
+    applications, audit, auth, endpoint_headers, endpoint_secrets, endpoints, event_types,
+    idempotency, messages, openapi,
+};
 use crate::control::Control;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
+use crate::storage::answers::Answers;
+use crate::storage::audit::Audit;
 
 /// Longest that a request may take, from its head to its answer: a body that comes slowly, and then a
 /// broker that confirms late or a file that is written by another process, each within its own bound.
@@ -49,6 +58,12 @@ pub struct Parts {
     pub now: fn() -> Timestamp,
     /// Largest payload that is accepted.
     pub max_payload_bytes: usize,
+    /// What requests were answered.
+    pub answers: Arc<dyn Answers>,
+    /// Who did what.
+    pub audit: Arc<dyn Audit>,
+    /// Requests per second of one caller, publishing aside; 0 for no limit.
+    pub requests_per_second: u16,
 }
 
 /// What stands behind the API.
@@ -56,13 +71,17 @@ pub struct Api {
     parts: Parts,
     bodies: Bodies,
     places: Semaphore,
+    paces: Paces,
+    in_hand: InHand,
 }
 
 impl Api {
     /// An API of these parts.
     pub fn new(parts: Parts) -> Self {
         let bodies = Bodies::new(parts.max_payload_bytes);
-        Self { parts, bodies, places: Semaphore::new(REQUESTS) }
+        let paces = Paces::new(parts.requests_per_second, parts.now);
+        let places = Semaphore::new(REQUESTS);
+        Self { parts, bodies, places, paces, in_hand: InHand::default() }
     }
 
     pub(super) const fn control(&self) -> &Control {
@@ -85,6 +104,18 @@ impl Api {
         (self.parts.now)()
     }
 
+    pub(super) fn answers(&self) -> &dyn Answers {
+        self.parts.answers.as_ref()
+    }
+
+    pub(super) fn audit(&self) -> &dyn Audit {
+        self.parts.audit.as_ref()
+    }
+
+    pub(super) const fn in_hand(&self) -> &InHand {
+        &self.in_hand
+    }
+
     pub(super) const fn bodies(&self) -> &Bodies {
         &self.bodies
     }
@@ -93,7 +124,13 @@ impl Api {
 /// Every path there is.
 pub fn routes(api: Arc<Api>) -> Router {
     let (operations, document) = operations().split_for_parts();
+    // From the outside in: whoever asks too fast costs nothing more, a repeated request is no new deed,
+    // and a deed is written down.
+    let with = |api: &Arc<Api>| Arc::clone(api);
     let routes = operations
+        .route_layer(middleware::from_fn_with_state(with(&api), audit::written_down))
+        .route_layer(middleware::from_fn_with_state(with(&api), idempotency::once))
+        .route_layer(middleware::from_fn_with_state(with(&api), paced))
         .merge(openapi::pages(document))
         .fallback(async || Problem::NoSuchPath)
         .method_not_allowed_fallback(async || Problem::NoSuchMethod)
@@ -113,14 +150,31 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
             applications::patch,
             applications::delete
         ))
-        .routes(routes!(messages::create));
+        .routes(routes!(endpoints::create, endpoints::list))
+        .routes(routes!(endpoints::get, endpoints::put, endpoints::patch, endpoints::delete))
+        .routes(routes!(endpoints::pause))
+        .routes(routes!(endpoints::resume))
+        .routes(routes!(endpoint_secrets::get))
+        .routes(routes!(endpoint_secrets::rotate))
+        .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(event_types::create, event_types::list))
+        .routes(routes!(
+            event_types::get,
+            event_types::put,
+            event_types::patch,
+            event_types::delete
+        ))
+        .routes(routes!(messages::create))
+        .routes(routes!(audit::list));
     OpenApiRouter::new().nest("/api/v1", operations)
 }
 
 /// Paths are the same with a slash behind them.
 async fn without_slash(mut request: Request, next: Next) -> Response {
     let uri = request.uri();
-    if let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) {
+    // The page's own scripts are looked up beside it, so it keeps its slash.
+    let wanted = |path: &&str| !path.is_empty() && *path != openapi::PAGE;
+    if let Some(path) = uri.path().strip_suffix('/').filter(wanted) {
         let target = match uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
@@ -130,6 +184,27 @@ async fn without_slash(mut request: Request, next: Next) -> Response {
         }
     }
     next.run(request).await
+}
+
+/// Counts who asks, before anything is done for them.
+async fn paced(
+    State(api): State<Arc<Api>>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let counted = match auth::caller(request.headers(), &api) {
+        Ok(_) if path.as_str().ends_with("/msg") && request.method() == Method::POST => Ok(()),
+        Ok(caller) => api.paces.asks(&caller.name()),
+        Err(_) => match request.extensions().get::<Peer>() {
+            Some(Peer(address)) if request.headers().contains_key(AUTHORIZATION) => {
+                api.paces.fails(*address)
+            }
+            Some(_) | None => Ok(()),
+        },
+    };
+    counted.map_err(Problem::TooMany)?;
+    Ok(next.run(request).await)
 }
 
 async fn bounded(

@@ -4,10 +4,11 @@
 //! may take to say what it wants. HTTP/1.1 with keep-alive: who wants HTTP/2 has a proxy in front, for
 //! TLS as well.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -33,6 +34,10 @@ const LAST_ANSWER: Duration = Duration::from_mins(1);
 /// How long to wait before accepting again when the system has no more files for us.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// Serves until stopped; then what is being answered is finished, and idle connections are closed. The
 /// wait for that ends, because no request takes longer than its own bound.
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
@@ -45,15 +50,17 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "the API cannot accept a connection");
                 tokio::time::sleep(OUT_OF_FILES).await;
                 continue;
             }
         };
-        let (routes, stop) = (routes.clone(), stop.clone());
+        // Behind a proxy it is the proxy's: whoever has one lets it count.
+        let routes = routes.clone().layer(Extension(Peer(peer.ip())));
+        let stop = stop.clone();
         connections.spawn(async move {
             converse(stream, routes, stop).await;
             drop(place);

@@ -24,8 +24,12 @@ use crate::control::fake::{NOW, World};
 use crate::control::publish::Intake;
 use crate::control::tokens::{Caller, TokenKey};
 use crate::domain::id::OrganisationId;
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::answers::{Answers, Hash, Kept};
+use crate::storage::audit::{Audit, AuditEntry, Deed};
 use crate::storage::inbox::{Publication, Publish, Published};
+use crate::storage::page::Page;
 
 /// A store that never answers.
 struct Silent;
@@ -34,6 +38,39 @@ struct Silent;
 impl Publish for Silent {
     async fn publish(&self, _: &[Publication]) -> Result<Vec<Published>, StorageError> {
         std::future::pending().await
+    }
+}
+
+/// Stores that are not asked for anything in these tests.
+struct Nothing;
+
+#[async_trait]
+impl Answers for Nothing {
+    async fn answer(&self, _: Hash, _: Timestamp) -> Result<Option<Kept>, StorageError> {
+        Ok(None)
+    }
+
+    async fn keep_answer(&self, _: Hash, _: &Kept, _: Timestamp) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Audit for Nothing {
+    async fn begin_deed(&self, _: &Deed) -> Result<i64, StorageError> {
+        Ok(1)
+    }
+
+    async fn end_deed(&self, _: i64, _: u16) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn deeds(
+        &self,
+        _: OrganisationId,
+        _: &Page<i64>,
+    ) -> Result<Vec<AuditEntry>, StorageError> {
+        Ok(Vec::new())
     }
 }
 
@@ -55,6 +92,9 @@ async fn silent() -> axum::Router {
         urls: Box::new(|_| Err("no URL is accepted here".into())),
         now: || NOW,
         max_payload_bytes: 1_024,
+        answers: Arc::new(Nothing),
+        audit: Arc::new(Nothing),
+        requests_per_second: 0,
     })))
 }
 
@@ -139,6 +179,7 @@ async fn every_problem_is_json() {
         (Problem::NoSuchMethod, 405),
         (Problem::NotFound(why()), 404),
         (Problem::Conflict(why()), 409),
+        (Problem::EventTypeExists(why()), 409),
         (Problem::Invalid(why()), 400),
         (Problem::Faults(Vec::new()), 422),
         (Problem::TooLarge(why()), 413),

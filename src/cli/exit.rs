@@ -47,7 +47,7 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             ControlError::NotFound(_) => NOT_FOUND,
             ControlError::Invalid(_) | ControlError::InvalidField { .. } => USAGE,
-            ControlError::Conflict(_) => CONFLICT,
+            ControlError::Conflict(_) | ControlError::LimitReached(_) => CONFLICT,
             ControlError::Unavailable(_) => UNREACHABLE,
             ControlError::Corrupt(_) => FAILED,
         });

@@ -19,7 +19,7 @@ const NOT_SETTINGS: [&str; 1] = ["POSTHASTE_CONFIG"];
 /// Puts the layers on each other; unknown settings and an unreadable file are mistakes.
 pub(super) fn stack(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Figment {
     let mut layers = Figment::new();
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         layers = layers.merge(Pair::new("default".into(), setting.key, setting.default));
     }
     if let Some(path) = &sources.file {

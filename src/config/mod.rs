@@ -34,6 +34,8 @@ pub struct Config {
     pub encryption: Encryption,
     /// Which addresses may be called, and how we introduce ourselves.
     pub egress: Egress,
+    /// What requests carry.
+    pub delivery: Delivery,
     /// What bounds memory.
     pub limits: Limits,
     /// The HTTP API.
@@ -104,6 +106,13 @@ pub struct Egress {
     pub user_agent: String,
 }
 
+/// What requests carry.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Whether `svix-…` headers stand beside `webhook-…`.
+    pub svix_headers: bool,
+}
+
 /// What bounds memory.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -124,6 +133,8 @@ pub struct Api {
     pub listen: std::net::SocketAddr,
     /// What tokens are signed with; `None`: [`Config::token_key_file`].
     pub token_key: Option<KeyPlace>,
+    /// Requests per second of one caller, publishing aside; 0 for no limit.
+    pub requests_per_second: u16,
 }
 
 /// How long history is kept.

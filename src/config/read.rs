@@ -11,8 +11,8 @@ use figment::Figment;
 
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
-    Admin, Api, Config, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake, RabbitMq,
-    Retention, Shutdown, layers, settings,
+    Admin, Api, Config, Delivery, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake,
+    RabbitMq, Retention, Shutdown, layers, settings,
 };
 
 /// What `dev` adds to `egress.allow_cidrs`.
@@ -36,6 +36,7 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             deny_cidrs: read.list("egress.deny_cidrs", cidr),
             user_agent: read.one("egress.user_agent", user_agent),
         },
+        delivery: Delivery { svix_headers: read.one("delivery.svix_headers", boolean) },
         limits: Limits {
             max_payload_bytes: read
                 .one("limits.max_payload_bytes", |text| number(text, &(1_024..=16_777_216))),
@@ -49,6 +50,8 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         api: Api {
             listen: read.one("api.listen", address),
             token_key: read.at_most_one("api.token_key", str::parse),
+            requests_per_second: read
+                .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
         },
         retention: Retention {
             events: read.days("retention.events_days"),

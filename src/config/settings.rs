@@ -29,7 +29,7 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting there is.
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "data_dir",
         default: "./posthaste-data",
@@ -105,6 +105,14 @@ pub const SETTINGS: [Setting; 23] = [
         doc: "The user-agent header of every request.",
     },
     Setting {
+        key: "delivery.svix_headers",
+        default: "false",
+        accepted: "true or false",
+        doc: "Whether each request carries svix-id, svix-timestamp and svix-signature too, with the \
+              values of webhook-id, webhook-timestamp and webhook-signature: for receivers that verify \
+              by those names.",
+    },
+    Setting {
         key: "limits.max_payload_bytes",
         default: "1048576",
         accepted: "1024 to 16777216",
@@ -140,6 +148,13 @@ pub const SETTINGS: [Setting; 23] = [
         accepted: "`file:/path` or `env:NAME`, or nothing",
         doc: "The key that API tokens are signed with, 32 bytes in base64; none means the file \
               token.key in data_dir, made with mode 0600 on first start.",
+    },
+    Setting {
+        key: "api.requests_per_second",
+        default: "200",
+        accepted: "0 to 65535; 0 for no limit",
+        doc: "Requests that one organisation or application may make per second through one router, and \
+              twice as many at once; publishing is not counted.",
     },
     Setting {
         key: "retention.events_days",

@@ -1,77 +1,25 @@
-//! Which headers an endpoint may have of its own.
+//! Which headers an endpoint may have of its own, and which credentials.
 //!
-//! Refused at the moment of writing, so that nobody finds out from a failing delivery. The list of
-//! forbidden names is one of consequences: headers that frame the message, steer a proxy, speak to
-//! a cloud's metadata service, or would let a tenant forge what we sign.
+//! Refused at the moment of writing, so that nobody finds out from a failing delivery. Whose a name
+//! is stands in `domain::header`, where sending asks too; here are the numbers, the values, and the
+//! sentences. Both headers and credentials are sealed at rest, so a header may be a credential.
+
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Answer, ControlError};
+use crate::domain::auth::Auth;
+use crate::domain::header::{NAME_BYTES_MAX, is_name, is_reserved};
 
 /// Most headers of one endpoint.
 const COUNT_MAX: usize = 20;
-/// Longest name, in bytes.
-const NAME_MAX: usize = 64;
 /// Longest value, in bytes.
 const VALUE_MAX: usize = 4_096;
 /// Names and values together, in bytes: a quarter of the 32 KiB that common servers accept.
 const TOTAL_MAX: usize = 8 * 1_024;
+/// Longest user name and longest password, in bytes: together, and in base64, they fit into a value.
+const CREDENTIAL_MAX: usize = 1_024;
 
-/// Names that are ours, the transport's or a browser's.
-const FORBIDDEN: [&str; 28] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "date",
-    "expect",
-    "forwarded",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "max-forwards",
-    "metadata",
-    "origin",
-    "range",
-    "referer",
-    "set-cookie",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "trailers",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-    "x-real-ip",
-];
-
-/// Beginnings of names with the same owners, and of those that clouds take orders by.
-const FORBIDDEN_PREFIXES: [&str; 20] = [
-    "access-control-",
-    "ce-",
-    "if-",
-    "metadata-",
-    "proxy-",
-    "sec-",
-    "webhook-",
-    "x-aws-",
-    "x-amz-",
-    "x-amzn-",
-    "x-azure-",
-    "x-fd-",
-    "x-forwarded-",
-    "x-gfe",
-    "x-goog-",
-    "x-google",
-    "x-metadata-",
-    "x-ms-",
-    "svix-",
-    "x-svix-",
-];
-
-/// Checks headers and writes their names in lower case.
+/// Checks headers. Their names are kept as they were written.
 ///
 /// # Errors
 /// `Invalid`, naming the header (never its value, which may be a secret).
@@ -87,18 +35,45 @@ pub fn check(headers: Vec<(String, String)>) -> Answer<Vec<(String, String)>> {
     if total > TOTAL_MAX {
         return refuse(format!("the headers have {total} bytes: at most {TOTAL_MAX} are accepted"));
     }
-    let mut checked: Vec<(String, String)> = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        let name = name.to_ascii_lowercase();
-        if let Some(what) = fault_of_name(&name).or_else(|| fault_of_value(&value)) {
+    for (place, (name, value)) in headers.iter().enumerate() {
+        if let Some(what) = fault_of_name(name).or_else(|| fault_of_value(value)) {
             return refuse(format!("header `{name}` {what}"));
         }
-        if checked.iter().any(|(known, _)| *known == name) {
+        if headers[..place].iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
             return refuse(format!("header `{name}` is given twice: each name is accepted once"));
         }
-        checked.push((name, value));
     }
-    Ok(checked)
+    Ok(headers)
+}
+
+/// Checks credentials, and that no header of the endpoint's own has their place.
+///
+/// # Errors
+/// `Invalid`, naming what is wrong with it (never the secret).
+pub fn check_auth(auth: Option<Auth>, headers: &[(String, String)]) -> Answer<Option<Auth>> {
+    let Some(auth) = auth else { return Ok(None) };
+    let fault = match &auth {
+        Auth::Basic { username, password } => fault_of_credential("user name", username)
+            .or_else(|| fault_of_credential("password", password.expose_secret()))
+            .or_else(|| {
+                username.contains(':').then(|| "user name has a colon: none is accepted".into())
+            }),
+        Auth::Bearer { token } => fault_of_token(token),
+        Auth::Header { name, value } => fault_of_name(name)
+            .or_else(|| fault_of_value(value.expose_secret()))
+            .map(|what| format!("header `{name}` {what}")),
+    };
+    if let Some(what) = fault {
+        return Err(ControlError::Invalid(format!("the auth's {what}")));
+    }
+    let place = auth.header_name();
+    if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(place)) {
+        return Err(ControlError::Invalid(format!(
+            "the header `{place}` is given twice, by the auth and among the headers: one of them \
+             is accepted"
+        )));
+    }
+    Ok(Some(auth))
 }
 
 /// Headers after some of them were changed: each to its value, or to none. Names are compared without
@@ -115,22 +90,14 @@ pub(super) fn merged(
 }
 
 fn fault_of_name(name: &str) -> Option<String> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !(1..=NAME_MAX).contains(&name.len()) || !name.bytes().all(token) {
+    if !is_name(name) {
         return Some(format!(
-            "has not the form of a name: 1 to {NAME_MAX} letters, digits and -._~!#$%&'*+^`| are \
-             accepted"
+            "has not the form of a name: 1 to {NAME_BYTES_MAX} letters, digits and \
+             -._~!#$%&'*+^`| are accepted"
         ));
     }
-    if name == "authorization" {
-        // Headers are kept in the clear and shown in lists; credentials must be neither.
-        return Some(
-            "cannot be set: headers are not sealed, and receivers know us by our signature".into(),
-        );
-    }
-    let forbidden = FORBIDDEN.contains(&name)
-        || FORBIDDEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    forbidden.then(|| "cannot be set: it belongs to posthaste, the transport or a cloud".into())
+    is_reserved(name)
+        .then(|| "cannot be set: it belongs to posthaste, the transport or a cloud".into())
 }
 
 fn fault_of_value(value: &str) -> Option<String> {
@@ -145,6 +112,24 @@ fn fault_of_value(value: &str) -> Option<String> {
     })
 }
 
+fn fault_of_credential(what: &str, text: &str) -> Option<String> {
+    // RFC 7617 forbids control characters in both, and leaves the rest to base64.
+    (text.len() > CREDENTIAL_MAX || text.chars().any(char::is_control)).then(|| {
+        format!(
+            "{what} cannot be sent: up to {CREDENTIAL_MAX} bytes without control characters are \
+             accepted"
+        )
+    })
+}
+
+fn fault_of_token(token: &SecretString) -> Option<String> {
+    let token = token.expose_secret();
+    let fits = (1..=VALUE_MAX - "Bearer ".len()).contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (!fits)
+        .then(|| "token cannot be sent: 1 to 4089 printable ASCII characters are accepted".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,33 +139,22 @@ mod tests {
     }
 
     #[test]
-    fn names_are_tokens_and_come_out_in_lower_case() {
-        assert_eq!(judged("X-Team", "red"), Ok(vec![("x-team".into(), "red".into())]));
+    fn names_are_tokens_and_are_kept_as_they_were_written() {
+        assert_eq!(judged("X-Team", "red"), Ok(vec![("X-Team".into(), "red".into())]));
         for name in ["", "x team", "x:team", ":path", "x-tëam", &"x".repeat(65)] {
             assert!(judged(name, "red").is_err(), "{name}");
         }
     }
 
     #[test]
-    fn names_that_are_not_the_tenants_are_refused_in_any_case() {
-        for name in [
-            "Host",
-            "content-length",
-            "Transfer-Encoding",
-            "webhook-signature",
-            "WEBHOOK-ID",
-            "X-Forwarded-For",
-            "Metadata-Flavor",
-            "Metadata",
-            "x-aws-ec2-metadata-token-ttl-seconds",
-            "Proxy-Authorization",
-            "sec-fetch-site",
-            "ce-id",
-            "traceparent",
-            "If-None-Match",
-            "authorization",
-        ] {
+    fn names_that_are_not_the_tenants_are_refused_and_credentials_are_not() {
+        for name in
+            ["Host", "WEBHOOK-ID", "Svix-Signature", "Metadata-Flavor", "Proxy-Authorization"]
+        {
             assert!(judged(name, "x").is_err(), "{name}");
+        }
+        for name in ["Authorization", "x-api-key", "X-Auth-Token"] {
+            assert!(judged(name, "x").is_ok(), "{name}");
         }
     }
 
@@ -218,5 +192,46 @@ mod tests {
     fn a_refusal_does_not_repeat_the_value() {
         let refusal = judged("x-key", "s3cret\n").expect_err("refused").to_string();
         assert!(refusal.contains("x-key") && !refusal.contains("s3cret"), "{refusal}");
+    }
+
+    fn basic(username: &str, password: &str) -> Auth {
+        Auth::Basic { username: username.into(), password: password.into() }
+    }
+
+    fn header(name: &str, value: &str) -> Auth {
+        Auth::Header { name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn credentials_have_the_form_that_their_header_needs() {
+        for good in [
+            basic("user", "pass: word ü"),
+            basic("", ""),
+            Auth::Bearer { token: "a.b-c".into() },
+            header("X-Api-Key", "k"),
+        ] {
+            assert!(check_auth(Some(good.clone()), &[]).is_ok(), "{good:?}");
+        }
+        for bad in [
+            basic("us:er", "s3cret"),
+            basic("user", "s3cret\n"),
+            basic(&"u".repeat(1_025), "s3cret"),
+            Auth::Bearer { token: "".into() },
+            Auth::Bearer { token: "s3cret s3cret".into() },
+            header("webhook-signature", "s3cret"),
+            header("x-key", "s3cret\r\nhost: x"),
+        ] {
+            let refusal = check_auth(Some(bad), &[]).expect_err("refused").to_string();
+            assert!(refusal.starts_with("the auth's ") && !refusal.contains("s3cret"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn credentials_and_a_header_do_not_share_a_place() {
+        let own = [("AUTHORIZATION".to_owned(), "x".to_owned())];
+
+        assert!(check_auth(Some(Auth::Bearer { token: "t".into() }), &own).is_err());
+        assert!(check_auth(Some(header("x-key", "t")), &own).is_ok());
+        assert!(check_auth(None, &own).is_ok());
     }
 }

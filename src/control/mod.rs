@@ -16,6 +16,7 @@ mod names;
 pub mod publish;
 mod schemas;
 mod secrets;
+pub mod tasks;
 pub mod tokens;
 
 #[cfg(test)]
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub use self::secrets::{KEYS_MAX, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -86,6 +87,9 @@ pub enum ControlError {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// There are as many as there may be.
+    #[error("{0}")]
+    LimitReached(String),
     /// A store did not answer: done or not, nobody knows; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),
@@ -106,7 +110,11 @@ impl ControlError {
             Self::Invalid(why) | Self::InvalidField { why, .. } => {
                 Self::InvalidField { field, why }
             }
-            Self::NotFound(_) | Self::Conflict(_) | Self::Unavailable(_) | Self::Corrupt(_) => self,
+            Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::LimitReached(_)
+            | Self::Unavailable(_)
+            | Self::Corrupt(_) => self,
         }
     }
 }
@@ -134,6 +142,11 @@ impl Control {
     #[must_use]
     pub fn within(&self, organisation: OrganisationId) -> Self {
         Self { organisation, ..self.clone() }
+    }
+
+    /// Whose matters these are.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.organisation
     }
 
     /// The application of that id or uid.

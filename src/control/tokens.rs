@@ -59,6 +59,14 @@ impl Caller {
         }
     }
 
+    /// What it is called in logs: its id.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Organisation(organisation) => organisation.to_string(),
+            Self::Application { application, .. } => application.to_string(),
+        }
+    }
+
     /// Whether it may ask about this application of its organisation.
     pub fn may_ask_about(&self, id: ApplicationId) -> bool {
         match self {

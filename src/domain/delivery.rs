@@ -133,6 +133,67 @@ impl DeliveryState {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// How it is shown to its tenant.
+    ///
+    /// What the journal holds until a person acts (its endpoint is paused or disabled) is pending and
+    /// not being sent: it may never be.
+    pub fn shown(self) -> Shown {
+        match self {
+            Self::Pending => Shown::Pending,
+            Self::Waiting { due_at, .. } if due_at == Timestamp::NEVER => Shown::Pending,
+            Self::Waiting { .. } => Shown::Sending,
+            Self::Delivered => Shown::Success,
+            Self::Dead => Shown::Fail,
+            Self::Cancelled => Shown::Canceled,
+        }
+    }
+
+    /// When it is tried next, as far as is known: there is a moment for what is
+    /// [`Sending`](Shown::Sending), and for nothing else.
+    pub fn next_attempt(self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting { due_at, .. } => (due_at != Timestamp::NEVER).then_some(due_at),
+            Self::Pending | Self::Delivered | Self::Dead | Self::Cancelled => None,
+        }
+    }
+}
+
+/// How a delivery is shown to its tenant: the words and numbers that client libraries know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shown {
+    /// The receiver has it.
+    Success,
+    /// Not tried yet; or nobody knows when it will be, since a person has to act.
+    Pending,
+    /// Given up.
+    Fail,
+    /// Tried, and to be tried again.
+    Sending,
+    /// Taken back.
+    Canceled,
+}
+
+impl Shown {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; 5] =
+        [Self::Success, Self::Pending, Self::Fail, Self::Sending, Self::Canceled];
+
+    /// Its number.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Pending => "pending",
+            Self::Fail => "fail",
+            Self::Sending => "sending",
+            Self::Canceled => "canceled",
+        }
+    }
 }
 
 /// Who holds the copy of a waiting delivery that will go on.
@@ -230,6 +291,27 @@ mod tests {
         };
         assert_eq!(key.id(), key.id());
         assert!(key.id().to_string().starts_with("dlv_"));
+    }
+
+    #[test]
+    fn how_each_state_is_shown_and_when_it_is_tried_next() {
+        let soon = Timestamp::from_seconds(1_790_000_000);
+        let waiting = |held_by, due_at| DeliveryState::Waiting { due_at, held_by };
+        let table = [
+            (DeliveryState::Delivered, Shown::Success, 0, "success", None),
+            (DeliveryState::Pending, Shown::Pending, 1, "pending", None),
+            (waiting(Holder::Journal, Timestamp::NEVER), Shown::Pending, 1, "pending", None),
+            (DeliveryState::Dead, Shown::Fail, 2, "fail", None),
+            (waiting(Holder::Router, soon), Shown::Sending, 3, "sending", Some(soon)),
+            (waiting(Holder::Ladder, soon), Shown::Sending, 3, "sending", Some(soon)),
+            (waiting(Holder::Journal, soon), Shown::Sending, 3, "sending", Some(soon)),
+            (DeliveryState::Cancelled, Shown::Canceled, 4, "canceled", None),
+        ];
+        for (state, shown, number, word, next) in table {
+            assert_eq!((state.shown(), state.next_attempt()), (shown, next), "{state:?}");
+            assert_eq!((shown.number(), shown.as_str()), (number, word), "{state:?}");
+            assert_eq!(Shown::ALL[usize::from(number)], shown);
+        }
     }
 
     #[test]

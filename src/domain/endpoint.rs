@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::application::{Metadata, Tenant};
+use super::auth::Auth;
 use super::filter::Filter;
 use super::id::{ApplicationId, EndpointId};
 use super::retry::RetryPolicy;
@@ -29,8 +30,7 @@ pub struct Endpoint {
     pub url: Url,
     /// What it wants.
     pub filter: Filter,
-    /// Channels that it listens on: of events with channels it wants those that share one with it.
-    /// None: all, and events without channels.
+    /// Channels that it listens on ([`listens_on`](Self::listens_on)). None: all.
     pub channels: Vec<String>,
     /// Whether it is called at all.
     pub state: EndpointState,
@@ -42,6 +42,8 @@ pub struct Endpoint {
     pub policy: Policy,
     /// Headers of its own, sent beside ours: (name, value), in the order given.
     pub headers: Vec<(String, String)>,
+    /// Credentials that requests carry, if it wants any.
+    pub auth: Option<Auth>,
     /// Keys that requests are signed with, newest first. Expired ones may still be among them.
     pub keys: Vec<EndpointKey>,
     /// What its owner keeps with it.
@@ -58,6 +60,13 @@ impl Endpoint {
     /// Leave to ask about what its owner owns.
     pub const fn tenant(&self) -> Tenant {
         Tenant::of(self.application)
+    }
+
+    /// Whether it listens on any of an event's channels. With channels of its own it wants those events
+    /// alone that share one: not those without any.
+    pub fn listens_on(&self, channels: &[Box<str>]) -> bool {
+        let own = &self.channels;
+        own.is_empty() || channels.iter().any(|one| own.iter().any(|name| **name == **one))
     }
 
     /// The keys to sign with at `now`, newest first.

@@ -132,6 +132,10 @@ id!(
     /// One HTTP request for a delivery.
     AttemptId, "atmpt_"
 );
+id!(
+    /// Work on many deliveries that goes on behind the answer.
+    TaskId, "qtask_"
+);
 
 fn mint(now: Timestamp, chance: [u8; 15]) -> [u8; SIZE] {
     let seconds = u32::try_from((now.as_seconds() - EPOCH_SECONDS).max(0)).unwrap_or(u32::MAX);

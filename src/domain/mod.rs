@@ -5,11 +5,13 @@
 //! day of traffic is a fast test and every decision can be repeated from its inputs.
 
 pub mod application;
+pub mod auth;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
 pub mod filter;
+pub mod header;
 pub mod id;
 pub mod lane;
 pub mod outcome;

@@ -64,6 +64,8 @@ pub struct Parts {
     pub max_payload_bytes_in_memory: usize,
     /// Requests on the way at the same time.
     pub max_in_flight: usize,
+    /// Whether requests carry `svix-…` headers beside `webhook-…`.
+    pub svix_headers: bool,
 }
 
 /// A running pipeline.
@@ -120,6 +122,7 @@ impl Engine {
             sender,
             settler: settler.clone(),
             world: world.clone(),
+            svix_headers: parts.svix_headers,
             out_of_time: out_of_time.clone(),
         };
         let dispatch = Dispatch {

@@ -138,8 +138,11 @@ impl Ingest {
                 .iter()
                 .map(|accepted| Owed {
                     event: Arc::clone(&accepted.event),
-                    endpoints: table
-                        .wanting(accepted.event.application, &accepted.event.event_type),
+                    endpoints: table.wanting(
+                        accepted.event.application,
+                        &accepted.event.event_type,
+                        &accepted.event.channels,
+                    ),
                 })
                 .collect();
             let tries = AtomicU32::new(0);

@@ -139,8 +139,13 @@ impl Table {
         }
     }
 
-    /// The endpoints that want such an event, each once.
-    pub fn wanting(&self, application: ApplicationId, event_type: &EventType) -> Vec<EndpointId> {
+    /// The endpoints that want an event of this type with these channels, each once.
+    pub fn wanting(
+        &self,
+        application: ApplicationId,
+        event_type: &EventType,
+        channels: &[Box<str>],
+    ) -> Vec<EndpointId> {
         let Some(wants) = self.applications.get(&application) else { return Vec::new() };
         let mut found = wants.everything.clone();
         found.extend(wants.exact.get(event_type).into_iter().flatten());
@@ -150,6 +155,7 @@ impl Table {
                 found.push(*endpoint);
             }
         }
+        found.retain(|id| self.endpoints.get(id).is_some_and(|one| one.listens_on(channels)));
         found
     }
 
@@ -214,6 +220,7 @@ mod tests {
             throttle_rate: None,
             policy: Policy::default(),
             headers: Vec::new(),
+            auth: None,
             keys: Vec::new(),
             metadata: BTreeMap::new(),
             version: std::num::NonZeroU16::MIN,
@@ -236,9 +243,19 @@ mod tests {
     }
 
     fn matching(table: &Table, application: &str, event_type: &str) -> Vec<String> {
+        matching_on(table, application, event_type, &[])
+    }
+
+    fn matching_on(
+        table: &Table,
+        application: &str,
+        event_type: &str,
+        channels: &[&str],
+    ) -> Vec<String> {
         let id = table.application(&application.into()).expect("known");
+        let channels: Vec<Box<str>> = channels.iter().map(|name| (*name).into()).collect();
         let mut names: Vec<_> = table
-            .wanting(id, &event_type.parse().expect("a type"))
+            .wanting(id, &event_type.parse().expect("a type"), &channels)
             .into_iter()
             .filter_map(|id| table.endpoint(id)?.uid.clone())
             .collect();
@@ -271,5 +288,36 @@ mod tests {
         assert_eq!(matching(&table, "acme", "document.ready"), ["all", "documents"]);
         assert_eq!(matching(&table, "other", "job.completed"), ["stranger"]);
         assert_eq!(table.application(&"nobody".into()), None);
+    }
+
+    #[test]
+    fn an_endpoint_with_channels_gets_only_events_that_share_one() {
+        let acme = application("acme");
+        let on = |name: &str, patterns: &[&str], channels: &[&str]| {
+            let channels = channels.iter().map(|name| (*name).to_owned()).collect();
+            let endpoint = endpoint(acme.id, name, patterns);
+            Arc::new(Endpoint { channels, ..endpoint.as_ref().clone() })
+        };
+        let table = Table::of(Snapshot {
+            version: 1,
+            endpoints: vec![
+                on("all", &[], &[]),
+                on("eu", &[], &["eu"]),
+                on("both", &["job.*"], &["eu", "us"]),
+                on("documents", &["document.ready"], &["us"]),
+            ],
+            applications: vec![acme],
+        });
+
+        let rows: [(&[&str], &[&str]); 5] = [
+            (&[], &["all"]),
+            (&["eu"], &["all", "both", "eu"]),
+            (&["us"], &["all", "both"]),
+            (&["asia", "us"], &["all", "both"]),
+            (&["EU"], &["all"]),
+        ];
+        for (channels, wanted) in rows {
+            assert_eq!(matching_on(&table, "acme", "job.completed", channels), wanted);
+        }
     }
 }

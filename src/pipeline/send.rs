@@ -12,6 +12,8 @@ use super::settle::Settler;
 use super::{Job, World};
 use crate::domain::delivery::Attempt;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
+use crate::domain::header::{is_name, is_reserved};
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::Outcome;
 use crate::domain::signature;
@@ -27,6 +29,8 @@ pub struct Courier {
     pub settler: Settler,
     /// Clock and chance.
     pub world: World,
+    /// Whether requests carry `svix-…` headers beside `webhook-…`.
+    pub svix_headers: bool,
     /// Cancelled when the time to finish is over: requests on the way are given up as interrupted.
     pub out_of_time: CancellationToken,
 }
@@ -35,7 +39,7 @@ impl Courier {
     /// Makes the request, and tells the settler how it ended.
     pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) {
         let started_at = self.world.now();
-        let request = sign(&job, &endpoint, started_at);
+        let request = signed(&job.delivery.event, &endpoint, started_at, self.svix_headers);
         failpoint!("send.signed");
         let reply = self
             .out_of_time
@@ -66,20 +70,34 @@ fn interrupted() -> Reply {
     }
 }
 
-/// The request for a delivery at `now`. Ours come behind the endpoint's own headers and replace
-/// any of the same name, so that none of those can pass for a signature.
-fn sign(job: &Job, endpoint: &Endpoint, now: Timestamp) -> Request {
-    let event = &job.delivery.event;
+/// The request for an event at `now`. Ours come behind the endpoint's own headers and replace any of
+/// the same name, so that none of those can pass for a signature. And of its own only those are sent
+/// that are its to set: a store may have been written by another hand.
+///
+/// With `svix_headers` the same three values go under their older names too, for receivers that
+/// verify by those.
+pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, svix_headers: bool) -> Request {
     let id = event.id.to_string();
     let timestamp = now.as_seconds();
     let signature = signature::sign(endpoint.live_keys(now), &id, timestamp, &event.payload);
     let content_type = event.content_type.as_deref().unwrap_or("application/json");
 
-    let mut headers = Vec::with_capacity(endpoint.headers.len() + 5);
-    headers.extend(endpoint.headers.iter().cloned());
+    let mut headers = Vec::with_capacity(endpoint.headers.len() + 9);
+    let own = endpoint.headers.iter().filter(|(name, _)| is_name(name) && !is_reserved(name));
+    headers.extend(own.cloned());
+    if let Some(auth) = &endpoint.auth
+        && !is_reserved(auth.header_name())
+    {
+        headers.push((auth.header_name().to_owned(), auth.header_value()));
+    }
     headers.push(("content-type".into(), content_type.into()));
     if let Some(traceparent) = &event.traceparent {
         headers.push(("traceparent".into(), traceparent.as_ref().into()));
+    }
+    if svix_headers {
+        headers.push(("svix-id".into(), id.clone()));
+        headers.push(("svix-timestamp".into(), timestamp.to_string()));
+        headers.push(("svix-signature".into(), signature.clone()));
     }
     headers.push(("webhook-id".into(), id));
     headers.push(("webhook-timestamp".into(), timestamp.to_string()));

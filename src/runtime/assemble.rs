@@ -15,7 +15,10 @@ use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
+use crate::storage::answers::Answers;
+use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
 use crate::storage::ladder::Ladder;
@@ -24,6 +27,7 @@ use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
+use crate::storage::tasks::Tasks;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -230,8 +234,29 @@ impl Backends {
         }
     }
 
+    /// What tenants ask of the record.
+    #[expect(dead_code, reason = "the API's lists are about to ask it")]
+    pub(super) fn history(&self) -> Arc<dyn History> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What is offered again behind the answer.
+    pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(self.sqlite.clone())
+    }
+
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What requests were answered.
+    pub(super) fn answers(&self) -> Arc<dyn Answers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who did what.
+    pub(super) fn audit(&self) -> Arc<dyn Audit> {
         Arc::new(self.sqlite.clone())
     }
 

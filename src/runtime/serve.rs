@@ -74,6 +74,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let keeper_stop = CancellationToken::new();
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
+    let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
+    let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
@@ -97,6 +99,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
         // A port or an upkeep that is gone, silently, is worse than a restart.
         _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut running => anyhow::bail!("the runner of tasks has ended: this is a defect"),
         _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
@@ -104,7 +107,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
-        let _ = keeping.await; // it ends at its next breath
+        let _ = tokio::join!(keeping, running); // they end at their next breath
         // What the API is answering meanwhile is in the store for the next start; its requests are over
         // before the store is closed, or their senders ask again.
         let (api, ()) = tokio::join!(
@@ -150,6 +153,7 @@ fn parts(
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
+        svix_headers: config.delivery.svix_headers,
     })
 }
 
@@ -167,6 +171,9 @@ fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::
         urls: assemble::url_check(config),
         now: clock::now,
         max_payload_bytes,
+        answers: backends.answers(),
+        audit: backends.audit(),
+        requests_per_second: config.api.requests_per_second,
     }
 }
 

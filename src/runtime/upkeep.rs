@@ -37,9 +37,13 @@ const ROUND_EVERY: Duration = Duration::from_hours(1);
 const REST_LEAST: Duration = Duration::from_millis(5);
 const REST_MOST: Duration = Duration::from_secs(1);
 
-/// How long the key of a request that publishes is remembered. Twelve hours: longer than anybody repeats
+/// How long the key of a request is remembered, and what it was answered. Twelve hours: longer than anybody repeats
 /// a request, and short beside the least time that events are kept.
 const REQUESTS_KEPT: Duration = Duration::from_hours(12);
+
+/// How long it is remembered that a task has ended: as long as events are kept unless somebody says
+/// otherwise. Whoever began it has long looked.
+const TASKS_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// Who looks after the store.
 pub(super) struct Keeper {
@@ -112,6 +116,7 @@ impl Keeper {
             events: now - self.retention.events,
             dead_letters: now - self.retention.dead_letters,
             requests: now - REQUESTS_KEPT,
+            tasks: now - TASKS_KEPT,
         }
     }
 
@@ -164,6 +169,7 @@ mod tests {
         async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError> {
             assert_eq!((old.now, old.events), (NOW, NOW - 30 * DAY));
             assert_eq!((old.dead_letters, old.requests), (NOW - 90 * DAY, NOW - DAY / 2));
+            assert_eq!(old.tasks, NOW - 30 * DAY);
             let since =
                 self.began.lock().expect("no panic").get_or_insert_with(Instant::now).elapsed();
             self.asked.lock().expect("no panic").push((since, from));

@@ -2,17 +2,35 @@
 //!
 //! Every question is asked by a [`Tenant`], and nothing of another is found: it is the first argument of
 //! each, so that a question without its tenant cannot be written. Lists are newest first, and each page
-//! costs the same however long the history is.
+//! costs the same however long the history is: where few rows match, a page looks at so many and no more,
+//! and says where to go on ([`Listed::beyond`]).
+//!
+//! Events are listed in the order of their acceptance, attempts in the order of their ids, which begin
+//! with the second of their making.
+//!
+//! **Sending an event once more** is asked of the two functions [`History::owed`] and [`History::owe`], in
+//! this order. `owed` says how the delivery stands. `None`: it was never owed, because the endpoint did not
+//! want the event (or was not there) when it was accepted; then `owe` makes it a delivery like any other,
+//! due now, and there is nothing more to do. Else whoever asks makes an attempt by hand beside the delivery,
+//! which costs it nothing, whatever comes of it.
+//!
+//! On SQLite alone, beside any inbox and ladder. There is no back end in memory: what these questions have
+//! to show is that their cost stays the same over a history that is on a disk, and the simulation, which is
+//! what the stores in memory are for, has no tenants who look at pages.
+
+use std::num::{NonZeroU16, NonZeroU32};
 
 use async_trait::async_trait;
+use url::Url;
 
 use super::StorageError;
 use super::journal::AttemptRecord;
-use super::page::Page;
-use crate::domain::application::Tenant;
-use crate::domain::delivery::Standing;
-use crate::domain::endpoint::Endpoint;
+use super::page::{Listed, Page};
+use crate::domain::application::{Metadata, Tenant};
+use crate::domain::delivery::{Shown, Standing};
+use crate::domain::endpoint::{DisabledBecause, EndpointState};
 use crate::domain::event::Event;
+use crate::domain::filter::Filter;
 use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 
@@ -25,16 +43,16 @@ pub struct EventFilter {
     pub channels: Vec<String>,
     /// About this.
     pub subject: Option<String>,
-    /// Received before this moment.
+    /// Received before this moment, and not at it.
     pub before: Option<Timestamp>,
-    /// Received after this moment.
+    /// Received after this moment, and not at it.
     pub after: Option<Timestamp>,
 }
 
 /// Which attempts. All given conditions hold together.
 #[derive(Debug, Clone, Default)]
 pub struct AttemptFilter {
-    /// Of events like these; times are those of the attempts.
+    /// Of events like these; its times are those at which attempts began.
     pub events: EventFilter,
     /// To this endpoint.
     pub endpoint: Option<EndpointId>,
@@ -68,44 +86,94 @@ pub struct EventDelivery {
     pub standing: Standing,
 }
 
+/// What there is to see of an endpoint, and what stays of it when it is deleted: everything but its
+/// secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointFacts {
+    /// Its id.
+    pub id: EndpointId,
+    /// The name that its owner gave it; another one may have it now, if this one is deleted.
+    pub uid: Option<String>,
+    /// For people.
+    pub description: String,
+    /// Where requests go.
+    pub url: Url,
+    /// What it wants.
+    pub filter: Filter,
+    /// Channels that it listens on.
+    pub channels: Vec<String>,
+    /// Whether it is called at all.
+    pub state: EndpointState,
+    /// Why it is disabled, when it is.
+    pub disabled_because: Option<DisabledBecause>,
+    /// Requests per second that it agreed to.
+    pub throttle_rate: Option<NonZeroU32>,
+    /// What its owner keeps with it.
+    pub metadata: Metadata,
+    /// The version of the payloads that its owner expects.
+    pub version: NonZeroU16,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted, if it was.
+    pub deleted_at: Option<Timestamp>,
+}
+
 /// A delivery with its endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointDelivery {
     /// The endpoint, as it was last, should it be deleted.
-    pub endpoint: Endpoint,
+    pub endpoint: EndpointFacts,
     /// How its delivery stands.
     pub standing: Standing,
 }
 
-/// What became of an endpoint's deliveries in a span of time.
+/// What became of an endpoint's deliveries in a span of time, as tenants see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryCounts {
-    /// Delivered.
-    pub delivered: u64,
-    /// Never settled yet.
+    /// The receiver has them.
+    pub success: u64,
+    /// Not tried yet, or held until a person acts.
     pub pending: u64,
-    /// To be tried again.
-    pub waiting: u64,
     /// Given up.
-    pub dead: u64,
+    pub fail: u64,
+    /// To be tried again.
+    pub sending: u64,
     /// Taken back.
-    pub cancelled: u64,
+    pub canceled: u64,
+    /// There were too many to count them all: those of events received from this moment on were.
+    pub only_since: Option<Timestamp>,
+}
+
+impl DeliveryCounts {
+    /// Counts one more.
+    pub fn count(&mut self, shown: Shown) {
+        match shown {
+            Shown::Success => self.success += 1,
+            Shown::Pending => self.pending += 1,
+            Shown::Fail => self.fail += 1,
+            Shown::Sending => self.sending += 1,
+            Shown::Canceled => self.canceled += 1,
+        }
+    }
 }
 
 /// The tenants' view of the record.
 #[async_trait]
 pub trait History: Send + Sync {
-    /// An application's events. Without `payloads` they come with empty ones.
+    /// An application's events. Without `payloads` they come with empty ones; so does an event whose
+    /// payload was expunged. A page with large payloads may be shorter than asked for.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Conflict` when the page lies beside an event that is not there (any more). `Unavailable`.
     async fn events(
         &self,
         tenant: Tenant,
         filter: &EventFilter,
         page: &Page<EventId>,
         payloads: bool,
-    ) -> Result<Vec<Event>, StorageError>;
+    ) -> Result<Listed<Event, EventId>, StorageError>;
 
     /// One event of an application, by its id or its producer's.
     ///
@@ -113,7 +181,7 @@ pub trait History: Send + Sync {
     /// `Unavailable`.
     async fn event_of(&self, tenant: Tenant, name: &str) -> Result<Option<Event>, StorageError>;
 
-    /// Attempts at an endpoint.
+    /// Attempts at an endpoint. Without `responses` they come with empty ones.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -123,9 +191,10 @@ pub trait History: Send + Sync {
         endpoint: EndpointId,
         filter: &AttemptFilter,
         page: &Page<AttemptId>,
-    ) -> Result<Vec<AttemptEntry>, StorageError>;
+        responses: bool,
+    ) -> Result<Listed<AttemptEntry, AttemptId>, StorageError>;
 
-    /// Attempts for an event.
+    /// Attempts for an event. Without `responses` they come with empty ones.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -135,7 +204,8 @@ pub trait History: Send + Sync {
         event: EventId,
         filter: &AttemptFilter,
         page: &Page<AttemptId>,
-    ) -> Result<Vec<AttemptEntry>, StorageError>;
+        responses: bool,
+    ) -> Result<Listed<AttemptEntry, AttemptId>, StorageError>;
 
     /// One attempt for an event.
     ///
@@ -148,22 +218,22 @@ pub trait History: Send + Sync {
         attempt: AttemptId,
     ) -> Result<Option<AttemptEntry>, StorageError>;
 
-    /// Events owed to an endpoint, with how each stands; only those in one of these states, when any
-    /// are named (the words of [`DeliveryState::as_str`](crate::domain::delivery::DeliveryState)).
+    /// Events owed to an endpoint, with how each stands; only those that are shown as this, when it is
+    /// given. Payloads as for [`events`](Self::events).
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// As [`events`](Self::events).
     async fn deliveries_to(
         &self,
         tenant: Tenant,
         endpoint: EndpointId,
-        states: &[&'static str],
+        shown: Option<Shown>,
         filter: &EventFilter,
         page: &Page<EventId>,
         payloads: bool,
-    ) -> Result<Vec<EventDelivery>, StorageError>;
+    ) -> Result<Listed<EventDelivery, EventId>, StorageError>;
 
-    /// The endpoints that an event is owed to, by id, with how each stands.
+    /// The endpoints that an event is owed to, by id, with how each stands; also those that are deleted.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -172,10 +242,12 @@ pub trait History: Send + Sync {
         tenant: Tenant,
         event: EventId,
         page: &Page<EndpointId>,
-    ) -> Result<Vec<EndpointDelivery>, StorageError>;
+    ) -> Result<Listed<EndpointDelivery, EndpointId>, StorageError>;
 
     /// What became of the deliveries of an endpoint whose events were received from `since` until
-    /// `until`.
+    /// `until`, newest first: when they are more than a few hundred thousand, the oldest are left out
+    /// ([`DeliveryCounts::only_since`]). Events that were received within two seconds of either end may
+    /// be counted or not.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -187,17 +259,48 @@ pub trait History: Send + Sync {
         until: Timestamp,
     ) -> Result<DeliveryCounts, StorageError>;
 
-    /// Forgets an event's payload for good; whether there was such an event. What is still to be
-    /// delivered of it is taken back first, by the caller.
+    /// How a delivery stands; `None` when this event of the tenant's was never owed to this endpoint of
+    /// the tenant's.
     ///
     /// # Errors
     /// `Unavailable`.
+    async fn owed(
+        &self,
+        tenant: Tenant,
+        event: EventId,
+        endpoint: EndpointId,
+    ) -> Result<Option<Standing>, StorageError>;
+
+    /// Owes an event to an endpoint whatever its filter says: waiting, held by the journal, due `now`. A
+    /// delivery that is there already stays as it is. How it stands then.
+    ///
+    /// # Errors
+    /// `Conflict` when there is no such event, its payload was expunged, it is not routed yet, or there is
+    /// no such endpoint. `Unavailable`: written or not, we cannot know; repeating the call is safe.
+    async fn owe(
+        &self,
+        tenant: Tenant,
+        event: EventId,
+        endpoint: EndpointId,
+        now: Timestamp,
+    ) -> Result<Standing, StorageError>;
+
+    /// Forgets an event's payload for good; whether there was such an event. What is still owed of it is
+    /// taken back, and so are its dead letters, since nobody could replay them: all in one transaction.
+    /// The event stays, and what became of it.
+    ///
+    /// A request that is on its way at this moment ends as it would have; what a broker has of the event
+    /// is dropped when it comes back.
+    ///
+    /// # Errors
+    /// `Unavailable`: forgotten or not, we cannot know; repeating the call is safe.
     async fn expunge_payload(&self, tenant: Tenant, event: EventId) -> Result<bool, StorageError>;
 
-    /// Forgets what a receiver answered to an attempt, for good; whether there was such an attempt.
+    /// Forgets what a receiver answered to an attempt, for good: [`EXPUNGED`] stands there instead.
+    /// Whether there was such an attempt.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`: forgotten or not, we cannot know; repeating the call is safe.
     async fn expunge_response(
         &self,
         tenant: Tenant,
@@ -205,3 +308,6 @@ pub trait History: Send + Sync {
         attempt: AttemptId,
     ) -> Result<bool, StorageError>;
 }
+
+/// What stands in the place of an answer that was expunged: the word that client libraries know.
+pub const EXPUNGED: &str = "EXPUNGED";

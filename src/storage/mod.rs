@@ -1,11 +1,13 @@
 //! What outlives a crash: the ports, and beside each the back ends that keep its promises.
 //!
+//! - [`answers`], [`audit`]: what requests to the API were answered, and who did what.
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
 //! - [`inbox`]: events that are not finished yet.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
 //! - [`history`]: what tenants ask of the record.
+//! - [`tasks`]: work on many deliveries that goes on behind the answer.
 //! - [`page`]: a part of a list.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
@@ -14,6 +16,8 @@
 //! knows its port. Everyone else holds a port, and only `runtime::assemble` says which back end
 //! stands behind it.
 
+pub mod answers;
+pub mod audit;
 pub mod catalogue;
 pub mod history;
 pub mod inbox;
@@ -21,6 +25,7 @@ pub mod journal;
 pub mod ladder;
 pub mod outlet;
 pub mod page;
+pub mod tasks;
 pub mod upkeep;
 
 pub mod memory;

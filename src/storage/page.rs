@@ -19,6 +19,8 @@ pub struct Page<K> {
 pub enum Place<K> {
     /// At the beginning of the list.
     Beginning,
+    /// At the end of the list: its last rows, still in the list's order.
+    End,
     /// Right behind this row, which need not be there any more.
     Behind(K),
     /// Right in front of this row: the nearest ones, still in the list's order.
@@ -44,17 +46,52 @@ impl<K> Page<K> {
     pub const fn reading(&self) -> (Order, bool) {
         match (&self.place, self.order) {
             (Place::Beginning | Place::Behind(_), order) => (order, false),
-            (Place::InFrontOf(_), Order::Ascending) => (Order::Descending, true),
-            (Place::InFrontOf(_), Order::Descending) => (Order::Ascending, true),
+            (Place::InFrontOf(_) | Place::End, Order::Ascending) => (Order::Descending, true),
+            (Place::InFrontOf(_) | Place::End, Order::Descending) => (Order::Ascending, true),
         }
     }
 
     /// The key that it lies beside.
     pub const fn beside(&self) -> Option<&K> {
         match &self.place {
-            Place::Beginning => None,
+            Place::Beginning | Place::End => None,
             Place::Behind(key) | Place::InFrontOf(key) => Some(key),
         }
+    }
+
+    /// The same page, with the row that it lies beside named by another key.
+    ///
+    /// # Errors
+    /// What `name` answers.
+    pub fn named_by<L, E>(&self, name: impl FnOnce(&K) -> Result<L, E>) -> Result<Page<L>, E> {
+        let place = match &self.place {
+            Place::Beginning => Place::Beginning,
+            Place::End => Place::End,
+            Place::Behind(key) => Place::Behind(name(key)?),
+            Place::InFrontOf(key) => Place::InFrontOf(name(key)?),
+        };
+        Ok(Page { limit: self.limit, place, order: self.order })
+    }
+}
+
+/// What a page of a list that may be long and seldom match came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T, K> {
+    /// Its rows, in the list's order: at most as many as were asked for.
+    pub rows: Vec<T>,
+    /// From where the list goes on, in the direction in which this page was read (towards its beginning
+    /// for [`Place::InFrontOf`] and [`Place::End`], else towards its end): right beyond this row, which is
+    /// the last one of the page, or one that was looked at and did not match. `None`: there is nothing
+    /// beyond.
+    ///
+    /// A page that has looked at many rows and found few is short, or empty, and says here how to go on.
+    pub beyond: Option<K>,
+}
+
+impl<T, K> Listed<T, K> {
+    /// Nothing, and nothing beyond it.
+    pub const fn nothing() -> Self {
+        Self { rows: Vec::new(), beyond: None }
     }
 }
 
@@ -100,6 +137,8 @@ mod tests {
             (Descending, Place::Beginning, vec![7, 6, 5]),
             (Descending, Place::Behind(5), vec![4, 3, 2]),
             (Descending, Place::InFrontOf(4), vec![7, 6, 5]),
+            (Ascending, Place::End, vec![5, 6, 7]),
+            (Descending, Place::End, vec![3, 2, 1]),
         ];
         for (order, place, expected) in table {
             assert_eq!(page(order, place.clone()), expected, "{order:?} {place:?}");

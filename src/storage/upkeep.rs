@@ -19,8 +19,10 @@ pub struct Old {
     pub events: Timestamp,
     /// Dead letters given up before this go, and count as discarded.
     pub dead_letters: Timestamp,
-    /// Idempotency keys used before this are forgotten.
+    /// Idempotency keys used before this are forgotten, with what they were answered.
     pub requests: Timestamp,
+    /// Tasks that ended before this are forgotten.
+    pub tasks: Timestamp,
 }
 
 /// How far a walk over the events has come.
@@ -45,6 +47,10 @@ pub struct Removed {
     pub dead_letters: u64,
     /// Idempotency keys.
     pub requests: u64,
+    /// What requests with such keys were answered.
+    pub answers: u64,
+    /// Tasks that had ended.
+    pub tasks: u64,
 }
 
 /// What one step came to.

@@ -66,6 +66,8 @@ impl StoreMetrics {
             ("attempts", removed.attempts),
             ("dead_letters", removed.dead_letters),
             ("requests", removed.requests),
+            ("answers", removed.answers),
+            ("tasks", removed.tasks),
         ] {
             self.removed.with_label_values(&[table]).inc_by(rows);
         }

@@ -406,6 +406,7 @@ fn endpoint_of_acme(name: &str) -> Endpoint {
         throttle_rate: None,
         policy: Policy::default(),
         headers: Vec::new(),
+        auth: None,
         keys: Vec::new(),
         metadata: std::collections::BTreeMap::new(),
         version: std::num::NonZeroU16::MIN,

@@ -196,6 +196,7 @@ impl Course {
                     max_deliveries_in_memory: world.scenario.window,
                     max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
+                    svix_headers: false,
                 });
                 if let Ok(engine) = started.await {
                     return engine;

@@ -247,6 +247,7 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
             max_in_flight: cap(chance),
         },
         headers: Vec::new(),
+        auth: None,
         keys: vec![EndpointKey { key, created_at: START, expires_at: None }],
         metadata: std::collections::BTreeMap::new(),
         version: NonZeroU16::MIN,

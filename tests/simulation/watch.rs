@@ -118,12 +118,13 @@ impl World {
         if published.deliver_at.is_some_and(|moment| self.now() < moment) {
             return Err("came before its event was to be delivered".into());
         }
-        let keys = self.scenario.endpoints[place].keys.iter().map(|entry| &entry.key);
+        let keys = &self.scenario.endpoints[place].keys;
+        let keys: Vec<_> = keys.iter().map(|entry| entry.key.for_receiver()).collect();
         let (id, timestamp) = (key.event.to_string(), header(request, "webhook-timestamp"));
         let token = header(request, "webhook-signature").unwrap_or_default();
         let now_s = self.now().as_seconds();
         let timestamp = timestamp.unwrap_or_default();
-        signature::verify(keys, &id, timestamp, token, &request.body, now_s)
+        signature::verify(&keys, &id, timestamp, token, &request.body, now_s)
             .map_err(|error| format!("cannot be verified: {error}"))
     }
 

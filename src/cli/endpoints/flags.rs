@@ -62,7 +62,8 @@ pub(in super::super) struct CreateArgs {
     url: String,
     #[command(flatten)]
     wishes: Wishes,
-    /// A signing secret of your choice (whsec_…); one is made when none is given
+    /// A signing secret of your choice (whsec_…, or whsk_… for Ed25519); one is made when none is
+    /// given
     #[arg(long)]
     secret: Option<String>,
 }
@@ -78,6 +79,7 @@ impl CreateArgs {
             patterns: patterns(self.wishes.events),
             throttle_rate: self.wishes.throttle_rate,
             headers: headers(&self.wishes.headers)?,
+            auth: None,
             secret: self.secret,
             ..NewEndpoint::default()
         };

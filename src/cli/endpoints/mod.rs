@@ -10,8 +10,9 @@ use self::flags::{CreateArgs, EditArgs};
 use self::shown::EndpointShown;
 use super::output::{Output, or_dash};
 use super::span::span;
-use crate::control::{Control, OVERLAP_S_DEFAULT, UrlRule};
+use crate::control::{Control, NewKey, OVERLAP_S_DEFAULT, UrlRule};
 use crate::domain::endpoint::Endpoint;
+use crate::domain::signature::Scheme;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EndpointCommand {
@@ -53,9 +54,13 @@ pub(super) struct Named {
 pub(super) struct RotateArgs {
     #[command(flatten)]
     named: Named,
-    /// The new secret (whsec_…); one is made when none is given
+    /// The new secret (whsec_…, or whsk_… for Ed25519); one is made when none is given
     #[arg(long)]
     secret: Option<String>,
+    /// The scheme of a secret that is made: v1 (HMAC), or v1a (Ed25519: its receiver is told a public
+    /// key, whpk_…)
+    #[arg(long, default_value_t = Scheme::V1, conflicts_with = "secret")]
+    scheme: Scheme,
     /// How long the old one signs on, as 24h; 0s ends it now [default: 24h]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     overlap: Option<std::time::Duration>,
@@ -127,8 +132,8 @@ async fn rotate(args: RotateArgs, control: &Control, output: Output) -> anyhow::
     let overlap_s = args
         .overlap
         .map_or(OVERLAP_S_DEFAULT, |span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX));
-    let rotated =
-        control.rotate_secret(app.as_deref(), &endpoint, args.secret.as_deref(), overlap_s).await?;
+    let wanted = args.secret.as_deref().map_or(NewKey::Made(args.scheme), NewKey::Given);
+    let rotated = control.rotate_secret(app.as_deref(), &endpoint, wanted, overlap_s).await?;
     show(&rotated, true, output)?;
     Ok(())
 }

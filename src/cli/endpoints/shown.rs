@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::super::output::or_dash;
+use crate::domain::auth::Auth;
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::filter::Filter;
+use crate::domain::header::is_sensitive;
 use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::time::Timestamp;
@@ -24,6 +26,8 @@ pub(super) struct EndpointShown<'a> {
     pub(super) throttle_rate: Option<std::num::NonZeroU32>,
     pub(super) policy: &'a Policy,
     headers: serde_json::Map<String, serde_json::Value>,
+    /// Its kind: more of it is not shown.
+    auth: Option<&'static str>,
     pub(super) created_at: Timestamp,
     updated_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,8 +50,12 @@ impl<'a> EndpointShown<'a> {
             headers: endpoint
                 .headers
                 .iter()
-                .map(|(name, value)| (name.clone(), value.as_str().into()))
+                .map(|(name, value)| {
+                    let shown = if is_sensitive(name) { "[set]" } else { value.as_str() };
+                    (name.clone(), shown.into())
+                })
                 .collect(),
+            auth: endpoint.auth.as_ref().map(Auth::kind),
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
             secret: newest.map(|key| key.key.reveal()),
@@ -73,6 +81,9 @@ impl<'a> EndpointShown<'a> {
         ];
         for (name, value) in &self.headers {
             fields.push(("header", format!("{name}: {}", value.as_str().unwrap_or_default())));
+        }
+        if let Some(kind) = self.auth {
+            fields.push(("auth", format!("{kind}, set")));
         }
         fields.push(("created at", self.created_at.to_string()));
         fields.push(("updated at", self.updated_at.to_string()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::domain::signature::{SigningKey, verify};
+use crate::domain::signature::{ReceiverKey, verify};
 use crate::domain::time::Timestamp;
 
 /// A request that came, whole.
@@ -64,7 +64,7 @@ impl Manners {
 }
 
 /// Checks the signature, when there is a key to check it with.
-pub(super) fn judge(arrival: &Arrival<'_>, keys: &[SigningKey]) -> Verdict {
+pub(super) fn judge(arrival: &Arrival<'_>, keys: &[ReceiverKey]) -> Verdict {
     if keys.is_empty() {
         return Verdict::Unchecked;
     }
@@ -155,13 +155,17 @@ fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::signature::sign;
+    use crate::domain::signature::{Scheme, SigningKey, sign};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
     const BODY: &[u8] = br#"{"type":"job.completed"}"#;
 
     fn key(byte: u8) -> SigningKey {
         SigningKey::generated([byte; 32])
+    }
+
+    fn pair(byte: u8) -> SigningKey {
+        SigningKey::generated_for(Scheme::V1a, [byte; 32])
     }
 
     fn signed_with(key: &SigningKey, at_s: i64) -> Vec<(String, String)> {
@@ -178,19 +182,24 @@ mod tests {
 
     #[test]
     fn a_request_is_verified_by_any_of_the_keys_and_only_by_them() {
-        let headers = signed_with(&key(1), NOW.as_seconds());
+        for (signing, other) in [(key(1), key(2)), (key(1), pair(2)), (pair(1), pair(2))] {
+            let headers = signed_with(&signing, NOW.as_seconds());
+            let (known, other) = (signing.for_receiver(), other.for_receiver());
 
-        assert_eq!(judge(&arrival(&headers), &[key(2), key(1)]), Verdict::Verified);
-        assert!(matches!(judge(&arrival(&headers), &[key(2)]), Verdict::Refused(_)));
-        assert_eq!(judge(&arrival(&headers), &[]), Verdict::Unchecked);
+            assert!(matches!(judge(&arrival(&headers), &[other.clone()]), Verdict::Refused(_)));
+            assert_eq!(judge(&arrival(&headers), &[other, known]), Verdict::Verified);
+            assert_eq!(judge(&arrival(&headers), &[]), Verdict::Unchecked);
+        }
     }
 
     #[test]
     fn an_old_or_unsigned_request_is_refused_with_the_reason() {
         let old = signed_with(&key(1), NOW.as_seconds() - 3_600);
-        let Verdict::Refused(why) = judge(&arrival(&old), &[key(1)]) else { panic!("verified") };
+        let Verdict::Refused(why) = judge(&arrival(&old), &[key(1).for_receiver()]) else {
+            panic!("verified")
+        };
         assert!(why.contains("3600 s old"), "{why}");
-        assert!(matches!(judge(&arrival(&[]), &[key(1)]), Verdict::Refused(_)));
+        assert!(matches!(judge(&arrival(&[]), &[key(1).for_receiver()]), Verdict::Refused(_)));
     }
 
     #[test]

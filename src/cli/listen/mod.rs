@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use self::judge::{Answer, Arrival, Manners, Verdict, judge};
 use super::output::{Output, note, print_object, visible_lines};
 use super::span::span;
-use crate::domain::signature::SigningKey;
+use crate::domain::signature::ReceiverKey;
 use crate::runtime::clock;
 
 /// Largest body that is taken: eight times what is sent by default.
@@ -42,9 +42,10 @@ pub(super) struct ListenArgs {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8765)]
     port: u16,
-    /// A secret (whsec_…) that requests may be signed with; may be given several times
+    /// A secret (whsec_…) or public key (whpk_…) that requests may be signed with; may be given
+    /// several times
     #[arg(long = "secret", value_name = "SECRET")]
-    secrets: Vec<SigningKey>,
+    secrets: Vec<ReceiverKey>,
     /// The status that is answered
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
@@ -108,7 +109,7 @@ pub(super) async fn run(args: ListenArgs, output: Output) -> anyhow::Result<()> 
 }
 
 struct Receiver {
-    keys: Vec<SigningKey>,
+    keys: Vec<ReceiverKey>,
     manners: Manners,
     show_body: bool,
     quiet: bool,

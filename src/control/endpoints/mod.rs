@@ -5,7 +5,7 @@
 
 mod wishes;
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 
 pub(super) use self::wishes::filter as checked_filter;
 use self::wishes::{channels, edited, filter, throttle_rate};
@@ -13,6 +13,7 @@ use super::applications::Put;
 use super::names::{check_description, check_metadata, check_uid};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
 use crate::domain::application::{Metadata, Tenant};
+use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::id::EndpointId;
 use crate::domain::retry::RetryPolicy;
@@ -37,6 +38,8 @@ pub struct NewEndpoint {
     pub policy: PolicyEdit,
     /// Headers of its own.
     pub headers: Vec<(String, String)>,
+    /// Credentials that requests carry.
+    pub auth: Option<Auth>,
     /// A signing key of its owner's choice; else one is made.
     pub secret: Option<String>,
     /// What its owner keeps with it.
@@ -109,6 +112,8 @@ pub struct EndpointEdit {
     /// Whether it is disabled. Enabled again, it gets at once what waits for it; one that is paused stays
     /// so.
     pub disabled: Option<bool>,
+    /// Credentials that requests carry.
+    pub auth: Change<Auth>,
 }
 
 impl Control {
@@ -123,8 +128,9 @@ impl Control {
         rule: UrlRule<'_>,
     ) -> Answer<Endpoint> {
         let now = (self.context.now)();
-        let key = secrets::key(new.secret.as_deref(), self.context.chance)
+        let key = secrets::made(new.secret.as_deref().into(), self.context.chance)
             .map_err(|error| error.about("secret"))?;
+        let headers = headers::check(new.headers).map_err(|error| error.about("headers"))?;
         let because = new.disabled.then_some(DisabledBecause::Asked);
         let endpoint = Endpoint {
             id: EndpointId::minted(now, self.context.id_chance()),
@@ -138,7 +144,8 @@ impl Control {
             disabled_because: because,
             throttle_rate: new.throttle_rate.map(throttle_rate).transpose()?,
             policy: edited(Policy::default(), new.policy)?,
-            headers: headers::check(new.headers).map_err(|error| error.about("headers"))?,
+            auth: headers::check_auth(new.auth, &headers).map_err(|error| error.about("auth"))?,
+            headers,
             keys: vec![EndpointKey { key, created_at: now, expires_at: None }],
             metadata: check_metadata(new.metadata)?,
             version: new.version.unwrap_or(NonZeroU16::MIN),
@@ -179,8 +186,8 @@ impl Control {
         Ok(self.catalogue.endpoints(tenant, page).await?)
     }
 
-    /// Writes all of the tenant's endpoint of that id or uid anew, but its keys, its headers and what is
-    /// not said of its policy; makes one when there is none, with this uid unless another is given.
+    /// Writes all of the tenant's endpoint of that id or uid anew, but its keys, its headers, and what is
+    /// not said of its credentials and its policy; makes one when there is none, with this uid unless another is given.
     ///
     /// A uid that it is named by stays when none is given: else the same request again would make another.
     ///
@@ -211,6 +218,7 @@ impl Control {
             throttle_rate: new.throttle_rate.map_or(Change::Clear, Change::Set),
             policy: new.policy,
             headers: None,
+            auth: new.auth.map_or(Change::Keep, Change::Set),
             metadata: Some(new.metadata),
             version: Some(new.version.unwrap_or(NonZeroU16::MIN)),
             disabled: Some(new.disabled),
@@ -296,6 +304,12 @@ impl Control {
         if let Some(version) = edit.version {
             endpoint.version = version;
         }
+        if let Some(auth) = edit.auth.wanted() {
+            endpoint.auth = auth;
+        }
+        // Also when it stays: a new header may want its place.
+        endpoint.auth = headers::check_auth(endpoint.auth, &endpoint.headers)
+            .map_err(|error| error.about("auth"))?;
         endpoint.policy = edited(endpoint.policy, edit.policy)?;
         endpoint.updated_at = (self.context.now)();
         // Before its state: of the two only this can be refused.

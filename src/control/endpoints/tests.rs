@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::control::KEYS_MAX;
 use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
+use crate::control::{KEYS_MAX, NewKey};
+use crate::domain::signature::{Scheme, SigningKey};
 
+const MADE: NewKey<'_> = NewKey::Made(Scheme::V1);
+const PRIVATE: &str = "whsk_cuUPEX3CcRfHbw2Ud2dmpi3cY6Y0XZ94Wx+GGzfjJ34=";
+const PUBLIC: &str = "whpk_3hB8na+WW/FYcuiAxBLllocBVD1nSl3lBCUAt42JWeI=";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn any_url(text: &str) -> Result<url::Url, String> {
@@ -152,7 +156,8 @@ async fn a_rotated_key_signs_on_for_the_overlap() {
     let (world, endpoint) = world_with_an_endpoint().await;
     let id = endpoint.id.to_string();
 
-    let rotated = world.control.rotate_secret(None, &id, Some(SECRET), 60).await.expect("rotated");
+    let rotated =
+        world.control.rotate_secret(None, &id, NewKey::Given(SECRET), 60).await.expect("rotated");
 
     assert_eq!(rotated.keys[0].key.reveal(), SECRET);
     assert_eq!(rotated.keys[0].expires_at, None);
@@ -161,31 +166,65 @@ async fn a_rotated_key_signs_on_for_the_overlap() {
 }
 
 #[tokio::test]
+async fn a_rotation_may_change_the_scheme_and_both_sign_until_the_overlap_ends() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let id = endpoint.id.to_string();
+    let (made, given) = (NewKey::Made(Scheme::V1a), NewKey::Given(PRIVATE));
+
+    let made = world.control.rotate_secret(None, &id, made, 60).await.expect("rotated");
+    let given = world.control.rotate_secret(None, &id, given, 60).await.expect("rotated");
+
+    assert!(made.keys[0].key.reveal().starts_with("whpk_"));
+    assert_eq!(given.keys[0].key.reveal(), PUBLIC, "the private half is never told");
+    let schemes: Vec<_> = given.live_keys(NOW).map(SigningKey::scheme).collect();
+    assert_eq!(schemes, [Scheme::V1a, Scheme::V1a, Scheme::V1]);
+    let public = world.control.rotate_secret(None, &id, NewKey::Given(PUBLIC), 60).await;
+    assert!(matches!(public, Err(ControlError::InvalidField { .. })), "{public:?}");
+}
+
+#[tokio::test]
+async fn credentials_stay_through_an_edit_until_they_are_taken_away() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let id = endpoint.id.to_string();
+    let edited = async |edit| world.control.edit_endpoint(None, &id, edit, &any_url).await;
+    let bearer = Auth::Bearer { token: "t".into() };
+    let set = EndpointEdit { auth: Change::Set(bearer), ..EndpointEdit::default() };
+    let own = vec![("Authorization".to_owned(), "x".to_owned())];
+
+    assert!(edited(set).await.expect("edited").auth.is_some());
+    assert!(edited(EndpointEdit::default()).await.expect("edited").auth.is_some());
+    let twice = edited(EndpointEdit { headers: Some(own), ..EndpointEdit::default() }).await;
+    assert!(matches!(twice, Err(ControlError::InvalidField { .. })), "{twice:?}");
+    let clear = EndpointEdit { auth: Change::Clear, ..EndpointEdit::default() };
+    assert!(edited(clear).await.expect("edited").auth.is_none());
+}
+
+#[tokio::test]
 async fn an_overlap_of_zero_ends_all_older_keys_now() {
     let (world, endpoint) = world_with_an_endpoint().await;
     let id = endpoint.id.to_string();
-    world.control.rotate_secret(None, &id, None, 60).await.expect("rotated");
+    world.control.rotate_secret(None, &id, MADE, 60).await.expect("rotated");
 
-    let rotated = world.control.rotate_secret(None, &id, None, 0).await.expect("rotated");
+    let rotated = world.control.rotate_secret(None, &id, MADE, 0).await.expect("rotated");
 
     assert_eq!(rotated.keys.len(), 1);
 }
 
 #[tokio::test]
-async fn no_more_than_three_keys_sign_and_none_of_them_twice() {
+async fn no_more_than_eleven_keys_sign_and_none_of_them_twice() {
     let (world, endpoint) = world_with_an_endpoint().await;
     let id = endpoint.id.to_string();
     for _ in 1..KEYS_MAX {
-        world.control.rotate_secret(None, &id, None, 60).await.expect("rotated");
+        world.control.rotate_secret(None, &id, MADE, 60).await.expect("rotated");
     }
-    let one_more = world.control.rotate_secret(None, &id, None, 60).await;
-    assert!(matches!(one_more, Err(ControlError::Conflict(_))), "{one_more:?}");
+    let one_more = world.control.rotate_secret(None, &id, MADE, 60).await;
+    assert!(matches!(one_more, Err(ControlError::LimitReached(_))), "{one_more:?}");
 
-    world.control.rotate_secret(None, &id, Some(SECRET), 0).await.expect("rotated");
-    let same = world.control.rotate_secret(None, &id, Some(SECRET), 60).await;
-    assert!(matches!(same, Err(ControlError::Invalid(_))), "{same:?}");
-    let long = world.control.rotate_secret(None, &id, None, 604_801).await;
-    assert!(matches!(long, Err(ControlError::Invalid(_))), "{long:?}");
+    world.control.rotate_secret(None, &id, NewKey::Given(SECRET), 0).await.expect("rotated");
+    let same = world.control.rotate_secret(None, &id, NewKey::Given(SECRET), 60).await;
+    assert!(matches!(same, Err(ControlError::InvalidField { .. })), "{same:?}");
+    let long = world.control.rotate_secret(None, &id, MADE, 604_801).await;
+    assert!(matches!(long, Err(ControlError::InvalidField { .. })), "{long:?}");
 }
 
 #[tokio::test]

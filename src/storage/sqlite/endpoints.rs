@@ -1,17 +1,22 @@
-//! Endpoints in their table: their headers and signing keys sealed, each bound to its row.
+//! Endpoints in their table: their headers, credentials and signing keys sealed, each bound to its
+//! row.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Row, params};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::faults::is_taken;
 use super::rows::{corrupt, json, read_json};
 use super::walk::Walk;
 use crate::domain::application::Tenant;
+use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::id::{ApplicationId, EndpointId};
-use crate::domain::signature::SigningKey;
+use crate::domain::signature::{Scheme, SigningKey};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::page::Page;
@@ -27,8 +32,8 @@ pub(super) fn add(
         .execute(
             "INSERT INTO endpoints (id, application, uid, description, url, filter, state, \
                                     throttle_rate, policy, headers, created_at, updated_at, \
-                                    version, metadata, channels, disabled_because) \
-             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 \
+                                    version, metadata, channels, disabled_because, auth) \
+             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17 \
              FROM applications WHERE id = ?2 AND deleted_at IS NULL",
             params![
                 endpoint.id,
@@ -47,6 +52,7 @@ pub(super) fn add(
                 json(&endpoint.metadata),
                 json(&endpoint.channels),
                 endpoint.disabled_because.map(DisabledBecause::as_str),
+                sealed_auth(vault, endpoint)?,
             ],
         )
         .map_err(|error| taken(error, endpoint))?;
@@ -70,7 +76,7 @@ pub(super) fn edit(
         .execute(
             "UPDATE endpoints SET uid = ?3, description = ?4, url = ?5, filter = ?6, \
                                   throttle_rate = ?7, policy = ?8, headers = ?9, updated_at = ?10, \
-                                  version = ?11, metadata = ?12, channels = ?13 \
+                                  version = ?11, metadata = ?12, channels = ?13, auth = ?14 \
              WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
             params![
                 endpoint.id,
@@ -86,6 +92,7 @@ pub(super) fn edit(
                 endpoint.version,
                 json(&endpoint.metadata),
                 json(&endpoint.channels),
+                sealed_auth(vault, endpoint)?,
             ],
         )
         .map_err(|error| taken(error, endpoint))?;
@@ -253,6 +260,7 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
     let url: String = row.get("url")?;
     let state: String = row.get("state")?;
     let headers: Option<Vec<u8>> = row.get("headers")?;
+    let auth: Option<Vec<u8>> = row.get("auth")?;
     Ok(Endpoint {
         id,
         application,
@@ -274,6 +282,10 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
             }
             None => Vec::new(),
         },
+        auth: match auth {
+            Some(sealed) => Some(opened_auth(vault, &application, id, &sealed)?),
+            None => None,
+        },
         keys: keys.remove(&id).unwrap_or_default(),
         metadata: read_json(&row.get::<_, String>("metadata")?, id, "metadata")?,
         version: row.get("version")?,
@@ -282,13 +294,13 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
     })
 }
 
-fn state_of(word: &str) -> Option<EndpointState> {
+pub(super) fn state_of(word: &str) -> Option<EndpointState> {
     [EndpointState::Active, EndpointState::Paused, EndpointState::Disabled]
         .into_iter()
         .find(|state| state.as_str() == word)
 }
 
-fn because(word: Option<String>) -> Option<DisabledBecause> {
+pub(super) fn because(word: Option<String>) -> Option<DisabledBecause> {
     DisabledBecause::ALL.into_iter().find(|one| word.as_deref() == Some(one.as_str()))
 }
 
@@ -309,8 +321,11 @@ fn keys(connection: &Connection, vault: &Vault, whose: Whose) -> Result<Keys, St
         let position: u32 = row.get("position")?;
         let sealed: Vec<u8> = row.get("key")?;
         let row_id = key_row(endpoint, position);
-        let bytes = vault.open(&key_place(&application, &row_id), &sealed)?;
-        let key = SigningKey::from_bytes(bytes)
+        let scheme: Scheme = row.get::<_, String>("scheme")?.parse().map_err(|fault| {
+            corrupt(format!("the scheme of a signing key of {endpoint}: {fault}"))
+        })?;
+        let bytes = vault.open(&key_place(scheme, &application, &row_id), &sealed)?;
+        let key = SigningKey::stored(scheme, bytes)
             .map_err(|error| corrupt(format!("a signing key of {endpoint}: {error}")))?;
         keys.entry(endpoint).or_default().push(EndpointKey {
             key,
@@ -329,13 +344,21 @@ fn add_keys(
     keys: &[EndpointKey],
 ) -> Result<(), StorageError> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO endpoint_keys (endpoint, position, key, created_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO endpoint_keys (endpoint, position, key, created_at, expires_at, scheme) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for (position, key) in (0_u32..).zip(keys) {
         let row_id = key_row(endpoint, position);
-        let sealed = vault.seal(&key_place(&application, &row_id), key.key.expose())?;
-        insert.execute(params![endpoint, position, sealed, key.created_at, key.expires_at])?;
+        let scheme = key.key.scheme();
+        let sealed = vault.seal(&key_place(scheme, &application, &row_id), key.key.expose())?;
+        insert.execute(params![
+            endpoint,
+            position,
+            sealed,
+            key.created_at,
+            key.expires_at,
+            scheme.as_str()
+        ])?;
     }
     Ok(())
 }
@@ -348,6 +371,50 @@ fn sealed_headers(vault: &Vault, endpoint: &Endpoint) -> Result<Option<Vec<u8>>,
     vault.seal(&headers_place(&endpoint.application, &endpoint.id), json.as_bytes()).map(Some)
 }
 
+/// Credentials as they are sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum StoredAuth {
+    Basic { username: String, password: String },
+    Bearer { token: String },
+    Header { name: String, value: String },
+}
+
+fn sealed_auth(vault: &Vault, endpoint: &Endpoint) -> Result<Option<Vec<u8>>, StorageError> {
+    let plain = |secret: &SecretString| secret.expose_secret().to_owned();
+    let stored = match &endpoint.auth {
+        None => return Ok(None),
+        Some(Auth::Basic { username, password }) => {
+            StoredAuth::Basic { username: username.clone(), password: plain(password) }
+        }
+        Some(Auth::Bearer { token }) => StoredAuth::Bearer { token: plain(token) },
+        Some(Auth::Header { name, value }) => {
+            StoredAuth::Header { name: name.clone(), value: plain(value) }
+        }
+    };
+    let json = Zeroizing::new(json(&stored));
+    vault.seal(&auth_place(&endpoint.application, &endpoint.id), json.as_bytes()).map(Some)
+}
+
+fn opened_auth(
+    vault: &Vault,
+    application: &ApplicationId,
+    id: EndpointId,
+    sealed: &[u8],
+) -> Result<Auth, StorageError> {
+    let json = Zeroizing::new(vault.open(&auth_place(application, &id), sealed)?);
+    // What the parser says may repeat what it read.
+    let stored =
+        serde_json::from_slice(&json).map_err(|_| corrupt(format!("auth of {id} is not one")))?;
+    Ok(match stored {
+        StoredAuth::Basic { username, password } => {
+            Auth::Basic { username, password: password.into() }
+        }
+        StoredAuth::Bearer { token } => Auth::Bearer { token: token.into() },
+        StoredAuth::Header { name, value } => Auth::Header { name, value: value.into() },
+    })
+}
+
 /// The row of a key: its endpoint and its position.
 fn key_row(endpoint: EndpointId, position: u32) -> [u8; 24] {
     let mut row = [0; 24];
@@ -356,8 +423,26 @@ fn key_row(endpoint: EndpointId, position: u32) -> [u8; 24] {
     row
 }
 
-const fn key_place<'a>(application: &'a ApplicationId, row: &'a [u8; 24]) -> Place<'a> {
-    Place { table: "endpoint_keys", column: "key", application: application.as_bytes(), row }
+/// The scheme is bound too: a shared key taken for the seed of a pair would sign for another.
+const fn key_place<'a>(
+    scheme: Scheme,
+    application: &'a ApplicationId,
+    row: &'a [u8; 24],
+) -> Place<'a> {
+    let column = match scheme {
+        Scheme::V1 => "key",
+        Scheme::V1a => "key v1a",
+    };
+    Place { table: "endpoint_keys", column, application: application.as_bytes(), row }
+}
+
+const fn auth_place<'a>(application: &'a ApplicationId, id: &'a EndpointId) -> Place<'a> {
+    Place {
+        table: "endpoints",
+        column: "auth",
+        application: application.as_bytes(),
+        row: id.as_bytes(),
+    }
 }
 
 const fn headers_place<'a>(application: &'a ApplicationId, id: &'a EndpointId) -> Place<'a> {

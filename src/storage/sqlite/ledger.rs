@@ -92,6 +92,11 @@ fn attempts(connection: &Connection, key: DeliveryKey) -> Result<Vec<AttemptReco
 }
 
 fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
+    Ok(AttemptRecord { response: row.get("response")?, ..attempt_without_response(row)? })
+}
+
+/// Reads all columns of an attempt but the response, which is left empty.
+pub(super) fn attempt_without_response(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
     Ok(AttemptRecord {
         id: row.get("id")?,
         number: row.get("number")?,
@@ -100,7 +105,7 @@ fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
         outcome: row.get("outcome")?,
         status: row.get("status")?,
         url: row.get("url")?,
-        response: row.get("response")?,
+        response: Vec::new(),
         detail: row.get("detail")?,
     })
 }

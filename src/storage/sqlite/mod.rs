@@ -10,13 +10,16 @@
 //! - [`upkeep`], with [`retention`] and [`room`]: what keeps the file within bounds; [`backup`]: a copy
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
+//! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
 //! Left to others: which of the ports are used. Beside a broker the file is catalogue and journal alone.
 
 mod accept;
+mod answers;
 mod applications;
+mod audit;
 pub mod backup;
 mod bell;
 mod books;
@@ -26,6 +29,7 @@ mod dead_letters;
 mod endpoints;
 mod event_types;
 mod faults;
+mod history;
 pub mod inbox;
 mod journal;
 mod ladder;
@@ -38,6 +42,7 @@ mod record;
 mod retention;
 mod room;
 mod rows;
+mod tasks;
 mod upkeep;
 mod walk;
 mod writer;

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Sqlite;
 use super::books::Movement;
+use super::{Sqlite, tasks};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -37,7 +37,7 @@ const YOUNG: u32 = 100;
 
 /// Most events that one step removes.
 const EVENTS: usize = 250;
-/// Most dead letters, and most idempotency keys, that one step removes.
+/// Most dead letters, and most idempotency keys and answers to them, that one step removes.
 const SIDE: u32 = 100;
 /// A step ends when its payloads come to this: every page that a large one lies on has to be read to be
 /// freed.
@@ -69,7 +69,7 @@ impl Sqlite {
 struct Found {
     /// Events that may go, by their `seq`.
     events: Vec<i64>,
-    /// Whether there are dead letters or idempotency keys that may go.
+    /// Whether there is anything beside the events that may go.
     side: bool,
     /// Where the look ended.
     next: Place,
@@ -150,7 +150,11 @@ fn look(connection: &Connection, old: Old, from: Place) -> Result<Found, Storage
 fn side(connection: &Connection, old: Old) -> Result<bool, StorageError> {
     let mut dead = connection.prepare_cached("SELECT 1 FROM dead_letters WHERE died_at < ?1")?;
     let mut requests = connection.prepare_cached("SELECT 1 FROM requests WHERE at < ?1")?;
-    Ok(dead.exists([old.dead_letters])? || requests.exists([old.requests])?)
+    let mut answers = connection.prepare_cached("SELECT 1 FROM answers WHERE at < ?1")?;
+    Ok(dead.exists([old.dead_letters])?
+        || requests.exists([old.requests])?
+        || answers.exists([old.requests])?
+        || tasks::any_ended(connection, old.tasks)?)
 }
 
 /// What a step did.
@@ -167,9 +171,13 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
     let begun = Instant::now();
     let mut step = Step::default();
     if found.side {
-        step.removed.requests = forget_requests(connection, old.requests)?;
+        let removed = &mut step.removed;
+        removed.requests = forget(connection, FORGET_REQUESTS, old.requests)?;
+        removed.answers = forget(connection, FORGET_ANSWERS, old.requests)?;
+        removed.tasks = count(tasks::forget(connection, old.tasks, SIDE)?);
+        let most = removed.requests.max(removed.answers).max(removed.tasks);
+        step.side_goes_on |= most == u64::from(SIDE);
         discard(connection, old.dead_letters, begun, &mut step)?;
-        step.side_goes_on |= step.removed.requests == u64::from(SIDE);
     }
     let mut bytes = 0;
     for (number, seq) in found.events.iter().enumerate() {
@@ -183,12 +191,13 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
     Ok(step)
 }
 
-fn forget_requests(connection: &Connection, before: Timestamp) -> Result<u64, StorageError> {
-    let mut forget = connection.prepare_cached(
-        "DELETE FROM requests WHERE key IN \
-         (SELECT key FROM requests WHERE at < ?1 ORDER BY at LIMIT ?2)",
-    )?;
-    Ok(count(forget.execute(params![before, SIDE])?))
+const FORGET_REQUESTS: &str = "DELETE FROM requests WHERE key IN \
+     (SELECT key FROM requests WHERE at < ?1 ORDER BY at LIMIT ?2)";
+const FORGET_ANSWERS: &str = "DELETE FROM answers WHERE key IN \
+     (SELECT key FROM answers WHERE at < ?1 ORDER BY at LIMIT ?2)";
+
+fn forget(connection: &Connection, sql: &str, before: Timestamp) -> Result<u64, StorageError> {
+    Ok(count(connection.prepare_cached(sql)?.execute(params![before, SIDE])?))
 }
 
 /// Dead letters go with their deliveries and attempts. What their events owe to others stays.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::Event;
 use crate::domain::id::{
-    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId,
+    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, TaskId,
 };
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -51,7 +51,7 @@ macro_rules! bytes_column {
     )+};
 }
 
-bytes_column!(ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId);
+bytes_column!(ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, TaskId);
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -223,9 +223,14 @@ pub(super) fn seq_of(connection: &Connection, id: EventId) -> Result<Option<i64>
 
 /// Reads all columns of an event.
 pub(super) fn event(row: &Row<'_>) -> Result<Event, StorageError> {
+    let payload: Vec<u8> = row.get("payload")?;
+    Ok(Event { payload: Bytes::from(payload), ..event_without_payload(row)? })
+}
+
+/// Reads all columns of an event but its payload, which is left empty.
+pub(super) fn event_without_payload(row: &Row<'_>) -> Result<Event, StorageError> {
     let id: EventId = row.get("id")?;
     let event_type: String = row.get("type")?;
-    let payload: Vec<u8> = row.get("payload")?;
     Ok(Event {
         id,
         application: row.get("application")?,
@@ -242,6 +247,6 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, StorageError> {
             Some(names) => read_json(&names, id, "channels")?,
             None => Box::default(),
         },
-        payload: Bytes::from(payload),
+        payload: Bytes::new(),
     })
 }

@@ -69,8 +69,29 @@ CREATE INDEX events_of ON events (application, seq);
 
 -- What tenants look through: an endpoint's deliveries by event, and its attempts by time (ids grow).
 CREATE INDEX deliveries_to ON deliveries (endpoint, event);
+-- The attempts anew, with by_hand in front of the response: what stands behind it costs reading it.
+CREATE TABLE attempts_by_hand_too (
+    event       INTEGER NOT NULL, -- events.seq
+    endpoint    BLOB    NOT NULL,
+    id          BLOB    NOT NULL,
+    number      INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    outcome     TEXT    NOT NULL,
+    status      INTEGER NOT NULL,
+    by_hand     INTEGER NOT NULL DEFAULT 0, -- 1: a person asked for it
+    url         TEXT    NOT NULL,
+    detail      TEXT    NOT NULL,
+    response    BLOB    NOT NULL,
+    PRIMARY KEY (event, endpoint, id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO attempts_by_hand_too
+    SELECT event, endpoint, id, number, started_at, duration_ms, outcome, status, 0, url, detail,
+           response
+    FROM attempts;
+DROP TABLE attempts;
+ALTER TABLE attempts_by_hand_too RENAME TO attempts;
 CREATE INDEX attempts_at ON attempts (endpoint, id);
-ALTER TABLE attempts ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0; -- 1: a person asked for it
 
 -- Endpoints that have failed since their last success, and since when.
 CREATE TABLE failing (
@@ -126,15 +147,14 @@ CREATE TABLE answers (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_by_time ON answers (at);
 
--- Who did what. Only ever appended to.
+-- Who did what: begun before it is done, ended with its status. Never removed.
 CREATE TABLE audit (
     seq          INTEGER PRIMARY KEY,
     organisation BLOB    NOT NULL,
-    application  BLOB,
     at           INTEGER NOT NULL,
     actor        TEXT    NOT NULL,
     action       TEXT    NOT NULL,
     object       TEXT    NOT NULL,
-    details      TEXT    NOT NULL -- JSON: what changed, secrets as `changed`
+    status       INTEGER -- NULL: not ended, or we ended before it did
 ) STRICT;
 CREATE INDEX audit_of ON audit (organisation, seq);

@@ -88,7 +88,13 @@ async fn take(place: &Place, step: Step) {
         }
         Step::Sweep { seconds } => {
             let before = NOW + seconds * SECOND;
-            let old = Old { now: before, events: before, dead_letters: before, requests: before };
+            let old = Old {
+                now: before,
+                events: before,
+                dead_letters: before,
+                requests: before,
+                tasks: before,
+            };
             place.sweep(old, upkeep::Place::START).await.expect("swept");
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
+use crate::domain::signature::Scheme;
 use crate::storage::StorageError;
 use crate::storage::catalogue::EventTypeFilter;
 use crate::storage::page::{Order, Page, Place as InList};
@@ -251,6 +252,48 @@ async fn keys_are_replaced_and_kept_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_key_comes_back_with_its_scheme_and_opens_under_no_other() {
+    let place = Place::new();
+    place.have_endpoint("a").await;
+    let pair = SigningKey::generated_for(Scheme::V1a, [5; 32]);
+    let keys = [EndpointKey { key: pair.clone(), ..signing_key(2) }, signing_key(1)];
+    let (tenant, id) = (endpoint("a").tenant(), endpoint_id("a"));
+
+    place.set_endpoint_keys(tenant, id, &keys, NOW).await.expect("set");
+
+    let read = ours(&place).await.remove(0);
+    assert_eq!(read.keys[0].key.reveal(), pair.reveal());
+    assert_eq!(read.keys[1].key.scheme(), Scheme::V1);
+
+    // Whoever can write the table, and has not the key of the vault, makes no pair of a shared key.
+    let other_hand = rusqlite::Connection::open(place.folder.path().join("journal.db"));
+    let to_pair = "UPDATE endpoint_keys SET scheme = 'v1a' WHERE position = 1";
+    other_hand.expect("opens").execute(to_pair, []).expect("written");
+    let Err(StorageError::Corrupt(_)) = place.snapshot().await else { panic!("opened") };
+}
+
+#[tokio::test]
+async fn credentials_come_back_as_they_were_written_and_go_with_an_edit() {
+    let place = Place::new();
+    place.have_endpoint("a").await;
+    let each = [
+        Auth::Bearer { token: "t".into() },
+        Auth::Header { name: "X-Key".into(), value: "v".into() },
+        Auth::Basic { username: "u".into(), password: "p".into() },
+    ];
+    for auth in each {
+        let edited = Endpoint { auth: Some(auth.clone()), ..endpoint("a") };
+        place.edit_endpoint(&edited).await.expect("edited");
+
+        let read = ours(&place).await.remove(0).auth.expect("set");
+        assert_eq!(read.header_name(), auth.header_name());
+        assert_eq!(read.header_value(), auth.header_value());
+    }
+    place.edit_endpoint(&Endpoint { auth: None, ..endpoint("a") }).await.expect("edited");
+    assert!(ours(&place).await.remove(0).auth.is_none());
+}
+
+#[tokio::test]
 async fn a_deleted_endpoint_is_not_found_and_its_uid_is_free() {
     let place = Place::new();
     place.have_endpoint("a").await;
@@ -366,7 +409,9 @@ async fn secrets_are_not_readable_in_the_file_and_need_the_key() {
     store.close().await;
 
     let file = std::fs::read(folder.path().join("journal.db")).expect("read");
-    for needle in [&b"tenants-secret"[..], b"signing-key-of-the-tenant"] {
+    for needle in
+        [&b"tenants-secret"[..], b"tenants-user", b"tenants-password", b"signing-key-of-the-tenant"]
+    {
         assert!(!file.windows(needle.len()).any(|bytes| bytes == needle));
     }
     let key = SecretBox::new(Box::new([9; 32]));

@@ -4,10 +4,13 @@ mod backup;
 mod balance;
 mod catalogue;
 mod file;
+mod history;
 mod inbox;
 mod journal;
 mod ledger;
+mod long_history;
 mod retention;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,7 @@ use tempfile::TempDir;
 
 use super::{Settings, Sqlite};
 use crate::domain::application::{Application, Tenant};
+use crate::domain::auth::Auth;
 use crate::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
 };
@@ -155,6 +159,10 @@ fn endpoint(name: &str) -> Endpoint {
         throttle_rate: std::num::NonZeroU32::new(5),
         policy: Policy::default(),
         headers: vec![("authorization".to_owned(), "Bearer tenants-secret".to_owned())],
+        auth: Some(Auth::Basic {
+            username: "tenants-user".into(),
+            password: "tenants-password".into(),
+        }),
         keys: vec![signing_key(1)],
         metadata: std::collections::BTreeMap::new(),
         version: std::num::NonZeroU16::MIN,

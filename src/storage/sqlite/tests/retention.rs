@@ -16,12 +16,12 @@ const RECEIVED: Timestamp = Timestamp::from_seconds(1_790_000_001);
 
 /// Everything from before this moment is old.
 fn old_at(moment: Timestamp) -> Old {
-    Old { now: moment + DAY, events: moment, dead_letters: moment, requests: moment }
+    Old { now: moment + DAY, events: moment, dead_letters: moment, requests: moment, tasks: moment }
 }
 
 /// Only events.
 fn old_events(moment: Timestamp) -> Old {
-    Old { dead_letters: LONG_AGO, requests: LONG_AGO, ..old_at(moment) }
+    Old { dead_letters: LONG_AGO, requests: LONG_AGO, tasks: LONG_AGO, ..old_at(moment) }
 }
 
 impl Place {
@@ -35,6 +35,8 @@ impl Place {
             all.attempts += removed.attempts;
             all.dead_letters += removed.dead_letters;
             all.requests += removed.requests;
+            all.answers += removed.answers;
+            all.tasks += removed.tasks;
             if caught_up {
                 return all;
             }

@@ -1,0 +1,42 @@
+//! Entries of the audit log.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::time::Timestamp;
+use crate::storage::audit::AuditEntry;
+
+/// Somebody did something.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct AuditEntryOut {
+    /// Its number: later ones have larger ones.
+    number: i64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: Timestamp,
+    /// Who: an organisation's id, or an application's.
+    actor: String,
+    /// What, as the operation.
+    #[schema(example = "DELETE /app/{app}")]
+    action: String,
+    /// To what: the path that was asked for.
+    object: String,
+    /// The status that it was answered with; null when we ended before there was one.
+    #[schema(value_type = Option<u16>)]
+    status: Option<u16>,
+}
+
+impl From<AuditEntry> for AuditEntryOut {
+    fn from(entry: AuditEntry) -> Self {
+        let AuditEntry { number, deed, status } = entry;
+        Self {
+            number,
+            timestamp: deed.at,
+            actor: deed.actor,
+            action: deed.action,
+            object: deed.object,
+            status,
+        }
+    }
+}

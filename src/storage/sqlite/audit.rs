@@ -1,0 +1,63 @@
+//! The audit log in its table.
+
+use async_trait::async_trait;
+use rusqlite::{Row, params};
+
+use super::Sqlite;
+use super::walk::Walk;
+use crate::domain::id::OrganisationId;
+use crate::storage::StorageError;
+use crate::storage::audit::{Audit, AuditEntry, Deed};
+use crate::storage::page::Page;
+
+#[async_trait]
+impl Audit for Sqlite {
+    async fn begin_deed(&self, deed: &Deed) -> Result<i64, StorageError> {
+        let deed = deed.clone();
+        self.write(move |connection| {
+            let mut begin = connection.prepare_cached(
+                "INSERT INTO audit (organisation, at, actor, action, object) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            let Deed { organisation, at, actor, action, object } = &deed;
+            begin.execute(params![organisation, at, actor, action, object])?;
+            Ok(connection.last_insert_rowid())
+        })
+        .await
+    }
+
+    async fn end_deed(&self, number: i64, status: u16) -> Result<(), StorageError> {
+        self.write(move |connection| {
+            let mut end = connection
+                .prepare_cached("UPDATE audit SET status = ?2 WHERE seq = ?1 AND status IS NULL")?;
+            end.execute(params![number, status])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn deeds(
+        &self,
+        organisation: OrganisationId,
+        page: &Page<i64>,
+    ) -> Result<Vec<AuditEntry>, StorageError> {
+        let page = page.clone();
+        self.read(move |connection| {
+            Walk::over("audit", "seq", &page)
+                .only("organisation = ?", organisation)
+                .rows(connection, entry)
+        })
+        .await
+    }
+}
+
+fn entry(row: &Row<'_>) -> Result<AuditEntry, StorageError> {
+    let deed = Deed {
+        organisation: row.get("organisation")?,
+        actor: row.get("actor")?,
+        action: row.get("action")?,
+        object: row.get("object")?,
+        at: row.get("at")?,
+    };
+    Ok(AuditEntry { number: row.get("seq")?, deed, status: row.get("status")? })
+}
