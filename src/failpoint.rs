@@ -29,7 +29,7 @@ pub const ALL: [&str; 10] = [
 ];
 
 /// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended` is
-/// a step of whoever publishes.)
+/// a step of whoever publishes, and `resend.claimed` one of what a person asks for.)
 pub const EMBEDDED: [&str; 8] = [
     "inbox.taken",
     "ingest.arrived",

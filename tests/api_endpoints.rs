@@ -13,6 +13,7 @@ const ENDPOINTS: &str = "/api/v1/app/acme/endpoint";
 const TYPES: &str = "/api/v1/event-type";
 const URL: &str = "https://hooks.example/in";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// An embedded router with the application `acme`.
 struct Case {
@@ -120,7 +121,7 @@ async fn an_endpoint_is_answered_in_the_shape_that_clients_read() {
         ("channels", json!(["eu"])),
         ("metadata", json!({ "a": "b" })),
         ("policy", json!({ "retry": retry, "timeoutMs": 5000, "maxInFlight": 32 })),
-        ("auth", json!({ "kind": "bearer" })),
+        ("authKind", json!("bearer")),
     ] {
         assert_eq!(full[field], value, "{field}");
     }
@@ -305,9 +306,9 @@ async fn a_secret_is_in_no_answer_but_its_own_and_is_rotated() {
     }
     let limit = case.send("POST", &rotate, &Value::Null).await;
     assert_eq!(limit.is(400)["code"], "limit_reached");
-    let last = json!({ "key": SECRET, "gracePeriodSeconds": 0 });
+    let last = json!({ "key": OTHER_SECRET, "gracePeriodSeconds": 0 });
     case.send("POST", &rotate, &last).await.is(204);
-    assert_eq!(case.get(&path).await["key"], SECRET);
+    assert_eq!(case.get(&path).await["key"], OTHER_SECRET);
 }
 
 #[tokio::test(flavor = "multi_thread")]

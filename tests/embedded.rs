@@ -75,15 +75,15 @@ impl Producer {
 }
 
 /// Three kinds of receiver: one that accepts, one that fails each event twice (the first wait is kept
-/// in memory, the second on the ladder), one that is gone.
+/// in memory, the second on the ladder), one that is broken and not tried again.
 async fn three_endpoints(posthaste: &Posthaste) -> Receiver {
     let receiver = Receiver::start().await;
     let good = receiver.endpoint("good", Script::Answer(200));
     let flaky = receiver.endpoint("flaky", Script::FailFirst(2, 500));
-    let gone = receiver.endpoint("gone", Script::Answer(410));
+    let broken = receiver.endpoint("broken", Script::Answer(500));
     posthaste.endpoint("good", &good, &[]);
     posthaste.endpoint("flaky", &flaky, &["--retry", "200ms,5500ms,1s,1s", "--jitter", "0"]);
-    posthaste.endpoint("gone", &gone, &[]);
+    posthaste.endpoint("broken", &broken, &["--retry", "none"]);
     receiver
 }
 
@@ -104,9 +104,9 @@ async fn settled(router: &Running, owed: usize) {
     assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
 }
 
-/// Mends the receiver that was gone, and replays what it missed.
+/// Mends the receiver that was broken, and replays what it missed.
 async fn replayed(posthaste: &Posthaste, receiver: &Receiver, router: &Running, owed: usize) {
-    receiver.endpoint("gone", Script::Answer(200));
+    receiver.endpoint("broken", Script::Answer(200));
     posthaste.json(&["replay", "--all", "--yes"]);
     until("nothing is dead any more", SOON, async || {
         router.metric("posthaste_dead_letters").await == Some(0)
@@ -118,7 +118,7 @@ async fn replayed(posthaste: &Posthaste, receiver: &Receiver, router: &Running, 
 /// What was confirmed and not accepted by an endpoint that wanted it.
 fn lost(receiver: &Receiver, confirmed: &BTreeSet<String>) -> Vec<String> {
     let mut lost = Vec::new();
-    for name in ["good", "flaky", "gone"] {
+    for name in ["good", "flaky", "broken"] {
         let accepted = receiver.accepted_bodies(name);
         lost.extend(confirmed.difference(&accepted).map(|body| format!("{name}: {body}")));
     }
@@ -148,7 +148,7 @@ async fn the_main_job_needs_no_broker() {
 
     assert_eq!(receiver.count("good"), 20, "each once");
     assert_eq!(receiver.count("flaky"), 60, "each three times");
-    assert_eq!(receiver.count("gone"), 20, "each once: gone is gone");
+    assert_eq!(receiver.count("broken"), 20, "each once: it is not tried again");
     for page in ["good", "flaky"] {
         for one in receiver.arrived(page) {
             assert!(one.id.starts_with("msg_") && !one.signature.is_empty());
@@ -162,7 +162,7 @@ async fn the_main_job_needs_no_broker() {
     }
     let dead = posthaste.list(&["dead-letters", "list"]);
     assert_eq!(dead.len(), 20);
-    assert_eq!(dead[0]["reason"], json!("gone"));
+    assert_eq!(dead[0]["reason"], json!("attempts_exhausted"));
     replayed(&posthaste, &receiver, &router, 60).await;
     assert_eq!(lost(&receiver, &confirmed), Vec::<String>::new());
 }
@@ -232,7 +232,7 @@ async fn killed_at(step: &str, hit: usize) -> Vec<String> {
     }
     if step == "reclaim.claimed" {
         settled(&doomed, EVENTS * 3).await;
-        receiver.endpoint("gone", Script::Answer(200));
+        receiver.endpoint("broken", Script::Answer(200));
         posthaste.json(&["replay", "--all", "--yes"]);
     }
     let what = format!("{step} is reached {hit} times and kills it");
@@ -244,7 +244,7 @@ async fn killed_at(step: &str, hit: usize) -> Vec<String> {
     replayed(&posthaste, &receiver, &router, EVENTS * 3).await;
     assert_eq!(integrity(&posthaste), "ok");
     let mut lost = Vec::new();
-    for name in ["good", "flaky", "gone"] {
+    for name in ["good", "flaky", "broken"] {
         let accepted = receiver.accepted(name).len();
         if accepted != EVENTS {
             lost.push(format!("{name} accepted {accepted} of {EVENTS}"));
@@ -319,7 +319,7 @@ async fn a_router_killed_fifty_times_under_load_loses_nothing() {
     let confirmed = confirmed.lock().expect("no panic").clone();
     settled(&router, next.load(Ordering::Relaxed) * 3).await;
     replayed(&posthaste, &receiver, &router, next.load(Ordering::Relaxed) * 3).await;
-    let requests: usize = ["good", "flaky", "gone"].iter().map(|name| receiver.count(name)).sum();
+    let requests: usize = ["good", "flaky", "broken"].iter().map(|name| receiver.count(name)).sum();
     println!(
         "{KILLS} kills, {} events confirmed, {requests} requests, {} lost",
         confirmed.len(),

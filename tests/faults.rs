@@ -24,7 +24,7 @@ const SHORT_WAITS: &str = "300,300,300,300";
 
 /// Three kinds of receiver, so that every step of the way is taken: one that accepts, one that fails
 /// each event once (some of its waits are kept in memory, what is more goes on the ladder), and one
-/// that is gone, so that all it is owed becomes dead letters.
+/// that is broken and not tried again, so that all it is owed becomes dead letters.
 struct Case {
     posthaste: Posthaste,
     receiver: Receiver,
@@ -45,10 +45,10 @@ impl Case {
         let receiver = Receiver::start().await;
         let good = receiver.endpoint("good", Script::Answer(200));
         let flaky = receiver.endpoint("flaky", Script::FailFirst(1, 500));
-        let gone = receiver.endpoint("gone", Script::Answer(410));
+        let broken = receiver.endpoint("broken", Script::Answer(500));
         posthaste.endpoint("good", &good, &[]);
         posthaste.endpoint("flaky", &flaky, &["--retry", flaky_waits, "--jitter", "0"]);
-        posthaste.endpoint("gone", &gone, &[]);
+        posthaste.endpoint("broken", &broken, &["--retry", "none"]);
         Self { posthaste, receiver }
     }
 
@@ -99,9 +99,9 @@ impl Case {
         );
     }
 
-    /// Mends the receiver that was gone, replays what it missed, and waits for that.
+    /// Mends the receiver that was broken, replays what it missed, and waits for that.
     async fn replay(&self, router: &Running) {
-        self.receiver.endpoint("gone", Script::Answer(200));
+        self.receiver.endpoint("broken", Script::Answer(200));
         self.posthaste.json(&["replay", "--all", "--yes"]);
         until("nothing is dead any more", SOON, async || {
             router.metric("posthaste_dead_letters").await == Some(0)
@@ -112,14 +112,14 @@ impl Case {
 
     fn verdict(&self, confirmed: &BTreeSet<String>) -> Verdict {
         let mut verdict = Verdict::default();
-        for name in ["good", "flaky", "gone"] {
+        for name in ["good", "flaky", "broken"] {
             let accepted = self.receiver.accepted_bodies(name);
             let missing = confirmed.difference(&accepted);
             verdict.lost.extend(missing.map(|body| format!("{name}: {body}")));
         }
         let requests: usize =
-            ["good", "flaky", "gone"].iter().map(|name| self.receiver.count(name)).sum();
-        // Once to the good one, twice to the flaky one, twice to the one that was gone.
+            ["good", "flaky", "broken"].iter().map(|name| self.receiver.count(name)).sum();
+        // Once to the good one, twice to the flaky one, twice to the one that was broken.
         verdict.repeated = requests.saturating_sub(confirmed.len() * 5);
         verdict
     }
@@ -137,7 +137,7 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     let confirmed = case.publish(one_by_one, &mut doomed).await;
     if step == "reclaim.claimed" {
         case.settled(&doomed).await;
-        case.receiver.endpoint("gone", Script::Answer(200));
+        case.receiver.endpoint("broken", Script::Answer(200));
         case.posthaste.json(&["replay", "--all", "--yes"]);
     }
     let status = doomed.end().await;
@@ -211,7 +211,7 @@ async fn the_checker_catches_a_router_that_acknowledges_too_early() {
                 > Some(0)
     })
     .await;
-    case.receiver.endpoint("gone", Script::Answer(200));
+    case.receiver.endpoint("broken", Script::Answer(200));
     case.posthaste.json(&["replay", "--all", "--yes"]);
 
     let verdict = case.verdict(&confirmed);

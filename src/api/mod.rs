@@ -10,6 +10,7 @@
 //!   [`messages`]: the handlers, one file for each kind of thing.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
+//! - [`rest`]: what a refused request still had to say.
 //! - [`problem`]: every error and how it is written.
 //! - [`admin`]: metrics and probes, on a port of their own.
 //!
@@ -33,6 +34,7 @@ mod pace;
 mod place;
 mod problem;
 mod query;
+mod rest;
 pub mod routes;
 pub mod server;
 #[cfg(test)]

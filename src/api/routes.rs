@@ -25,7 +25,7 @@ use super::problem::Problem;
 use super::server::Peer;
 use super::{
     applications, audit, auth, endpoint_headers, endpoint_secrets, endpoints, event_types,
-    idempotency, messages, openapi,
+    idempotency, messages, openapi, rest,
 };
 use crate::control::Control;
 use crate::control::publish::Intake;
@@ -137,7 +137,10 @@ pub fn routes(api: Arc<Api>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
         .with_state(api);
     // Around all of it: paths are looked up behind this.
-    Router::new().fallback_service(routes).layer(middleware::from_fn(without_slash))
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(without_slash))
+        .layer(middleware::from_fn(rest::heard_out))
 }
 
 /// Every operation, with its description.

@@ -120,6 +120,8 @@ pub struct Limits {
     pub max_payload_bytes: usize,
     /// Requests on the way at the same time, over all endpoints.
     pub max_in_flight: usize,
+    /// Those of them that may be to one host.
+    pub max_in_flight_per_host: usize,
     /// Deliveries kept in memory at the same time.
     pub max_deliveries_in_memory: usize,
     /// Bytes of their payloads.

@@ -41,6 +41,8 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             max_payload_bytes: read
                 .one("limits.max_payload_bytes", |text| number(text, &(1_024..=16_777_216))),
             max_in_flight: read.one("limits.max_in_flight", |text| number(text, &(1..=65_536))),
+            max_in_flight_per_host: read
+                .one("limits.max_in_flight_per_host", |text| number(text, &(1..=65_536))),
             max_deliveries_in_memory: read
                 .one("limits.max_deliveries_in_memory", |text| number(text, &(100..=1_000_000))),
             max_payload_bytes_in_memory: read.one("limits.max_payload_bytes_in_memory", |text| {

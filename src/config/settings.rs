@@ -125,6 +125,14 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Requests on the way at the same time, over all endpoints of one router.",
     },
     Setting {
+        key: "limits.max_in_flight_per_host",
+        default: "256",
+        accepted: "1 to 65536",
+        doc: "Those of them that may be to one host, over all endpoints and tenants: a quarter of all, and \
+              eight endpoints' worth, so that many endpoints at one host neither overrun it nor keep \
+              everybody else out.",
+    },
+    Setting {
         key: "limits.max_deliveries_in_memory",
         default: "20000",
         accepted: "100 to 1000000",

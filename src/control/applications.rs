@@ -172,6 +172,8 @@ impl Control {
         if !self.catalogue.delete_application(application.tenant(), now).await? {
             return Err(ControlError::NotFound(format!("no application is called `{name}`")));
         }
+        // What they are owed is taken back in any case: what is not sure is only told behind it.
+        let holds = self.holds_everywhere(&format!("application `{name}` is deleted")).await;
         let mut cancelled = 0;
         let mut left = Vec::new();
         for endpoint in endpoints {
@@ -182,7 +184,7 @@ impl Control {
             }
         }
         if left.is_empty() {
-            return Ok(cancelled);
+            return holds.map(|()| cancelled);
         }
         Err(ControlError::Unavailable(format!(
             "application `{name}` is deleted, but what these endpoints are owed could not be taken \

@@ -316,6 +316,11 @@ impl Ledger for Stores {
         Ok(3)
     }
 
+    async fn resend(&self, _: Tenant, _: DeliveryKey, _: Timestamp) -> Stored<bool> {
+        self.ledger()?.log.push("resent".into());
+        Ok(true)
+    }
+
     async fn cancel(&self, _: EndpointId, _: Timestamp) -> Stored<u64> {
         self.ledger()?.log.push("cancelled".into());
         Ok(2)

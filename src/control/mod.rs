@@ -7,6 +7,7 @@
 //! Not here: how answers are shown (`cli`), which addresses may be called (a function handed in),
 //! and carrying out what was decided (`pipeline`).
 
+pub mod adoption;
 pub mod applications;
 pub mod dead_letters;
 pub mod endpoints;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use self::adoption::Adoption;
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
@@ -65,6 +67,8 @@ pub struct Control {
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
+    /// Who goes by what is edited, if anybody is waited for.
+    adoption: Option<Arc<Adoption>>,
 }
 
 /// Why something was not done.
@@ -135,7 +139,7 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(catalogue: Arc<dyn Catalogue>, ledger: Arc<dyn Ledger>, context: Context) -> Self {
-        Self { catalogue, ledger, context, organisation: OrganisationId::DEFAULT }
+        Self { catalogue, ledger, context, organisation: OrganisationId::DEFAULT, adoption: None }
     }
 
     /// The same within another organisation.

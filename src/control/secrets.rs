@@ -110,6 +110,7 @@ impl Control {
             )));
         }
         self.catalogue.set_endpoint_keys(tenant, endpoint.id, &keys, now).await?;
+        self.holds_here().await;
         endpoint.keys = keys;
         endpoint.updated_at = now;
         Ok(endpoint)

@@ -295,14 +295,14 @@ mod tests {
         let made = world.control.create_application(NewApplication::named("Acme", None)).await;
         let tenant = made.expect("made").tenant();
         let endpoint = EndpointId::derived(&[b"endpoint"]);
-        let begin = |since, until| desk.begin(tenant, endpoint, TaskKind::Recover, since, until);
+        let over = |since, until| desk.begin(tenant, endpoint, TaskKind::Recover, since, until);
         let day = Duration::from_hours(24);
 
         for (since, until) in [(NOW - 15 * day, None), (NOW - day, Some(NOW - day))] {
-            let refused = begin(since, until).await;
+            let refused = over(since, until).await;
             assert!(matches!(refused, Err(ControlError::Invalid(_))), "{refused:?}");
         }
-        let begun = begin(NOW - 14 * day, Some(NOW)).await.expect("begun");
+        let begun = over(NOW - 14 * day, Some(NOW)).await.expect("begun");
         assert_eq!((begun.application, begun.endpoint), (tenant.application(), endpoint));
         assert_eq!(begun.state, TaskState::Running);
         let missing = desk.task(tenant, "qtask_x").await;

@@ -254,6 +254,24 @@ impl Standing {
     }
 }
 
+/// Why a delivery is attempted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trigger {
+    /// It is its turn.
+    #[default]
+    Turn,
+    /// A person asked for it, by the request of this number: outside the turns, whatever they say, and
+    /// without moving them, unless it succeeds.
+    ByHand(i64),
+}
+
+impl Trigger {
+    /// Whether a person asked for it.
+    pub const fn is_by_hand(self) -> bool {
+        matches!(self, Self::ByHand(_))
+    }
+}
+
 /// One HTTP request for a delivery, ended.
 #[derive(Debug, Clone)]
 pub struct Attempt {

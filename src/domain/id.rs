@@ -107,6 +107,10 @@ id!(
     /// A tenant.
     ApplicationId, "app_"
 );
+id!(
+    /// One life of a router.
+    RouterId, "rtr_"
+);
 
 impl OrganisationId {
     /// `org_23rb8YdGqMT0qIzpgGwdXfHirMu`: the one that is meant when none is named, by the command line

@@ -60,6 +60,17 @@ pub enum Meaning {
     NotTheirDoing,
 }
 
+/// What an outcome says about how fast its endpoint wants to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressure {
+    /// It keeps up.
+    Eased,
+    /// It wants to be called less, and not before this moment, if it named one.
+    SlowDown(Option<RetryAfter>),
+    /// Nothing.
+    Unsaid,
+}
+
 impl Outcome {
     /// The table.
     pub const fn meaning(&self) -> Meaning {
@@ -110,6 +121,30 @@ impl Outcome {
             | Self::TargetNotAllowed
             | Self::Interrupted
             | Self::Internal => None,
+        }
+    }
+
+    /// What it says about the whole endpoint, beyond the one delivery.
+    ///
+    /// 429 and 503 say so by their meaning (RFC 6585 §4, RFC 9110 §15.6.4), 502 and 504 are what gateways
+    /// answer for a receiver that is overrun; a `Retry-After` says so beside any other refusal.
+    pub const fn pressure(&self) -> Pressure {
+        match self {
+            Self::Answered { status: 200..=299, .. } => Pressure::Eased,
+            Self::Answered { status: 429 | 502 | 503 | 504, retry_after } => {
+                Pressure::SlowDown(*retry_after)
+            }
+            Self::Answered { retry_after: Some(moment), .. } => Pressure::SlowDown(Some(*moment)),
+            Self::Answered { retry_after: None, .. }
+            | Self::TimedOut
+            | Self::DnsFailed
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::ConnectionLost
+            | Self::ProtocolError
+            | Self::TargetNotAllowed
+            | Self::Interrupted
+            | Self::Internal => Pressure::Unsaid,
         }
     }
 
@@ -199,6 +234,32 @@ mod tests {
             assert_eq!(outcome.class(), class, "{outcome:?}");
             assert_eq!(outcome.status(), status, "{outcome:?}");
             assert!(CLASSES.contains(&class), "{class} is in the closed set");
+        }
+    }
+
+    #[test]
+    fn who_is_overrun_or_names_a_moment_wants_the_whole_endpoint_slower() {
+        use Pressure::{Eased, SlowDown, Unsaid};
+        let wait = Some(RetryAfter::In(Duration::from_secs(7)));
+        let with = |status, retry_after| Outcome::Answered { status, retry_after };
+        let table = [
+            (with(200, None), Eased),
+            (with(204, wait), Eased),
+            (with(429, None), SlowDown(None)),
+            (with(429, wait), SlowDown(wait)),
+            (with(502, None), SlowDown(None)),
+            (with(503, wait), SlowDown(wait)),
+            (with(504, None), SlowDown(None)),
+            (with(500, None), Unsaid),
+            (with(500, wait), SlowDown(wait)),
+            (with(301, wait), SlowDown(wait)),
+            (with(404, None), Unsaid),
+            (Outcome::TimedOut, Unsaid),
+            (Outcome::ConnectFailed, Unsaid),
+            (Outcome::Interrupted, Unsaid),
+        ];
+        for (outcome, pressure) in table {
+            assert_eq!(outcome.pressure(), pressure, "{outcome:?}");
         }
     }
 

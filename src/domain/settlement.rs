@@ -22,6 +22,8 @@ pub enum Settlement {
     DeadLetter(DeathReason),
     /// Taken back: the endpoint is gone.
     Cancelled,
+    /// As it was: what a person asked for beside the turns has come to nothing.
+    Unchanged,
 }
 
 /// Why a delivery was put off without an attempt that counts.
@@ -31,6 +33,8 @@ pub enum Postponed {
     RateLimited,
     /// Its endpoint has as many requests on the way as it may.
     Busy,
+    /// Its endpoint has asked to be called less.
+    SlowedDown,
     /// Its endpoint is paused: it waits until a person resumes it.
     Paused,
     /// Its producer wants it later.
@@ -40,11 +44,22 @@ pub enum Postponed {
 }
 
 impl Postponed {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::RateLimited,
+        Self::Busy,
+        Self::SlowedDown,
+        Self::Paused,
+        Self::NotYet,
+        Self::OurDoing,
+    ];
+
     /// The word for it: a metric label and a log field.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
+            Self::SlowedDown => "slowed_down",
             Self::Paused => "paused",
             Self::NotYet => "not_yet",
             Self::OurDoing => "our_doing",
@@ -116,6 +131,20 @@ pub fn decide(
     }
 }
 
+/// Decides what the end of an attempt means that a person asked for.
+///
+/// A success is a fact, whatever the delivery's own turns say. A failure moves nothing: what waits goes
+/// on waiting, and what was given up stays so. What was our doing is made up for.
+pub fn decide_by_hand(outcome: &Outcome, now: Timestamp) -> Settlement {
+    match outcome.meaning() {
+        Meaning::Delivered => Settlement::Delivered,
+        Meaning::NotTheirDoing => {
+            Settlement::Postpone(Due::exactly(now + OUR_DOING_WAIT), Postponed::OurDoing)
+        }
+        Meaning::Failed | Meaning::Gone => Settlement::Unchanged,
+    }
+}
+
 /// Attempts that count after one more ended with `outcome`.
 pub fn counted(attempts: u32, outcome: &Outcome) -> u32 {
     match outcome.meaning() {
@@ -177,6 +206,17 @@ mod tests {
         ));
         assert_eq!(counted(2, &Outcome::Interrupted), 2);
         assert_eq!(counted(2, &Outcome::TimedOut), 3);
+    }
+
+    #[test]
+    fn an_attempt_by_hand_delivers_or_moves_nothing() {
+        let settle = |outcome| decide_by_hand(&outcome, NOW);
+        assert_eq!(settle(answered(200)), Settlement::Delivered);
+        for failed in [answered(500), answered(410), Outcome::TimedOut] {
+            assert_eq!(settle(failed), Settlement::Unchanged);
+        }
+        let again = Due::exactly(NOW + OUR_DOING_WAIT);
+        assert_eq!(settle(Outcome::Interrupted), Settlement::Postpone(again, Postponed::OurDoing));
     }
 
     #[test]

@@ -7,7 +7,9 @@
 use std::error::Error;
 use std::io;
 
-use super::http::CONNECT_TIMEOUT;
+use hyper_util::client::legacy;
+
+use super::connect::Late;
 use super::resolve::Unresolved;
 use crate::domain::outcome::Outcome;
 
@@ -15,10 +17,7 @@ use crate::domain::outcome::Outcome;
 const DETAIL_MAX: usize = 256;
 
 /// What came of a request that has no answer.
-pub(super) fn judge(error: &reqwest::Error) -> (Outcome, String) {
-    if error.is_builder() {
-        return (Outcome::Internal, "the request could not be built".to_owned());
-    }
+pub(super) fn judge(error: &legacy::Error) -> (Outcome, String) {
     let found = Found::of(error);
     if let Some(unresolved) = found.unresolved {
         let outcome = match unresolved {
@@ -30,11 +29,10 @@ pub(super) fn judge(error: &reqwest::Error) -> (Outcome, String) {
     if let Some(tls) = found.tls {
         return (Outcome::TlsFailed, told(&tls_words(tls)));
     }
+    if let Some(late) = found.late {
+        return (Outcome::ConnectFailed, late.to_string());
+    }
     if error.is_connect() {
-        if error.is_timeout() && found.io.is_none_or(|io| io.kind() != io::ErrorKind::TimedOut) {
-            let limit_s = CONNECT_TIMEOUT.as_secs();
-            return (Outcome::ConnectFailed, format!("no connection within {limit_s} s"));
-        }
         let kind = found.io.map(io::Error::kind);
         if found.io_within_io {
             let why = kind.map_or_else(|| "broken off".to_owned(), |kind| kind.to_string());
@@ -70,6 +68,7 @@ pub(super) fn judge(error: &reqwest::Error) -> (Outcome, String) {
 struct Found<'a> {
     unresolved: Option<Unresolved>,
     tls: Option<&'a rustls::Error>,
+    late: Option<Late>,
     hyper: Option<&'a hyper::Error>,
     io: Option<&'a io::Error>,
     /// An error of the socket wrapped in another: how TLS hands on that the line broke.
@@ -83,6 +82,9 @@ impl<'a> Found<'a> {
         while let Some(error) = next {
             if let Some(unresolved) = error.downcast_ref::<Unresolved>() {
                 found.unresolved.get_or_insert(*unresolved);
+            }
+            if let Some(late) = error.downcast_ref::<Late>() {
+                found.late.get_or_insert(*late);
             }
             if let Some(tls) = error.downcast_ref::<rustls::Error>() {
                 found.tls.get_or_insert(tls);

@@ -1,50 +1,83 @@
-//! The real sender, on reqwest: one client, its pool of connections, and nothing that the client
-//! would do on its own account.
+//! The real sender, on hyper: one client, its pool of connections, and nothing that a client would do
+//! on its own account.
 //!
 //! No proxy from the environment, no redirects, no retries, no decompression, no cookies: a request
-//! is what it was signed as, sent once, to where it was checked to go. Literal addresses never meet
-//! a resolver, so the URL is checked before each request; names are checked by the resolver, in the
-//! moment of connecting; and the peer is looked at once more when it has answered.
+//! is what it was signed as, sent once, to where it was checked to go. (One thing is done again: a
+//! request that met a connection that was closed before anything of it was written takes another.)
+//! Literal addresses never meet a resolver, so the URL is checked before each request; names and
+//! peers are checked where connections are made (`connect`).
 //!
 //! The head of an answer decides. A receiver that said 200 has the event, whatever then becomes of
 //! the body: trying again would only be a duplicate.
+//!
+//! What a receiver may cost us, whatever it sends: one deadline over everything; a head of
+//! about [`HEAD_BYTES_MAX`] and 100 headers; [`INTERIM_MAX`] interim answers; of the body what is kept, and
+//! the buffer it is read into, which is never larger than a head may be. A compressed body is kept as
+//! it came.
+//!
+//! One client serves everybody, for there is one policy. Were there several (a network that only some
+//! tenants may call), each would need its own: a connection made under one must not carry a request
+//! under another, and the pool knows hosts, not tenants.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Response, redirect, retry};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::http::Extensions;
+use hyper::{Method, Response, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::guard::{EgressPolicy, check_address, check_target};
-use super::resolve::{Guarded, Resolve, SystemNames, Unresolved};
+use super::connect::{Connector, MadeAt};
+use super::guard::{EgressPolicy, check_target};
+use super::resolve::{Guarded, Resolve, SystemNames};
 use super::{Reply, Request, Sender, failure};
 use crate::domain::delivery::RESPONSE_KEPT_MAX;
 use crate::domain::outcome::{Outcome, RetryAfter};
 use crate::domain::time::Timestamp;
 
-/// How long a connection may take to be made: name, TCP and TLS.
-///
-/// A third of the usual deadline: a host that drops packets is told from one that thinks.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long a connection that nobody uses is kept. Shorter than the 60 s after which common load
 /// balancers close, so that it is usually we who do, and no request meets a closing door.
 const IDLE_MAX: Duration = Duration::from_secs(55);
 
+/// How long a connection is used. Five minutes, as long as a name's answer is believed: an endpoint
+/// that moved is followed, and an address that is no longer allowed is left.
+const AGE_MAX: Duration = Duration::from_mins(5);
+
 /// Connections that nobody uses, kept per host: four times the default in-flight cap, for several
 /// endpoints at one host.
 const IDLE_PER_HOST_MAX: usize = 128;
+
+/// Largest head of an answer, in bytes; over HTTP/2, of its list of headers. Four times what common
+/// servers accept themselves. It is also the largest buffer that a connection reads into, and what one
+/// read brings may go over it once: so the bound that always holds is twice this.
+const HEAD_BYTES_MAX: usize = 32 * 1_024;
+
+/// What an HTTP/2 receiver may send of one answer before we have read it: the least that the protocol
+/// knows. We keep a quarter of it.
+const STREAM_WINDOW: u32 = 65_535;
+
+/// What it may send of all answers together, on one connection.
+const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
+
+/// Interim answers (1xx) to one request. Nobody needs more than two: `102` and `103`.
+const INTERIM_MAX: usize = 8;
 
 /// Digits of a `Retry-After` in seconds that are read: 31 years. More is not a wait but an attack.
 const RETRY_AFTER_DIGITS_MAX: usize = 9;
 
 /// Sends over HTTP/1.1 or, where TLS negotiates it, HTTP/2.
 pub struct HttpSender {
-    client: Client,
+    client: Client<Connector, Full<Bytes>>,
     policy: Arc<EgressPolicy>,
+    user_agent: HeaderValue,
 }
 
 /// The sender cannot be made.
@@ -54,9 +87,6 @@ pub struct CannotSend(String);
 
 impl HttpSender {
     /// A sender that asks the system's name servers and trusts the system's authorities.
-    ///
-    /// Has its own pool: one for each policy, since a connection made under one must not carry a
-    /// request under another.
     ///
     /// # Errors
     /// When the system has no authorities, or `user_agent` is not the value of a header.
@@ -74,26 +104,23 @@ impl HttpSender {
         user_agent: &str,
         names: Arc<dyn Resolve>,
     ) -> Result<Self, CannotSend> {
-        // The process has one provider of cryptography; whoever was first installed the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-
+        let user_agent = HeaderValue::from_str(user_agent).map_err(|_| {
+            CannotSend("the user agent has characters that a header cannot".to_owned())
+        })?;
         let policy = Arc::new(policy);
-        let client = Client::builder()
-            .user_agent(HeaderValue::from_str(user_agent).map_err(|_| {
-                CannotSend("the user agent has characters that a header cannot".to_owned())
-            })?)
-            .dns_resolver(Guarded::new(names, Arc::clone(&policy)))
-            .https_only(!policy.allow_http)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
+        let names = Guarded::new(names, Arc::clone(&policy));
+        let connector = Connector::new(names, Arc::clone(&policy)).map_err(CannotSend)?;
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| CannotSend(root(&error)))?;
-        Ok(Self { client, policy })
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http2_max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("32 KiB"))
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .build(connector);
+        Ok(Self { client, policy, user_agent })
     }
 }
 
@@ -104,12 +131,24 @@ impl Sender for HttpSender {
         if let Err(refusal) = check_target(&request.url, &self.policy) {
             return unanswered(Outcome::TargetNotAllowed, refusal.to_string());
         }
-        let request = match outgoing(request) {
+        let mut request = match outgoing(request, &self.user_agent) {
             Ok(request) => request,
             Err(detail) => return unanswered(Outcome::Internal, detail),
         };
+        let connection = capture_connection(&mut request);
+        let interim = Arc::new(Interim::default());
+        let heard = Arc::clone(&interim);
+        hyper::ext::on_informational(&mut request, move |_| heard.came());
 
-        let mut answer = match timeout_at(deadline, self.client.execute(request)).await {
+        let answer = tokio::select! {
+            biased; // a flood of interim answers is one before it is late
+            () = interim.too_many.notified() => {
+                let detail = format!("more than {INTERIM_MAX} interim answers (1xx) came");
+                return unanswered(Outcome::ProtocolError, detail);
+            }
+            answer = timeout_at(deadline, self.client.request(request)) => answer,
+        };
+        let mut answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let (outcome, detail) = failure::judge(&error);
@@ -119,13 +158,7 @@ impl Sender for HttpSender {
                 return unanswered(Outcome::TimedOut, "no answer before the deadline".to_owned());
             }
         };
-        // Cannot happen, as long as every way to an address is checked. It costs nothing to know.
-        if let Some(peer) = answer.remote_addr()
-            && check_address(peer.ip(), &self.policy).is_err()
-        {
-            tracing::error!(%peer, "an address that may not be called was called");
-            return unanswered(Outcome::TargetNotAllowed, Unresolved::NoAddress.to_string());
-        }
+        leave_if_old(&connection);
 
         let outcome = Outcome::Answered {
             status: answer.status().as_u16(),
@@ -145,15 +178,54 @@ impl Sender for HttpSender {
     }
 }
 
-fn unanswered(outcome: Outcome, detail: String) -> Reply {
-    Reply { outcome, body: bytes::Bytes::new(), detail }
+/// The interim answers to one request. Over HTTP/2 the library passes over them by itself, and the
+/// deadline is their bound.
+#[derive(Default)]
+struct Interim {
+    came: AtomicUsize,
+    too_many: Notify,
 }
 
-/// The request as the client wants it. `Content-Length` follows from the body.
-fn outgoing(request: Request) -> Result<reqwest::Request, String> {
-    let mut outgoing = reqwest::Request::new(Method::POST, request.url);
+impl Interim {
+    fn came(&self) {
+        if self.came.fetch_add(1, Ordering::Relaxed) >= INTERIM_MAX {
+            self.too_many.notify_one();
+        }
+    }
+}
+
+/// Lets this answer end on its connection, and no other begin when it is older than [`AGE_MAX`].
+fn leave_if_old(connection: &CaptureConnection) {
+    let connection = connection.connection_metadata();
+    let Some(connection) = connection.as_ref() else { return };
+    let mut extras = Extensions::new();
+    connection.get_extras(&mut extras);
+    if extras.get().is_some_and(|MadeAt(moment)| moment.elapsed() >= AGE_MAX) {
+        connection.poison();
+    }
+}
+
+fn unanswered(outcome: Outcome, detail: String) -> Reply {
+    Reply { outcome, body: Bytes::new(), detail }
+}
+
+/// The request as the client wants it. `Host` and `Content-Length` follow from URL and body.
+fn outgoing(
+    request: Request,
+    user_agent: &HeaderValue,
+) -> Result<hyper::Request<Full<Bytes>>, String> {
+    let uri: Uri = request.url.as_str().parse().map_err(|_| "the URL cannot be sent".to_owned())?;
+    // Two parsers have read it now. Where they disagree, nobody knows whom we would call.
+    if uri.host() != request.url.host_str() {
+        return Err("the URL can be read in two ways".to_owned());
+    }
+    let mut outgoing = hyper::Request::new(Full::new(request.body));
+    *outgoing.method_mut() = Method::POST;
+    *outgoing.uri_mut() = uri;
     let headers = outgoing.headers_mut();
-    headers.reserve(request.headers.len() + 2); // and the client's own: accept and user agent
+    headers.reserve(request.headers.len() + 2);
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(USER_AGENT, user_agent.clone());
     for (name, value) in request.headers {
         let value = HeaderValue::try_from(value);
         let (Ok(parsed), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) else {
@@ -161,7 +233,6 @@ fn outgoing(request: Request) -> Result<reqwest::Request, String> {
         };
         headers.insert(parsed, value);
     }
-    *outgoing.body_mut() = Some(request.body.into());
     Ok(outgoing)
 }
 
@@ -172,8 +243,10 @@ enum Ended {
 }
 
 /// Reads the body, and keeps its first bytes. What arrived is in `kept` also when this is dropped.
-async fn keep(answer: &mut Response, kept: &mut Vec<u8>) -> reqwest::Result<Ended> {
-    while let Some(chunk) = answer.chunk().await? {
+async fn keep(answer: &mut Response<Incoming>, kept: &mut Vec<u8>) -> hyper::Result<Ended> {
+    while let Some(frame) = answer.body_mut().frame().await {
+        let frame = frame?;
+        let Some(chunk) = frame.data_ref() else { continue }; // trailers
         // Copied, not shared: the chunk would hold on to the whole buffer it was read into.
         let room = RESPONSE_KEPT_MAX - kept.len();
         kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
@@ -196,25 +269,4 @@ fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
     let moment = httpdate::parse_http_date(text).ok()?;
     let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
     Some(RetryAfter::At(Timestamp::from_seconds(i64::try_from(seconds).ok()?)))
-}
-
-/// The bottom of an error's chain, which says what is wrong.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-impl reqwest::dns::Resolve for Guarded {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let guarded = self.clone();
-        Box::pin(async move {
-            let addresses = guarded.addresses(name.as_str()).await?;
-            // Port 0 stands for that of the URL.
-            let sockets = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(sockets) as reqwest::dns::Addrs)
-        })
-    }
 }

@@ -1,9 +1,10 @@
 //! The only way out: one signed request to an endpoint, to an address that policy allows.
 //!
-//! The port is [`Sender`]; `http` is the real one (reqwest), `guard` decides which addresses may be
-//! called, `resolve` asks it about every address of a name, and `failure` says what an error of
-//! the client means. Nothing else in the program opens a connection to a tenant's URL.
+//! The port is [`Sender`]; `http` is the real one (hyper), `guard` decides which addresses may be
+//! called, `resolve` asks it about every address of a name, `connect` about every peer, and `failure`
+//! says what an error of the client means. Nothing else in the program opens a connection to a tenant's URL.
 
+mod connect;
 mod failure;
 pub mod guard;
 pub mod http;

@@ -2,27 +2,30 @@
 //!
 //! A delivery is offered to its endpoint's lane. The lane starts it, holds it for a moment, or says
 //! when to come back; in that last case it is postponed and costs the window nothing more. The
-//! number of requests on the way over all lanes is bounded too; lanes that could start but for that
-//! bound take turns.
+//! number of requests on the way over all lanes is bounded too, and so is that to one host; lanes that
+//! could start but for such a bound take turns.
 //!
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::route::Routes;
+use super::route::{Routes, Table};
 use super::send::Courier;
 use super::settle::Settler;
 use super::{Job, World};
+use crate::domain::delivery::Turn;
+use crate::domain::destination::Destinations;
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::outcome::Pressure;
 use crate::domain::retry::Due;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::time::Timestamp;
@@ -34,6 +37,9 @@ const BATCH_MAX: usize = 256;
 /// Longest sleep of the dispatcher: it has nothing to do, but idle lanes are cleared away.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
+
 /// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
 /// place in the window, and there are at most two about each.
 #[derive(Debug, Clone)]
@@ -43,9 +49,21 @@ pub struct Dispatcher(UnboundedSender<Message>);
 enum Message {
     Offer(Job),
     HoldUntil(Timestamp, Job),
-    Finished { endpoint: EndpointId, permit: Permit, took: Duration },
-    CatalogueChanged,
+    Finished(Ended),
+    CatalogueChanged(oneshot::Sender<()>),
     Stop,
+}
+
+/// A request that has ended.
+#[derive(Debug)]
+struct Ended {
+    endpoint: EndpointId,
+    /// Where it went: the endpoint may have been edited since.
+    host: Arc<str>,
+    permit: Permit,
+    took: Duration,
+    /// What its end said about the endpoint.
+    pressure: Pressure,
 }
 
 impl Dispatcher {
@@ -72,14 +90,12 @@ impl Dispatcher {
         }
     }
 
-    /// Gives a permit back: its request has ended.
-    pub fn finished(&self, endpoint: EndpointId, permit: Permit, took: Duration) {
-        self.post(Message::Finished { endpoint, permit, took });
-    }
-
-    /// Says that endpoints may have changed.
-    pub fn catalogue_changed(&self) {
-        self.post(Message::CatalogueChanged);
+    /// Says that endpoints may have changed. When it returns, every request that was let go by what was
+    /// known before has begun, and none begins by it any more.
+    pub async fn catalogue_changed(&self) {
+        let (heard, hears) = oneshot::channel();
+        self.post(Message::CatalogueChanged(heard));
+        let _ = hears.await; // a dispatcher that has stopped starts nothing
     }
 
     /// Starts nothing more, hands on what is held, and ends when nothing is on the way.
@@ -113,6 +129,8 @@ pub struct Dispatch {
     pub metrics: Arc<Metrics>,
     /// Requests that may be on the way at the same time, to all endpoints together.
     pub max_in_flight: usize,
+    /// Those of them that may be to one host.
+    pub max_in_flight_per_host: usize,
 }
 
 /// The dispatcher at work.
@@ -120,12 +138,18 @@ struct Lanes {
     stage: Dispatch,
     /// In order, so that going through them is the same in each run of the same traffic.
     by_endpoint: BTreeMap<EndpointId, Lane<Job>>,
+    /// Whom each lane leads to, as last seen.
+    leads_to: HashMap<EndpointId, Arc<Endpoint>>,
     /// When to look at a lane again.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     alarm_of: HashMap<EndpointId, Timestamp>,
+    /// Held by every request that was let go since the catalogue changed last, until it has begun.
+    starting: Starting,
     /// Lanes that could start if there were room, in turn.
     starved: VecDeque<EndpointId>,
     in_flight: usize,
+    /// The same by host, and lanes that could start if there were room at theirs.
+    destinations: Destinations,
     swept_at: Timestamp,
     stopping: bool,
 }
@@ -134,10 +158,13 @@ impl Dispatch {
     /// Serves the letter box until it was told to stop and nothing is on the way.
     pub async fn run(self, letters: Letters) {
         let mut lanes = Lanes {
+            destinations: Destinations::new(self.max_in_flight_per_host),
             stage: self,
             by_endpoint: BTreeMap::new(),
+            leads_to: HashMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
+            starting: Starting::default(),
             starved: VecDeque::new(),
             in_flight: 0,
             swept_at: Timestamp::default(),
@@ -174,13 +201,19 @@ impl Lanes {
         match message {
             Message::Offer(job) => self.offer(job, now),
             Message::HoldUntil(due_at, job) => self.hold(due_at, job, now),
-            Message::Finished { endpoint, permit, took } => {
+            Message::Finished(Ended { endpoint, host, permit, took, pressure }) => {
                 self.in_flight -= 1;
+                self.destinations.finish(&host);
                 let lane = self.by_endpoint.get_mut(&endpoint);
-                lane.expect("a lane with a request on the way is kept").finished(permit, took, now);
+                let lane = lane.expect("a lane with a request on the way is kept");
+                lane.finished(permit, took, pressure, now);
+                self.call_next_at(&host);
                 self.move_on(endpoint, now);
             }
-            Message::CatalogueChanged => self.adjust(now),
+            Message::CatalogueChanged(heard) => {
+                self.adjust(now);
+                std::mem::take(&mut self.starting).tell_when_begun(heard);
+            }
             Message::Stop => self.stop(),
         }
     }
@@ -225,6 +258,7 @@ impl Lanes {
                 let table = self.stage.routes.table();
                 let endpoint = table.endpoint(id)?;
                 let lane = Lane::new(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                self.leads_to.insert(id, Arc::clone(endpoint));
                 Some(place.insert(lane))
             }
         }
@@ -246,6 +280,14 @@ impl Lanes {
                 }
                 break;
             }
+            let table = self.stage.routes.table();
+            let host = host_of(&table, id);
+            if !self.destinations.may_start(host) {
+                if lane.waiting() > 0 {
+                    self.destinations.wait(host, id);
+                }
+                break;
+            }
             let Some((permit, job)) = lane.next(now) else { break };
             self.start(permit, job, now);
         }
@@ -263,21 +305,25 @@ impl Lanes {
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);
             let lane = self.by_endpoint.get_mut(&id).expect("the permit came from it");
-            lane.finished(permit, Duration::ZERO, now);
+            lane.finished(permit, Duration::ZERO, Pressure::Unsaid, now);
             return;
         }
         let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
         self.in_flight += 1;
+        let host = self.destinations.start(host_of(&table, id));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
-        let outstanding = Outstanding {
+        let begins = self.starting.clone();
+        let mut outstanding = Outstanding {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
+            host,
             permit: Some(permit),
             begun: Instant::now(),
+            pressure: Pressure::Unsaid,
         };
         tokio::spawn(async move {
-            courier.deliver(job, endpoint).await;
+            outstanding.pressure = courier.deliver(job, endpoint, begins).await;
             drop(outstanding);
         });
     }
@@ -307,6 +353,15 @@ impl Lanes {
         while self.in_flight < self.stage.max_in_flight
             && let Some(id) = self.starved.pop_front()
         {
+            let table = self.stage.routes.table();
+            let host = host_of(&table, id);
+            if !self.destinations.has_room(host) {
+                if self.by_endpoint.get(&id).is_some_and(|lane| lane.waiting() > 0) {
+                    self.destinations.wait(host, id);
+                }
+                self.set_alarm(id);
+                continue;
+            }
             // One each, then to the end of the queue: nobody takes all that became free.
             if let Some(lane) = self.by_endpoint.get_mut(&id)
                 && let Some((permit, job)) = lane.next(now)
@@ -316,12 +371,31 @@ impl Lanes {
                     self.starved.push_back(id);
                 }
             }
+            self.call_next_at(host); // where this one took nothing, or one only
             self.set_alarm(id);
         }
     }
 
+    /// Lets the lane whose turn it is at a host take its turn among all, if there is room there.
+    fn call_next_at(&mut self, host: &str) {
+        let table = self.stage.routes.table();
+        while let Some(next) = self.destinations.next(host) {
+            if self.by_endpoint.get(&next).is_none_or(|lane| lane.waiting() == 0) {
+                continue; // what waited there was sent away, or taken back
+            }
+            if !self.starved.contains(&next) {
+                self.starved.push_back(next);
+            }
+            if host_of(&table, next) == host {
+                break; // else it was edited, and the room is another's
+            }
+        }
+    }
+
     fn set_alarm(&mut self, id: EndpointId) {
-        let may_start = self.in_flight < self.stage.max_in_flight;
+        let table = self.stage.routes.table();
+        let may_start = self.in_flight < self.stage.max_in_flight
+            && self.destinations.has_room(host_of(&table, id));
         let wanted = self.by_endpoint.get(&id).and_then(|lane| lane.wake_at(may_start));
         if self.alarm_of.get(&id).copied() == wanted {
             return;
@@ -344,6 +418,12 @@ impl Lanes {
             match table.endpoint(id) {
                 Some(endpoint) => {
                     lane.adjust(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                    let before = self.leads_to.insert(id, Arc::clone(endpoint));
+                    // What was asked for was asked by another URL, or before a person stepped in.
+                    if before.is_none_or(|it| it.url != endpoint.url || it.state != endpoint.state)
+                    {
+                        lane.speed_up();
+                    }
                 }
                 None => {
                     for job in lane.clear() {
@@ -362,8 +442,10 @@ impl Lanes {
         for lane in self.by_endpoint.values_mut() {
             for job in lane.clear() {
                 let due_at = job.ready_at;
-                if job.delivery.turn == crate::domain::delivery::Turn::FIRST {
-                    drop(job); // never settled: its event comes again, to another router or to us
+                if job.delivery.turn == Turn::FIRST || job.trigger.is_by_hand() {
+                    // Never settled: its event comes again, to another router or to us. What a person asked
+                    // for is claimed again when its lease has ended.
+                    drop(job);
                 } else {
                     self.stage.settler.put_off(job, due_at);
                 }
@@ -377,6 +459,30 @@ impl Lanes {
         if now.since(self.swept_at) >= IDLE {
             self.swept_at = now;
             self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
+            self.leads_to.retain(|id, _| self.by_endpoint.contains_key(id));
+        }
+    }
+}
+
+/// Requests that were let go and have not begun: each holds a clone, and who waits for them is told when
+/// the last is dropped.
+#[derive(Debug, Clone, Default)]
+struct Starting(Arc<Begun>);
+
+#[derive(Debug, Default)]
+struct Begun(OnceLock<oneshot::Sender<()>>);
+
+impl Starting {
+    /// Tells this one when all of them have begun.
+    fn tell_when_begun(self, heard: oneshot::Sender<()>) {
+        self.0.0.set(heard).expect("it is asked once: others hold the next ones");
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(heard) = self.0.take() {
+            let _nobody_waits = heard.send(());
         }
     }
 }
@@ -385,20 +491,43 @@ impl Lanes {
 struct Outstanding {
     dispatcher: Dispatcher,
     endpoint: EndpointId,
+    host: Arc<str>,
     permit: Option<Permit>,
     begun: Instant,
+    pressure: Pressure,
 }
 
 impl Drop for Outstanding {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.dispatcher.finished(self.endpoint, permit, self.begun.elapsed());
+            self.dispatcher.post(Message::Finished(Ended {
+                endpoint: self.endpoint,
+                host: Arc::clone(&self.host),
+                permit,
+                took: self.begun.elapsed(),
+                pressure: self.pressure,
+            }));
         }
     }
 }
 
+/// Where an endpoint's requests go; one that is gone has none on the way.
+fn host_of(table: &Table, id: EndpointId) -> &str {
+    table.endpoint(id).and_then(|endpoint| endpoint.url.host_str()).unwrap_or_default()
+}
+
 /// What becomes of a delivery that may not be sent although its lane would let it.
 fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
+    if job.trigger.is_by_hand() {
+        // Now, whatever its event says. Only who is not to be called at all is not called.
+        return match endpoint.state {
+            EndpointState::Active => None,
+            EndpointState::Paused => {
+                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
+            }
+            EndpointState::Disabled => Some(Settlement::Unchanged),
+        };
+    }
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
         return Some(Settlement::DeadLetter(DeathReason::Expired));
     }
@@ -411,5 +540,34 @@ fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settleme
         EndpointState::Paused | EndpointState::Disabled => {
             Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_is_told_when_the_last_that_was_let_go_has_begun() {
+        let mut starting = Starting::default();
+        let let_go = [starting.clone(), starting.clone()];
+        let (heard, mut hears) = oneshot::channel();
+
+        std::mem::take(&mut starting).tell_when_begun(heard);
+        let let_go_later = starting.clone();
+
+        let [one, other] = let_go;
+        drop(one);
+        assert!(hears.try_recv().is_err(), "one has not begun");
+        drop(other);
+        assert_eq!(hears.try_recv(), Ok(()), "whatever is let go by what is known now");
+        drop(let_go_later);
+    }
+
+    #[tokio::test]
+    async fn who_asks_when_nothing_was_let_go_is_told_at_once() {
+        let (heard, mut hears) = oneshot::channel();
+        Starting::default().tell_when_begun(heard);
+        assert_eq!(hears.try_recv(), Ok(()));
     }
 }

@@ -14,13 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::World;
+use super::adopt::Adopter;
 use super::dispatch::{Dispatch, Dispatcher};
 use super::ingest::Ingest;
 use super::reclaim::Reclaim;
+use super::resend::Resends;
 use super::route::Routes;
 use super::send::Courier;
 use super::settle::{Record, Release, Settler};
 use super::window::Window;
+use crate::domain::id::RouterId;
 use crate::egress::Sender;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
@@ -28,6 +31,7 @@ use crate::storage::inbox::Inbox;
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::Outlet;
+use crate::storage::routers::Routers;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the books are read for the metrics.
@@ -38,12 +42,15 @@ const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const LAST_STEPS: Duration = Duration::from_secs(10);
 
 /// The tasks of [`Engine::intake`], in their order.
-const INTAKE: [&str; 3] = ["reclaim", "the follower of the catalogue", "the reader of the books"];
+const INTAKE: [&str; 4] =
+    ["reclaim", "resend", "the follower of the catalogue", "the reader of the books"];
 
 /// What an engine is made of.
 pub struct Parts {
     /// Who there is and who wants what.
     pub catalogue: Arc<dyn Catalogue>,
+    /// Where routers say which version of it they go by.
+    pub routers: Arc<dyn Routers>,
     /// The record.
     pub journal: Arc<dyn Journal>,
     /// Where arrivals come from.
@@ -64,12 +71,15 @@ pub struct Parts {
     pub max_payload_bytes_in_memory: usize,
     /// Requests on the way at the same time.
     pub max_in_flight: usize,
+    /// Those of them that may be to one host.
+    pub max_in_flight_per_host: usize,
     /// Whether requests carry `svix-…` headers beside `webhook-…`.
     pub svix_headers: bool,
 }
 
 /// A running pipeline.
 pub struct Engine {
+    adopter: Adopter,
     dispatcher: Dispatcher,
     /// Ends ingest, reclaim and the followers.
     stop_intake: CancellationToken,
@@ -92,9 +102,20 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Self, StorageError> {
         let Parts { catalogue, journal, inbox, ladder, outlet, sender, world, metrics, .. } = parts;
         let routes = Routes::load(catalogue.as_ref()).await?;
+        let router = RouterId::minted(world.now(), world.chance_bytes());
+        // Before anything starts: who edits from now on has to wait for us.
+        parts.routers.joined(router, routes.version(), world.now()).await?;
         let window = Window::new(parts.max_deliveries_in_memory, parts.max_payload_bytes_in_memory);
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
+        let adopter = Adopter {
+            router,
+            routes: routes.clone(),
+            catalogue: Arc::clone(&catalogue),
+            routers: parts.routers,
+            dispatcher: dispatcher.clone(),
+            world: world.clone(),
+        };
         let stop_intake = CancellationToken::new();
         let out_of_time = CancellationToken::new();
         let (stop_record, stop_release) = (CancellationToken::new(), CancellationToken::new());
@@ -106,6 +127,7 @@ impl Engine {
                 ladder: Arc::clone(&ladder),
                 outlet: Arc::clone(&outlet),
                 dispatcher: dispatcher.clone(),
+                routes: routes.clone(),
                 settler: settler.clone(),
                 world: world.clone(),
                 metrics: Arc::clone(&metrics),
@@ -133,6 +155,7 @@ impl Engine {
             world: world.clone(),
             metrics: Arc::clone(&metrics),
             max_in_flight: parts.max_in_flight,
+            max_in_flight_per_host: parts.max_in_flight_per_host,
         };
         let ingest = Ingest {
             journal: Arc::clone(&journal),
@@ -149,14 +172,20 @@ impl Engine {
             ladder,
             window: Arc::clone(&window),
             dispatcher: dispatcher.clone(),
+            world: world.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let resends = Resends {
+            journal: Arc::clone(&journal),
+            window: Arc::clone(&window),
+            dispatcher: dispatcher.clone(),
             world,
             metrics: Arc::clone(&metrics),
         };
-        let changed = dispatcher.clone();
-        let follow =
-            routes.follow(catalogue, stop_intake.clone(), move || changed.catalogue_changed());
+        let follow = adopter.clone().follow(stop_intake.clone());
         let books = read_books(journal, window, metrics, stop_intake.clone());
         Ok(Self {
+            adopter,
             dispatcher,
             record: tokio::spawn(record.run(stop_record.clone())),
             release: tokio::spawn(release.run(stop_release.clone())),
@@ -164,6 +193,7 @@ impl Engine {
             ingest: tokio::spawn(ingest.run(inbox, stop_intake.clone())),
             intake: vec![
                 tokio::spawn(reclaim.run(stop_intake.clone())),
+                tokio::spawn(resends.run(stop_intake.clone())),
                 tokio::spawn(follow),
                 tokio::spawn(books),
             ],
@@ -172,6 +202,11 @@ impl Engine {
             stop_record,
             stop_release,
         })
+    }
+
+    /// Who takes edits over at once, for whoever makes them in this process.
+    pub fn adopter(&self) -> Adopter {
+        self.adopter.clone()
     }
 
     /// Waits for a task to end that should not: only a defect ends one.

@@ -20,7 +20,9 @@ use super::route::Routes;
 use super::settle::Settler;
 use super::window::{Hold, Share, Watch, Window};
 use super::{Job, World, until_taken};
-use crate::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Fence, Standing, Turn};
+use crate::domain::delivery::{
+    Delivery, DeliveryKey, DeliveryState, Fence, Standing, Trigger, Turn,
+};
 use crate::domain::event::{Event, Identity, NewEvent, Rejection};
 use crate::domain::id::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
@@ -294,7 +296,7 @@ impl Ingest {
     fn offer(&self, delivery: Delivery, due_at: Option<Timestamp>, share: Share) {
         let now = self.world.now();
         let ready_at = due_at.unwrap_or(now);
-        let job = Job { delivery, share, ready_at };
+        let job = Job { delivery, trigger: Trigger::Turn, share, ready_at };
         if ready_at <= now {
             self.dispatcher.offer(job);
         } else if ready_at.since(now) <= crate::domain::lane::HOLD_MAX {

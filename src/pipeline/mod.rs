@@ -4,7 +4,7 @@
 //! inbox ─▶ ingest ─▶ dispatch ─▶ send ─▶ settle ─▶ release ─▶ receipt given back
 //!            │ route     ▲  lanes    one POST  │ record    │ ladder, dead letters
 //!            ▼           └───── short waits ───┘           ▼
-//!         journal ◀── reclaim                            ladder ─▶ (inbox)
+//!         journal ◀── reclaim, resend                    ladder ─▶ (inbox)
 //! ```
 //!
 //! Each stage is a task that owns its state and is spoken to by messages. What is in memory is
@@ -18,10 +18,12 @@
 //! always *record, then hand on, then give back*: dying between two of them repeats a step, and
 //! each step can be repeated.
 
+pub mod adopt;
 pub mod dispatch;
 pub mod engine;
 pub mod ingest;
 pub mod reclaim;
+pub mod resend;
 pub mod route;
 pub mod send;
 pub mod settle;
@@ -33,7 +35,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::domain::delivery::Delivery;
+use crate::domain::delivery::{Delivery, Trigger};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 
@@ -69,6 +71,8 @@ impl World {
 pub struct Job {
     /// The delivery, at the turn it is for.
     pub delivery: Delivery,
+    /// Why it is attempted.
+    pub trigger: Trigger,
     /// Its place, and its part in the receipt of what it came from.
     pub share: window::Share,
     /// From when on it could have been sent: where its queueing time is counted from.

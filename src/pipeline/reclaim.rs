@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::Dispatcher;
 use super::window::Window;
 use super::{Job, World, until_taken};
-use crate::domain::delivery::{Delivery, Standing};
+use crate::domain::delivery::{Delivery, Standing, Trigger};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::journal::{Journal, Overdue};
@@ -130,7 +130,12 @@ impl Reclaim {
                 share.step_back();
                 continue;
             }
-            self.dispatcher.offer(Job { delivery, share, ready_at: self.world.now() });
+            self.dispatcher.offer(Job {
+                delivery,
+                trigger: Trigger::Turn,
+                share,
+                ready_at: self.world.now(),
+            });
         }
         found
     }

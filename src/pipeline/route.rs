@@ -1,7 +1,7 @@
 //! Which endpoints want an event: an index of the catalogue, in memory.
 //!
 //! The index is rebuilt whole when the catalogue's version has moved on and then swapped in; whoever
-//! is reading goes on with the one it has. Its cost per event does not grow with the number of
+//! is reading goes on with the one it has (when nobody does any more: `adopt`). Its cost per event does not grow with the number of
 //! endpoints, only with the number that match and with the prefixes of one application.
 
 use std::collections::HashMap;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio::sync::Notify;
+use tracing::info;
 
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::event::{ApplicationName, EventType};
@@ -19,14 +19,13 @@ use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, Snapshot};
 
-/// How often the catalogue is asked for its version.
-///
-/// A quarter of a second: an edit holds everywhere within one, and the question reads one row.
-const ASK_EVERY: Duration = Duration::from_millis(250);
-
 /// The index that everybody reads.
 #[derive(Debug, Clone)]
-pub struct Routes(Arc<ArcSwap<Table>>);
+pub struct Routes {
+    current: Arc<ArcSwap<Table>>,
+    /// Rung by whoever knows that the catalogue has changed, so that the follower looks at once.
+    bell: Arc<Notify>,
+}
 
 impl Routes {
     /// Reads the catalogue for the first time.
@@ -35,43 +34,28 @@ impl Routes {
     /// As [`Catalogue::snapshot`].
     pub async fn load(catalogue: &dyn Catalogue) -> Result<Self, StorageError> {
         let table = Table::of(catalogue.snapshot().await?);
-        Ok(Self(Arc::new(ArcSwap::from_pointee(table))))
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(table)), bell: Arc::default() })
     }
 
     /// The index as it is now.
     pub fn table(&self) -> Arc<Table> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
-    /// Keeps the index current until stopped; `changed` is called behind each change.
-    ///
-    /// While the catalogue is away the last index stays in use: better old than none.
-    pub async fn follow(
-        self,
-        catalogue: Arc<dyn Catalogue>,
-        stop: CancellationToken,
-        changed: impl Fn() + Send,
-    ) {
-        let mut away = false;
-        let mut told = self.0.load().version;
-        while stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
-            match self.refresh(catalogue.as_ref()).await {
-                Ok(_) => {
-                    away = false;
-                    // Ingest refreshes as well, so that the version here may have moved without us.
-                    let version = self.0.load().version;
-                    if version != told {
-                        told = version;
-                        changed();
-                    }
-                }
-                Err(error) if !away => {
-                    away = true;
-                    warn!(%error, "catalogue is away, routing by its last version");
-                }
-                Err(_) => {}
-            }
-        }
+    /// Says that the catalogue has changed: it is looked at without waiting for the time to look.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// The version of the index as it is now.
+    pub fn version(&self) -> u64 {
+        self.current.load().version
+    }
+
+    /// Waits until somebody says that the catalogue has changed, at most so long.
+    pub async fn rung_or_after(&self, most: Duration) {
+        // A time-out is not an error here: it is time to look.
+        let _ = tokio::time::timeout(most, self.bell.notified()).await;
     }
 
     /// Reads the catalogue again if its version has moved on; whether it had.
@@ -79,13 +63,13 @@ impl Routes {
     /// # Errors
     /// As [`Catalogue::snapshot`]; the index is as it was.
     pub async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
-        if catalogue.version().await? == self.0.load().version {
+        if catalogue.version().await? == self.current.load().version {
             return Ok(false);
         }
         let table = Arc::new(Table::of(catalogue.snapshot().await?));
         info!(version = table.version, endpoints = table.endpoints.len(), "catalogue changed");
         // Two may refresh at once: the later version stays, whoever is the last to store.
-        self.0.rcu(|current| {
+        self.current.rcu(|current| {
             if current.version > table.version { Arc::clone(current) } else { Arc::clone(&table) }
         });
         Ok(true)

@@ -15,7 +15,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::header::{is_name, is_reserved};
 use crate::domain::id::AttemptId;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Pressure};
 use crate::domain::signature;
 use crate::domain::time::Timestamp;
 use crate::egress::{Reply, Request, Sender};
@@ -36,16 +36,14 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Makes the request, and tells the settler how it ended.
-    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>) {
+    /// Makes the request, and tells the settler how it ended; what its end says about the endpoint.
+    /// `begins` is dropped when the request has begun: when it is the sender's.
+    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>, begins: impl Send) -> Pressure {
         let started_at = self.world.now();
         let request = signed(&job.delivery.event, &endpoint, started_at, self.svix_headers);
         failpoint!("send.signed");
-        let reply = self
-            .out_of_time
-            .run_until_cancelled(self.sender.send(request))
-            .await
-            .unwrap_or_else(interrupted);
+        let sending = self.out_of_time.run_until_cancelled(self.sender.send(request));
+        let reply = begun(sending, begins).await.unwrap_or_else(interrupted);
         failpoint!("send.answered");
         let took = self.world.now().since(started_at);
         let attempt = Attempt {
@@ -58,8 +56,22 @@ impl Courier {
             response: reply.body,
             detail: reply.detail,
         };
+        let pressure = attempt.outcome.pressure();
         self.settler.attempted(job, endpoint, attempt);
+        pressure
     }
+}
+
+/// Does this, and drops `begins` when the first step of it is taken.
+async fn begun<T>(doing: impl Future<Output = T>, begins: impl Send) -> T {
+    let mut doing = std::pin::pin!(doing);
+    let mut begins = Some(begins);
+    std::future::poll_fn(|context| {
+        let step = doing.as_mut().poll(context);
+        begins.take();
+        step
+    })
+    .await
 }
 
 fn interrupted() -> Reply {
@@ -107,5 +119,22 @@ pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, svix_headers: 
         headers,
         body: event.payload.clone(),
         timeout: endpoint.policy.timeout(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_has_begun_when_its_first_step_is_taken() {
+        let token = Arc::new(());
+        let doing = begun(std::future::pending::<()>(), Arc::clone(&token));
+        let mut doing = std::pin::pin!(doing);
+        assert_eq!(Arc::strong_count(&token), 2, "nothing was done yet");
+
+        assert!(futures_util::poll!(doing.as_mut()).is_pending());
+
+        assert_eq!(Arc::strong_count(&token), 1);
     }
 }

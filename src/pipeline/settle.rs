@@ -20,13 +20,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{debug, info};
 
 use super::dispatch::Dispatcher;
+use super::route::Routes;
 use super::window::Share;
 use super::{Job, World, until_taken};
-use crate::domain::delivery::{Attempt, Delivery, Holder, Turn};
+use crate::domain::delivery::{Attempt, Delivery, Holder, Trigger, Turn};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::lane::HOLD_MAX;
+use crate::domain::outcome::Meaning;
 use crate::domain::retry::{Chance, Due};
-use crate::domain::settlement::{Postponed, Settlement, counted, decide};
+use crate::domain::settlement::{Postponed, Settlement, counted, decide, decide_by_hand};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::journal::{Journal, Recorded, Settled, to_hand_on};
@@ -146,6 +148,8 @@ pub struct Record {
     pub outlet: Arc<dyn Outlet>,
     /// Where short waits are kept.
     pub dispatcher: Dispatcher,
+    /// Where endpoints are looked up: who is disabled by its own answer has to be known there.
+    pub routes: Routes,
     /// Where what goes on is passed on to.
     pub settler: Settler,
     /// Clock and chance.
@@ -194,19 +198,29 @@ impl Record {
         let (job, attempts, attempt, settlement) = match ending {
             Ending::Attempted { job, endpoint, attempt } => {
                 let attempts = counted(job.delivery.attempts, &attempt.outcome);
-                let settlement = decide(
-                    &attempt.outcome,
-                    attempts,
-                    &endpoint.policy,
-                    job.delivery.event.expires_at,
-                    at,
-                    Chance::from_bits(self.world.chance()),
-                );
-                log_attempt(&job.delivery, &attempt, &settlement);
+                let settlement = if job.trigger.is_by_hand() {
+                    decide_by_hand(&attempt.outcome, at)
+                } else {
+                    decide(
+                        &attempt.outcome,
+                        attempts,
+                        &endpoint.policy,
+                        job.delivery.event.expires_at,
+                        at,
+                        Chance::from_bits(self.world.chance()),
+                    )
+                };
+                log_attempt(&job, &attempt, &settlement);
                 self.metrics.attempt_ended(&job.delivery, &attempt, at);
                 (job, attempts, Some(*attempt), settlement)
             }
             Ending::Refused { job, settlement } => {
+                let goes_on = matches!(settlement, Settlement::Postpone(..));
+                let settlement = if job.trigger.is_by_hand() && !goes_on {
+                    Settlement::Unchanged
+                } else {
+                    settlement
+                };
                 let attempts = job.delivery.attempts;
                 (job, attempts, None, settlement)
             }
@@ -216,6 +230,7 @@ impl Record {
         let settled = Settled {
             key: job.delivery.key(),
             turn: job.delivery.turn,
+            trigger: job.trigger,
             attempts,
             attempt,
             settlement,
@@ -228,6 +243,9 @@ impl Record {
     /// Where a delivery goes on, and who holds it from the record on. A short wait stays in memory,
     /// unless somebody wants to be told of it.
     fn next(&self, settlement: &Settlement, job: &Job, now: Timestamp) -> (Next, Holder) {
+        if job.trigger.is_by_hand() {
+            return (Next::LetGo, Holder::Journal); // what is put off is so in its request's row
+        }
         let Some(due) = to_hand_on(settlement) else { return (Next::LetGo, Holder::Journal) };
         let soon = due.at.since(now) <= HOLD_MAX && job.share.age() <= STAY_MAX;
         let retries = matches!(settlement, Settlement::Retry(_));
@@ -253,11 +271,19 @@ impl Record {
         )
         .await;
         failpoint!("settle.recorded");
+        let gone = |one: &Settled| {
+            one.attempt.as_ref().is_some_and(|attempt| attempt.outcome.meaning() == Meaning::Gone)
+        };
+        if batch.iter().any(gone) {
+            self.routes.ring();
+        }
         // When the first try failed we cannot know whether it was written: then a turn that is over
         // may be over by our own doing, and is carried on. At worst there are two copies.
         let repeated = tries.into_inner() > 1;
         for (one, answer) in decided.into_iter().zip(answers) {
-            if answer == Recorded::Stale && !repeated {
+            if answer == Recorded::Stale && one.settled.trigger.is_by_hand() {
+                one.job.share.release(); // it has moved nothing
+            } else if answer == Recorded::Stale && !repeated {
                 self.metrics.copy_dropped();
                 debug!(delivery_id = %one.settled.key.id(), "turn was settled by another copy");
                 one.job.share.release();
@@ -281,7 +307,7 @@ impl Record {
             (Next::Stay(due), _) => {
                 let delivery = delivery.after(settled.attempts);
                 share.is_at(delivery.turn);
-                let job = Job { delivery, share, ready_at: due.at };
+                let job = Job { delivery, trigger: Trigger::Turn, share, ready_at: due.at };
                 if let Err(job) = self.dispatcher.hold_until(due.at, job) {
                     self.settler.put_off(*job, due.at);
                 }
@@ -299,7 +325,7 @@ impl Record {
             Settlement::Retry(_) => Verdict::Failed,
             Settlement::DeadLetter(why) => Verdict::Dead(why),
             Settlement::Cancelled => Verdict::Cancelled,
-            Settlement::Postpone(..) => return None,
+            Settlement::Postpone(..) | Settlement::Unchanged => return None,
         };
         self.outlet.wants(verdict).then(|| Notice {
             event: Arc::clone(&delivery.event),
@@ -380,7 +406,9 @@ impl Release {
 }
 
 /// The canonical line: one for each attempt, with all that a search needs.
-fn log_attempt(delivery: &Delivery, attempt: &Attempt, settlement: &Settlement) {
+fn log_attempt(job: &Job, attempt: &Attempt, settlement: &Settlement) {
+    let delivery = &job.delivery;
+    let by_hand = job.trigger.is_by_hand();
     let outcome = attempt.outcome.class();
     let status = attempt.outcome.status();
     let (next, wait) = match settlement {
@@ -389,6 +417,7 @@ fn log_attempt(delivery: &Delivery, attempt: &Attempt, settlement: &Settlement) 
         Settlement::Postpone(due, _) => ("postpone", Some(due.at)),
         Settlement::DeadLetter(_) => ("dead_letter", None),
         Settlement::Cancelled => ("cancelled", None),
+        Settlement::Unchanged => ("unchanged", None),
     };
     let wait_ms = wait.map_or(Duration::ZERO, |at| at.since(attempt.started_at)).as_millis();
     macro_rules! line {
@@ -399,6 +428,7 @@ fn log_attempt(delivery: &Delivery, attempt: &Attempt, settlement: &Settlement) 
                 attempt_id = %attempt.id,
                 event_type = %delivery.event.event_type,
                 attempt = attempt.number,
+                by_hand,
                 outcome,
                 status,
                 duration_ms = attempt.duration_ms,

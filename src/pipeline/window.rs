@@ -134,6 +134,22 @@ impl Window {
         Some(share)
     }
 
+    /// Takes a place beside the delivery's own: for an attempt that is outside its turns. The window does
+    /// not know the delivery by it, so that a copy that has its turn neither joins it nor waits for it.
+    /// Waits until there is room.
+    pub async fn beside(self: &Arc<Self>, key: DeliveryKey, payload_bytes: usize) -> Share {
+        let place = self.place(payload_bytes).await;
+        Share {
+            key,
+            entrance: self.entered.fetch_add(1, Ordering::Relaxed),
+            entered_at: Instant::now(),
+            window: Arc::clone(self),
+            held: None,
+            unheard: false,
+            _place: place,
+        }
+    }
+
     /// Watches these events while the journal is asked how their deliveries stand, and while what it
     /// answered is acted upon.
     pub fn watch(self: &Arc<Self>, events: impl Iterator<Item = EventId>) -> Watch {
@@ -406,6 +422,26 @@ mod tests {
         let desk = Arc::new(Heard::default());
         Hold::of(Receipt::new(3, desk.clone())).complete();
         assert_eq!(desk.numbers(), [3]);
+    }
+
+    #[tokio::test]
+    async fn a_place_beside_a_delivery_is_nothing_to_its_own_copies() {
+        let desk = Arc::new(Heard::default());
+        let window = Window::new(2, 1 << 20);
+        let watch = window.watch([key(1).event].into_iter());
+        let beside = window.beside(key(1), 0).await;
+        assert!(!window.holds(key(1)));
+
+        let hold = Hold::of(Receipt::new(7, desk.clone()));
+        let own = window.enter(key(1), Turn(3), 0, &hold).await.expect("it does not join");
+        hold.complete();
+        assert_eq!(window.occupied(), 2);
+
+        beside.release();
+        assert!(window.holds(key(1)) && desk.numbers().is_empty());
+        assert!(watch.has_left(key(1)), "it may have been delivered: the journal is asked again");
+        own.release();
+        assert_eq!((desk.numbers(), window.occupied()), (vec![7], 0));
     }
 
     #[tokio::test]

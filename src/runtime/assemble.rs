@@ -11,6 +11,7 @@ use super::{clock, keys};
 use crate::api::openapi;
 use crate::api::routes::UrlCheck;
 use crate::config::{Config, KeyPlace};
+use crate::control::adoption::{Adoption, Here};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
@@ -25,6 +26,7 @@ use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
+use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
 use crate::storage::tasks::Tasks;
@@ -39,6 +41,8 @@ pub struct Stores {
     pub catalogue: Arc<dyn Catalogue>,
     /// What became of it.
     pub ledger: Arc<dyn Ledger>,
+    /// Who goes by the catalogue.
+    pub adoption: Adoption,
 }
 
 /// What a router needs.
@@ -74,7 +78,16 @@ enum Queues {
 /// When the data folder, a key or the database cannot be opened.
 pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
     let sqlite = open_sqlite(config).await?;
-    Ok(Stores { catalogue: Arc::new(sqlite.clone()), ledger: Arc::new(sqlite) })
+    let adoption = adoption(config, &sqlite, None);
+    Ok(Stores { catalogue: Arc::new(sqlite.clone()), ledger: Arc::new(sqlite), adoption })
+}
+
+/// Who goes by the catalogue of this database: the router of this process, if it has one, and the one
+/// that has the data folder.
+fn adoption(config: &Config, sqlite: &Sqlite, here: Option<Box<dyn Here>>) -> Adoption {
+    let config = config.clone();
+    let may_live = Box::new(move || super::serve::a_router_runs(&config));
+    Adoption { routers: Arc::new(sqlite.clone()), here, may_live }
 }
 
 /// Opens where events are published.
@@ -245,6 +258,16 @@ impl Backends {
         Arc::new(self.sqlite.clone())
     }
 
+    /// Where routers say which version of the catalogue they go by.
+    pub(super) fn routers(&self) -> Arc<dyn Routers> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who goes by the catalogue: this router.
+    pub(super) fn adoption(&self, config: &Config, here: Box<dyn Here>) -> Adoption {
+        adoption(config, &self.sqlite, Some(here))
+    }
+
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
         Arc::new(self.sqlite.clone())
@@ -300,6 +323,7 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
 
 async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
     data_folder(config)?;
+    keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = sqlite::Settings { path: config.database() };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
@@ -313,6 +337,7 @@ fn egress_policy(config: &Config) -> EgressPolicy {
         allow_cidrs: config.egress.allow_cidrs.clone(),
         deny_cidrs: config.egress.deny_cidrs.clone(),
         own_addresses: Vec::new(),
+        own_sockets: vec![config.api.listen, config.admin.listen],
     }
 }
 

@@ -53,17 +53,42 @@ fn sealing_key(config: &Config) -> anyhow::Result<SecretBox<[u8; 32]>> {
     own_key(&key)
 }
 
-/// The key of tokens: the configured one, or the one of the data folder, made when it is not there: with
-/// another key, tokens that were made before end.
+/// The key of tokens: the configured one, or the one of the data folder.
 ///
 /// # Errors
-/// When it cannot be read, or is not 32 bytes in base64.
+/// When it cannot be read, or is not 32 bytes in base64; or when it is missing.
 pub(super) fn tokens(config: &Config) -> anyhow::Result<TokenKey> {
     let key = match &config.api.token_key {
         Some(place) => read(place).context("api.token_key")?,
-        None => own_key(&config.token_key_file())?,
+        None => signing_key(config)?,
     };
     Ok(TokenKey::new(key))
+}
+
+/// Makes the keys of a data folder that is new: before its database, so that a database is never there
+/// without them.
+///
+/// # Errors
+/// As for each of them.
+pub(super) fn prepare(config: &Config) -> anyhow::Result<()> {
+    if config.api.token_key.is_none() && !config.database().exists() {
+        signing_key(config)?;
+    }
+    Ok(())
+}
+
+/// The key that signs tokens in this data folder. Not made beside a database that is there, for then it
+/// was lost, and every token with it; a developer may have another.
+fn signing_key(config: &Config) -> anyhow::Result<SecretBox<[u8; 32]>> {
+    let (key, database) = (config.token_key_file(), config.database());
+    if !key.exists() && database.exists() && !config.dev {
+        bail!(
+            "{} is missing, and tokens that were made before are signed with it: put it back, or name \
+             another key in api.token_key, and make new tokens",
+            key.display()
+        );
+    }
+    own_key(&key)
 }
 
 fn read(place: &KeyPlace) -> anyhow::Result<SecretBox<[u8; 32]>> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,11 +22,14 @@ use crate::api::admin::{self, Condition};
 use crate::api::routes::{self, Api};
 use crate::api::server;
 use crate::config::{Config, LogFormat};
+use crate::control::adoption::Here;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
 use crate::pipeline::World;
+use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::{Engine, Parts};
+use crate::storage::StorageError;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 use crate::telemetry::log;
@@ -79,7 +83,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api = Api::new(api_parts(&config, &backends, tokens));
+    let api = Api::new(api_parts(&config, &backends, tokens, engine.adopter()));
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -143,6 +147,7 @@ fn parts(
 ) -> anyhow::Result<Parts> {
     Ok(Parts {
         catalogue: Arc::clone(&backends.catalogue),
+        routers: backends.routers(),
         journal: Arc::clone(&backends.journal),
         inbox: backends.inbox(),
         ladder: Arc::clone(&backends.ladder),
@@ -153,15 +158,22 @@ fn parts(
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
+        max_in_flight_per_host: config.limits.max_in_flight_per_host,
         svix_headers: config.delivery.svix_headers,
     })
 }
 
 /// What stands behind the API.
-fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::Parts {
+fn api_parts(
+    config: &Config,
+    backends: &Backends,
+    tokens: TokenKey,
+    adopter: Adopter,
+) -> routes::Parts {
     let context = control::Context { now: clock::now, chance: chance::bytes };
     let (catalogue, ledger) = (Arc::clone(&backends.catalogue), Arc::clone(&backends.ledger));
-    let control = Control::new(catalogue, ledger, context);
+    let adoption = backends.adoption(config, Box::new(OwnRouter(adopter)));
+    let control = Control::new(catalogue, ledger, context).adopting(adoption);
     let max_payload_bytes = config.limits.max_payload_bytes;
     let publisher = Arc::clone(&backends.publisher);
     routes::Parts {
@@ -174,6 +186,16 @@ fn api_parts(config: &Config, backends: &Backends, tokens: TokenKey) -> routes::
         answers: backends.answers(),
         audit: backends.audit(),
         requests_per_second: config.api.requests_per_second,
+    }
+}
+
+/// The router of this process, as edits wait for it.
+struct OwnRouter(Adopter);
+
+#[async_trait]
+impl Here for OwnRouter {
+    async fn adopt(&self) -> Result<(), StorageError> {
+        self.0.adopt().await.map(drop)
     }
 }
 
@@ -225,6 +247,13 @@ fn only_router(config: &Config) -> anyhow::Result<Lock> {
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(named),
     }
+}
+
+/// Whether a router may be running on the data folder.
+pub(super) fn a_router_runs(config: &Config) -> bool {
+    let Ok(file) = File::open(config.data_dir.join("serve.lock")) else { return false };
+    // Shared, and let go at once: who asks does not keep another from asking.
+    !matches!(file.try_lock_shared(), Ok(()))
 }
 
 /// What the admin port shows of a running router.

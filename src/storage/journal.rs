@@ -11,7 +11,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StorageError;
-use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Holder, Standing, Turn};
+use crate::domain::application::Tenant;
+use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Holder, Standing, Trigger, Turn};
 use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::retry::Due;
@@ -42,8 +43,10 @@ pub enum Acceptance {
 pub struct Settled {
     /// The delivery.
     pub key: DeliveryKey,
-    /// The turn that is over.
+    /// The turn that is over; of an attempt by hand, the one that the delivery was at.
     pub turn: Turn,
+    /// Why it was attempted, or was to be.
+    pub trigger: Trigger,
     /// Attempts that count, now.
     pub attempts: u32,
     /// The request, if one was made.
@@ -112,6 +115,15 @@ pub struct Overdue {
     pub lost_before: Timestamp,
 }
 
+/// An attempt that a person has asked for.
+#[derive(Debug, Clone)]
+pub struct Resend {
+    /// The number of the request.
+    pub number: i64,
+    /// The delivery, as it stands.
+    pub delivery: Delivery,
+}
+
 /// The pipeline's half.
 #[async_trait]
 pub trait Journal: Send + Sync {
@@ -140,6 +152,14 @@ pub trait Journal: Send + Sync {
     /// [`handed_on`](Self::handed_on) says otherwise; what is paused is held by the journal itself. A success is a fact: it is recorded
     /// also when its turn is over, unless the delivery is final.
     ///
+    /// An endpoint that answered that it is gone (410) is disabled in the same transaction, and the version
+    /// of the catalogue moves on; not when it was edited since it was asked. What it is owed is held by
+    /// the journal until a person acts, as for one that is paused.
+    ///
+    /// An attempt by hand is outside the turns: it is kept, and a success delivers whatever was not
+    /// delivered yet, given up or taken back too. Its request is done with in the same transaction, or,
+    /// when it is postponed, put off until then. `Now` says that the delivery has moved.
+    ///
     /// # Errors
     /// `Unavailable`: recorded or not, we cannot know; repeating the same call answers `Stale` for
     /// what was, which the caller must not take for somebody else's.
@@ -166,6 +186,29 @@ pub trait Journal: Send + Sync {
         lease_until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Delivery>, StorageError>;
+
+    /// Claims attempts that people have asked for and that may be made by `now`, longest due first.
+    ///
+    /// A claim is a lease, as for [`claim`](Self::claim): who dies with it has it made once more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn claim_resends(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Resend>, StorageError>;
+
+    /// Puts off attempts that people have asked for, by the numbers of their requests.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn put_off_resends(
+        &self,
+        numbers: Vec<i64>,
+        until: Timestamp,
+    ) -> Result<(), StorageError>;
 
     /// The books, as kept with each transaction.
     ///
@@ -318,6 +361,22 @@ pub trait Ledger: Send + Sync {
     /// `Unavailable`.
     async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError>;
 
+    /// Asks for one attempt more, now, whatever the endpoint's filter says and however its delivery
+    /// stands; whether there are such an event and such an endpoint. When this returns `Ok(true)`, it is
+    /// durable and will be made.
+    ///
+    /// An event that was not owed to the endpoint is from now on, as one that was taken back: it is not
+    /// tried again by itself.
+    ///
+    /// # Errors
+    /// `Conflict` when the event is not routed yet, or its payload was forgotten.
+    async fn resend(
+        &self,
+        tenant: Tenant,
+        key: DeliveryKey,
+        now: Timestamp,
+    ) -> Result<bool, StorageError>;
+
     /// Takes back all that an endpoint is owed and has not got; how many.
     ///
     /// # Errors
@@ -335,10 +394,15 @@ pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
         Settlement::Retry(due) => Some(*due),
         Settlement::Postpone(due, why) => match why {
             Postponed::Paused => None,
-            Postponed::RateLimited | Postponed::Busy | Postponed::NotYet | Postponed::OurDoing => {
-                Some(*due)
-            }
+            Postponed::RateLimited
+            | Postponed::Busy
+            | Postponed::SlowedDown
+            | Postponed::NotYet
+            | Postponed::OurDoing => Some(*due),
         },
-        Settlement::Delivered | Settlement::DeadLetter(_) | Settlement::Cancelled => None,
+        Settlement::Delivered
+        | Settlement::DeadLetter(_)
+        | Settlement::Cancelled
+        | Settlement::Unchanged => None,
     }
 }

@@ -8,6 +8,7 @@
 //! - [`outlet`]: what settlements tell the world.
 //! - [`history`]: what tenants ask of the record.
 //! - [`tasks`]: work on many deliveries that goes on behind the answer.
+//! - [`routers`]: which version of the catalogue each router goes by.
 //! - [`page`]: a part of a list.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
@@ -30,6 +31,7 @@ pub mod upkeep;
 
 pub mod memory;
 pub mod rabbitmq;
+pub mod routers;
 pub mod sqlite;
 pub mod vault;
 

@@ -226,13 +226,7 @@ impl Metrics {
         for reason in DeathReason::ALL {
             self.finished.with_label_values(&["dead", reason.as_str()]);
         }
-        for why in [
-            Postponed::RateLimited,
-            Postponed::Busy,
-            Postponed::Paused,
-            Postponed::NotYet,
-            Postponed::OurDoing,
-        ] {
+        for why in Postponed::ALL {
             self.postponed.with_label_values(&[why.as_str()]);
         }
         self.books(&Books::default());
@@ -290,6 +284,7 @@ impl Metrics {
             Settlement::Delivered => finished("delivered", "none"),
             Settlement::DeadLetter(why) => finished("dead", why.as_str()),
             Settlement::Cancelled => finished("cancelled", "endpoint_deleted"),
+            Settlement::Unchanged => {}
             Settlement::Retry(_) => self.retries.inc(),
             Settlement::Postpone(_, why) => {
                 self.postponed.with_label_values(&[why.as_str()]).inc();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use posthaste::domain::application::{Application, Tenant};
 use posthaste::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing, Trigger,
 };
 use posthaste::domain::endpoint::{Endpoint, EndpointState, Policy};
 use posthaste::domain::event::{Event, NewEvent};
@@ -456,7 +456,16 @@ fn settled(delivery: &Delivery, status: Option<u16>, settlement: Settlement) -> 
         response: Bytes::from_static(b"as you say"),
         detail: String::new(),
     });
-    Settled { key, turn, attempts, attempt, settlement, held_by: Holder::Router, at }
+    Settled {
+        key,
+        turn,
+        trigger: Trigger::Turn,
+        attempts,
+        attempt,
+        settlement,
+        held_by: Holder::Router,
+        at,
+    }
 }
 
 /// The receiver has it.
@@ -472,6 +481,11 @@ pub(crate) fn failed(delivery: &Delivery, due: Due) -> Settled {
 /// It failed for the last time.
 pub(crate) fn given_up(delivery: &Delivery) -> Settled {
     settled(delivery, Some(500), Settlement::DeadLetter(DeathReason::AttemptsExhausted))
+}
+
+/// Its receiver says that nobody is there any more.
+pub(crate) fn gone(delivery: &Delivery) -> Settled {
+    settled(delivery, Some(410), Settlement::DeadLetter(DeathReason::Gone))
 }
 
 /// It was not attempted: its endpoint is paused.

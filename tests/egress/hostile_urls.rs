@@ -18,7 +18,7 @@ use url::Url;
 
 use super::stub_names::StubNames;
 
-const TABLE: &str = include_str!("../data/ssrf-urls.tsv");
+pub(crate) const TABLE: &str = include_str!("../data/ssrf-urls.tsv");
 const ROWS: usize = 123;
 /// What can be said of a URL before policy is asked.
 const PARSE_REASONS: [&str; 5] =

@@ -4,7 +4,10 @@
 //! Where a deadline is what is tested it is real and short; everything else waits for the thing
 //! itself, under a deadline that no run comes near.
 
+mod abuse;
 mod hostile_urls;
+mod live_targets;
+mod own_headers;
 mod receiver;
 mod stub_names;
 
@@ -269,6 +272,13 @@ async fn retry_after_is_understood_in_its_two_forms_and_in_no_other() {
         ("", None),
         ("soon", None),
         ("99999999999999999999", None),
+        ("999999999999", None),
+        (
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            Some(RetryAfter::At(Timestamp::from_seconds(253_402_300_799))),
+        ),
+        ("Thu, 01 Jan 1601 00:00:00 GMT", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
     ] {
         let reply = answered_with(
             format!("HTTP/1.1 503 No\r\nretry-after: {text}\r\ncontent-length: 0\r\n\r\n"),

@@ -97,7 +97,7 @@ impl World {
             }
         };
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
-        let paused = state.endpoints[place].called == Called::Paused;
+        let paused = matches!(state.endpoints[place].called, Called::Paused | Called::Disabled);
         let since = due_at.max(state.trouble_at).max(state.endpoints[place].changed_at);
         let forever = due_at == Timestamp::NEVER && !paused;
         forever || (!paused && self.now().since(since) > LATE_MOST)
@@ -160,7 +160,8 @@ impl World {
                 let key = DeliveryKey { event: id, endpoint: endpoint.id };
                 let event_type = event.event_type.parse().expect("a type");
                 let owed = rows.contains_key(&key);
-                let there = state.endpoints[place].called != Called::Deleted;
+                let seen = &state.endpoints[place];
+                let there = seen.called != Called::Deleted && !seen.was_disabled;
                 if endpoint.filter.wants(&event_type) && there && !owed {
                     let name = self.name(state, key);
                     self.breach(state, format_args!("{name} was wanted and is not owed"));

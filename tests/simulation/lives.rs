@@ -19,6 +19,7 @@ use posthaste::storage::inbox::{Publication, Publish as _};
 use posthaste::storage::journal::Ledger as _;
 use posthaste::storage::memory::Shape;
 use posthaste::storage::outlet::{self, Outlet};
+use posthaste::storage::routers;
 use posthaste::telemetry::metrics::Metrics;
 
 use super::clock::START;
@@ -155,6 +156,7 @@ impl Course {
             if look_at <= now {
                 look_at = now + LOOK_EVERY;
                 world.calms_down();
+                world.sees_to_the_disabled();
                 if self.upcoming().is_none() && world.is_quiet() {
                     engine.stop(GRACE).await;
                     return End::Over;
@@ -183,6 +185,7 @@ impl Course {
                 let (clock, chance) = (Arc::clone(&world.clock), Arc::clone(world));
                 let started = Engine::start(Parts {
                     catalogue: Arc::new(world.memory().clone()),
+                    routers: Arc::new(routers::Nobody),
                     journal: ports.clone(),
                     inbox: Box::new(inbox),
                     ladder: ports,
@@ -196,6 +199,7 @@ impl Course {
                     max_deliveries_in_memory: world.scenario.window,
                     max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
+                    max_in_flight_per_host: 3, // fewer than most endpoints may have: all wait for it
                     svix_headers: false,
                 });
                 if let Ok(engine) = started.await {
@@ -302,6 +306,7 @@ impl World {
         self.do_it(|| self.memory().set_endpoint_state(tenant, id, state, None, now));
         let seen = &mut self.state().endpoints[place];
         (seen.called, seen.changed_at) = (called, now);
+        seen.slowed = None; // a person has stepped in
     }
 
     fn resume(&self, place: usize) {
@@ -357,6 +362,22 @@ impl World {
         state.deaf = false;
         state.counts.faults += 1;
         state.trouble_at = state.trouble_at.max(now);
+    }
+
+    /// Somebody enables who is disabled, to see; and gives up whoever is so again.
+    fn sees_to_the_disabled(&self) {
+        for place in 0..self.scenario.endpoints.len() {
+            let (called, enabled) = {
+                let seen = &mut self.state().endpoints[place];
+                let disabled = seen.called == Called::Disabled;
+                (seen.called, disabled && std::mem::replace(&mut seen.enabled, true))
+            };
+            match called {
+                Called::Disabled if enabled => self.act(Deed::Delete(place)),
+                Called::Disabled => self.act(Deed::Resume(place)),
+                Called::Yes | Called::Paused | Called::Deleted => {}
+            }
+        }
     }
 
     /// Nothing goes wrong from here on, and nobody stays paused.

@@ -11,7 +11,7 @@ use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::StorageError;
 use posthaste::storage::journal::{
-    Acceptance, Books, Journal, Overdue, Owed, Recorded, Settled, to_hand_on,
+    Acceptance, Books, Journal, Overdue, Owed, Recorded, Resend, Settled, to_hand_on,
 };
 use posthaste::storage::ladder::{Ladder, Waiting};
 use posthaste::storage::memory::Shape;
@@ -94,7 +94,10 @@ impl Watched {
                     *due = Due::exactly(Timestamp::NEVER);
                 }
             }
-            Settlement::Delivered | Settlement::DeadLetter(_) | Settlement::Cancelled => {}
+            Settlement::Delivered
+            | Settlement::DeadLetter(_)
+            | Settlement::Cancelled
+            | Settlement::Unchanged => {}
         }
         settled
     }
@@ -161,6 +164,23 @@ impl Journal for Watched {
             }
         }
         Ok(claimed)
+    }
+
+    async fn claim_resends(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Resend>, StorageError> {
+        self.0.memory().claim_resends(now, lease_until, limit).await
+    }
+
+    async fn put_off_resends(
+        &self,
+        numbers: Vec<i64>,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.0.memory().put_off_resends(numbers, until).await
     }
 
     async fn books(&self) -> Result<Books, StorageError> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing};
 use posthaste::domain::endpoint::Policy;
 use posthaste::domain::id::EventId;
-use posthaste::domain::outcome::{Meaning, Outcome, RetryAfter};
+use posthaste::domain::lane::SLOWED_MAX;
+use posthaste::domain::outcome::{Meaning, Outcome, Pressure, RetryAfter};
 use posthaste::domain::retry::RetryPolicy;
 use posthaste::domain::settlement::{DeathReason, Settlement};
 use posthaste::domain::signature;
@@ -15,12 +16,15 @@ use posthaste::egress::Request;
 use posthaste::storage::journal::{Owed, Recorded, Settled};
 
 use super::ports::not_before;
-use super::world::{Called, State, World};
+use super::world::{Called, Seen, Slowed, State, World};
 
 /// How long a router may not know of an edit: the README says so.
 const UNKNOWN_FOR: Duration = Duration::from_millis(250);
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A lane that nothing has been in for so long may be forgotten.
+const LANE_KEPT: Duration = Duration::from_secs(30);
 
 impl World {
     /// A request has come: which delivery it is for, and what happens to it. `None` when we are dead.
@@ -70,10 +74,22 @@ impl World {
             Meaning::Delivered => story.succeeded = true,
             Meaning::Gone => story.refused_for_good = true,
             Meaning::Failed | Meaning::NotTheirDoing => {
-                story.asked = outcome.retry_after().map(|asked| match asked {
-                    RetryAfter::In(wait) => now + wait,
-                    RetryAfter::At(moment) => moment,
-                });
+                story.asked = outcome.retry_after().map(|asked| moment(asked, now));
+            }
+        }
+        let place = state.place(key.endpoint).expect("its request has begun");
+        let seen = &mut state.endpoints[place];
+        let until = seen.slowed.map_or(now, |slowed| slowed.until);
+        match outcome.pressure() {
+            Pressure::Eased if until <= now => seen.slowed = None,
+            Pressure::Eased | Pressure::Unsaid => {}
+            Pressure::SlowDown(asked) => {
+                let again = until <= now;
+                let least = asked
+                    .map_or(now + if again { SECOND } else { Duration::ZERO }, |asked| {
+                        moment(asked, now).min(now + SLOWED_MAX)
+                    });
+                seen.slowed = Some(Slowed { said_at: now, until: until.max(least) });
             }
         }
     }
@@ -173,7 +189,8 @@ impl World {
             for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
                 let owed = endpoints.contains(&endpoint.id);
                 let wanted = endpoint.filter.wants(&event.event_type);
-                let there = state.endpoints[place].called != Called::Deleted;
+                let seen = &state.endpoints[place];
+                let there = seen.called != Called::Deleted && !seen.was_disabled;
                 if (owed && !wanted) || (!owed && wanted && there) {
                     let name =
                         self.name(state, DeliveryKey { event: event.id, endpoint: endpoint.id });
@@ -252,6 +269,7 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
     match called {
         Called::Yes => {}
         Called::Paused => return Err("went to an endpoint that is paused".into()),
+        Called::Disabled => return Err("went to an endpoint that is disabled".into()),
         Called::Deleted => return Err("went to an endpoint that is deleted".into()),
     }
     let known_from = known_from(endpoint.numbers_changed_at);
@@ -259,6 +277,7 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
     if endpoint.open >= usize::from(cap.get()) {
         return Err(format!("was one more on the way than its endpoint's {cap}"));
     }
+    is_spared(endpoint, now)?;
     endpoint.starts.retain(|start| now.since(*start) < SECOND);
     if let Some(rate) = endpoint.rate
         && now > known_from + SECOND
@@ -268,6 +287,28 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
         if endpoint.starts.len() >= most as usize {
             return Err(format!("was one more within a second than the rate of {rate} allows"));
         }
+    }
+    Ok(())
+}
+
+/// The moment that an endpoint named.
+fn moment(asked: RetryAfter, now: Timestamp) -> Timestamp {
+    match asked {
+        RetryAfter::In(wait) => now + wait,
+        RetryAfter::At(moment) => moment,
+    }
+}
+
+/// Whether an endpoint that has asked to be called less is. What starts at the very moment when it says
+/// so is on its way; a lane that nothing has been in for a while is forgotten.
+fn is_spared(endpoint: &Seen, now: Timestamp) -> Result<(), String> {
+    let Some(Slowed { said_at, until }) = endpoint.slowed else { return Ok(()) };
+    if now > said_at && now < until {
+        let early = until.since(now);
+        return Err(format!("came {early:?} before its endpoint wanted to be called again"));
+    }
+    if now > said_at && now < until + LANE_KEPT && endpoint.open > 0 {
+        return Err("was not the only one to an endpoint that wants it slower".into());
     }
     Ok(())
 }
@@ -294,7 +335,8 @@ fn by_the_policy(settled: &Settled, policy: &Policy) -> Result<(), String> {
         Settlement::Delivered
         | Settlement::Postpone(..)
         | Settlement::DeadLetter(_)
-        | Settlement::Cancelled => Ok(()),
+        | Settlement::Cancelled
+        | Settlement::Unchanged => Ok(()),
     }
 }
 

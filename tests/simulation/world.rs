@@ -10,6 +10,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use posthaste::domain::delivery::{DeliveryKey, Turn};
+use posthaste::domain::endpoint::EndpointState;
 use posthaste::domain::id::{AttemptId, EndpointId, EventId};
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Memory;
@@ -113,6 +114,10 @@ pub(crate) struct Story {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) called: Called,
+    /// It was disabled at some time: what was published meanwhile it was not owed.
+    pub(crate) was_disabled: bool,
+    /// Somebody has enabled it again.
+    pub(crate) enabled: bool,
     pub(crate) changed_at: Timestamp,
     /// As the router's last look at the catalogue showed it.
     pub(crate) router_sees: Called,
@@ -125,6 +130,17 @@ pub(crate) struct Seen {
     pub(crate) open: usize,
     /// Requests of the last second of this life.
     pub(crate) starts: Vec<Timestamp>,
+    /// It has asked to be called less.
+    pub(crate) slowed: Option<Slowed>,
+}
+
+/// An endpoint has asked to be called less, and nothing has succeeded since.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slowed {
+    /// When it last said so.
+    pub(crate) said_at: Timestamp,
+    /// Not before this.
+    pub(crate) until: Timestamp,
 }
 
 /// Whether an endpoint may be called.
@@ -132,6 +148,8 @@ pub(crate) struct Seen {
 pub(crate) enum Called {
     Yes,
     Paused,
+    /// It said itself that it is gone.
+    Disabled,
     Deleted,
 }
 
@@ -186,6 +204,19 @@ impl World {
         self.over.notify_one();
     }
 
+    /// A settlement was written: whoever answered that it is gone is disabled by that.
+    fn sees_who_is_disabled(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        for (endpoint, seen) in self.scenario.endpoints.iter().zip(&mut state.endpoints) {
+            let found = self.memory().endpoint_of(endpoint.id);
+            let disabled = found.is_some_and(|one| one.state == EndpointState::Disabled);
+            if disabled && seen.called != Called::Disabled {
+                (seen.called, seen.changed_at, seen.was_disabled) = (Called::Disabled, now, true);
+            }
+        }
+    }
+
     /// Writes a line of the trace.
     pub(crate) fn note(&self, state: &mut State, what: fmt::Arguments<'_>) {
         if let Some(lines) = &mut state.trace {
@@ -232,6 +263,8 @@ impl State {
         let long_ago = Timestamp::default();
         let endpoints = scenario.endpoints.iter().map(|endpoint| Seen {
             called: Called::Yes,
+            was_disabled: false,
+            enabled: false,
             changed_at: long_ago,
             router_sees: Called::Yes,
             since: long_ago,
@@ -241,6 +274,7 @@ impl State {
             numbers_changed_at: long_ago,
             open: 0,
             starts: Vec::new(),
+            slowed: None,
         });
         Self {
             dead: false,
@@ -289,6 +323,7 @@ impl State {
         (self.dead, self.calls) = (false, 0);
         for seen in &mut self.endpoints {
             seen.starts.clear();
+            seen.slowed = None; // a lane is in memory alone
         }
     }
 
@@ -321,6 +356,9 @@ impl Faults for Hook {
         let by_the_clock = matches!(call, Call::Version | Call::Books | Call::Claim);
         if !by_the_clock && world.dies_here(format_args!("{moment:?} {call}")) {
             return Fault::Hang;
+        }
+        if (call, moment) == (Call::Record, Moment::After) {
+            world.sees_who_is_disabled();
         }
         let now = world.now();
         let mut state = world.state();

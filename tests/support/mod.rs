@@ -5,10 +5,12 @@
 
 pub(crate) mod api;
 pub(crate) mod broker;
+pub(crate) mod operations;
 pub(crate) mod outside;
 pub(crate) mod producer;
 pub(crate) mod receiver;
 pub(crate) mod router;
+pub(crate) mod store;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};

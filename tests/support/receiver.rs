@@ -43,6 +43,8 @@ pub(crate) enum Script {
     FailFirst(usize, u16),
     /// 503 with this `Retry-After` to the first request about each event, then 200.
     ComeBack(&'static str),
+    /// 429 with this `Retry-After` to the first request of all, then 200.
+    SlowDown(&'static str),
     /// Never.
     Hang,
 }
@@ -172,6 +174,8 @@ async fn receive(
         Script::FailFirst(count, status) => (if earlier < count { status } else { 200 }, None),
         Script::ComeBack(_) if earlier > 0 => (200, None),
         Script::ComeBack(when) => (503, Some(when)),
+        Script::SlowDown(when) if place == 0 => (429, Some(when)),
+        Script::SlowDown(_) => (200, None),
         Script::Hang => std::future::pending().await,
     };
     open.answered(place, status);

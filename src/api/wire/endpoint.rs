@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::patch::{change, given};
-use super::policy::{AuthIn, AuthOut, PolicyIn, PolicyOut};
+use super::policy::{AuthIn, PolicyIn, PolicyOut};
 use crate::control::endpoints::{Change, EndpointEdit, NewEndpoint};
 use crate::domain::application::Metadata;
+use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointState};
 use crate::domain::time::Timestamp;
 
@@ -218,8 +219,10 @@ pub(in super::super) struct EndpointOut {
     metadata: Metadata,
     /// How it is called.
     policy: PolicyOut,
-    /// Of which kind its credentials are, if it has any.
-    auth: Option<AuthOut>,
+    /// Of which kind its credentials are, if it has any: all of them that is answered. Not as `auth`, so
+    /// that what was answered can be sent back.
+    #[schema(value_type = Option<String>, pattern = "^(basic|bearer|header)$")]
+    auth_kind: Option<&'static str>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -355,7 +358,7 @@ impl From<Endpoint> for EndpointOut {
             rate_limit: known.throttle_rate,
             metadata: known.metadata,
             policy: known.policy.into(),
-            auth: known.auth.as_ref().map(Into::into),
+            auth_kind: known.auth.as_ref().map(Auth::kind),
             created_at: known.created_at,
             updated_at: known.updated_at,
         }

@@ -98,14 +98,6 @@ pub(in super::super) enum AuthIn {
     },
 }
 
-/// That there are credentials, and of which kind.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in super::super) struct AuthOut {
-    /// Which kind.
-    #[schema(value_type = String, pattern = "^(basic|bearer|header)$")]
-    kind: &'static str,
-}
-
 impl From<PolicyIn> for PolicyEdit {
     fn from(sent: PolicyIn) -> Self {
         let PolicyIn { retry, timeout_ms, max_in_flight } = sent;
@@ -129,11 +121,5 @@ impl From<AuthIn> for Auth {
             AuthIn::Bearer { token } => Self::Bearer { token: token.into() },
             AuthIn::Header { name, value } => Self::Header { name, value: value.into() },
         }
-    }
-}
-
-impl From<&Auth> for AuthOut {
-    fn from(auth: &Auth) -> Self {
-        Self { kind: auth.kind() }
     }
 }

@@ -153,6 +153,7 @@ impl Control {
             updated_at: now,
         };
         self.catalogue.add_endpoint(&endpoint).await?;
+        self.holds_here().await;
         Ok(endpoint)
     }
 
@@ -314,24 +315,24 @@ impl Control {
         endpoint.updated_at = (self.context.now)();
         // Before its state: of the two only this can be refused.
         self.catalogue.edit_endpoint(&endpoint).await?;
+        self.holds_here().await;
         match (edit.disabled, endpoint.state) {
-            (Some(true), EndpointState::Active | EndpointState::Paused) => {
-                self.set_state(&mut endpoint, EndpointState::Disabled).await?;
-            }
+            // Also when it was before: perhaps the call that did it was not confirmed.
+            (Some(true), _) => self.disable(&mut endpoint).await?,
             (Some(false), EndpointState::Disabled) => {
                 self.activate(&mut endpoint).await?;
             }
-            (Some(true), EndpointState::Disabled)
-            | (Some(false), EndpointState::Active | EndpointState::Paused)
-            | (None, _) => {}
+            (Some(false), EndpointState::Active | EndpointState::Paused) | (None, _) => {}
         }
         Ok(endpoint)
     }
 
-    /// Pauses an endpoint: what it is owed waits until it is resumed.
+    /// Pauses an endpoint: what it is owed waits until it is resumed. When this returns `Ok`, no attempt
+    /// starts any more.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for one that is disabled: it would be owed what nobody wants any more.
+    /// `Unavailable` says whether it is paused, should a router not have confirmed it.
     pub async fn pause_endpoint(&self, application: Option<&str>, name: &str) -> Answer<Endpoint> {
         self.pause(self.endpoint(application, name).await?).await
     }
@@ -348,6 +349,7 @@ impl Control {
         match endpoint.state {
             EndpointState::Active | EndpointState::Paused => {
                 self.set_state(&mut endpoint, EndpointState::Paused).await?;
+                self.holds_everywhere(&format!("endpoint {} is paused", endpoint.id)).await?;
                 Ok(endpoint)
             }
             EndpointState::Disabled => Err(ControlError::Conflict(format!(
@@ -355,6 +357,44 @@ impl Control {
                 endpoint.id
             ))),
         }
+    }
+
+    /// Disables an endpoint: it is owed nothing new, and what it is owed waits until it is enabled. When
+    /// this returns `Ok`, no attempt starts any more.
+    ///
+    /// # Errors
+    /// `NotFound`. `Unavailable` says whether it is disabled, should a router not have confirmed it.
+    pub async fn disable_endpoint(
+        &self,
+        application: Option<&str>,
+        name: &str,
+    ) -> Answer<Endpoint> {
+        let mut endpoint = self.endpoint(application, name).await?;
+        self.disable(&mut endpoint).await?;
+        Ok(endpoint)
+    }
+
+    async fn disable(&self, endpoint: &mut Endpoint) -> Answer<()> {
+        match endpoint.state {
+            EndpointState::Active | EndpointState::Paused => {
+                self.set_state(endpoint, EndpointState::Disabled).await?;
+            }
+            EndpointState::Disabled => {} // whyever it is: the first reason is the one to know
+        }
+        self.holds_everywhere(&format!("endpoint {} is disabled", endpoint.id)).await
+    }
+
+    /// Enables an endpoint, whyever it was disabled, and offers it at once what waits for it; how many
+    /// deliveries that are. What was published meanwhile it was not owed.
+    ///
+    /// # Errors
+    /// As [`resume_endpoint`](Self::resume_endpoint).
+    pub async fn enable_endpoint(
+        &self,
+        application: Option<&str>,
+        name: &str,
+    ) -> Answer<(Endpoint, u64)> {
+        self.resume_endpoint(application, name).await
     }
 
     /// Resumes an endpoint, paused or disabled, and offers it at once what waits for it; how many
@@ -386,14 +426,17 @@ impl Control {
     async fn activate(&self, endpoint: &mut Endpoint) -> Answer<u64> {
         // Active before the recall: what is offered to a paused endpoint is put back to wait.
         self.set_state(endpoint, EndpointState::Active).await?;
+        // And known to be, for the same reason. A router that does not confirm it only puts it back once more.
+        let _ = self.holds_everywhere("").await;
         Ok(self.ledger.recall(endpoint.id, (self.context.now)()).await?)
     }
 
-    /// Deletes an endpoint and takes back what it is owed; how many deliveries that were.
+    /// Deletes an endpoint and takes back what it is owed; how many deliveries that were. When this
+    /// returns `Ok`, no attempt starts any more.
     ///
     /// # Errors
     /// `NotFound`. `Unavailable` may leave deliveries of a deleted endpoint: the same call with its
-    /// id takes them back.
+    /// id takes them back. It says so when a router has not confirmed that it calls it no more.
     pub async fn delete_endpoint(&self, application: Option<&str>, name: &str) -> Answer<u64> {
         let what = match self.endpoint(application, name).await {
             Ok(endpoint) => return self.delete(&endpoint).await,
@@ -424,8 +467,10 @@ impl Control {
     async fn delete(&self, endpoint: &Endpoint) -> Answer<u64> {
         let now = (self.context.now)();
         self.catalogue.delete_endpoint(endpoint.tenant(), endpoint.id, now).await?;
+        let holds = self.holds_everywhere(&format!("endpoint {} is deleted", endpoint.id)).await;
         // Behind the deletion: before it, a router could still owe it something new.
-        Ok(self.ledger.cancel(endpoint.id, now).await?)
+        let cancelled = self.ledger.cancel(endpoint.id, now).await?;
+        holds.map(|()| cancelled)
     }
 
     async fn set_state(&self, endpoint: &mut Endpoint, state: EndpointState) -> Answer<()> {

@@ -3,8 +3,9 @@
 //!
 //! Pure: a policy and a question, an answer and nothing done. It is asked when a URL is accepted
 //! ([`check_url`]), before each request ([`check_target`]: literal addresses never meet a
-//! resolver) and for each address that a name resolved to ([`check_address`], by the resolver in
-//! `resolve`, in the moment of connecting, so that a name cannot change its mind in between).
+//! resolver), for each address that a name resolved to ([`check_address`], by the resolver in
+//! `resolve`, in the moment of connecting, so that a name cannot change its mind in between), and for
+//! the peer of each connection ([`check_peer`]).
 //!
 //! What is not known to be public is refused: for IPv6 only `2000::/3` is. Library notions of a
 //! "global" address are not used, for they differ, and let tunnels and translations through.
@@ -14,7 +15,7 @@ mod address;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -40,6 +41,9 @@ pub struct EgressPolicy {
     pub deny_cidrs: Vec<IpNet>,
     /// Addresses that we are reached at ourselves: calling them would be a loop.
     pub own_addresses: Vec<IpAddr>,
+    /// Where we listen. Refused even where the address is allowed, by whatever address of this
+    /// machine: our metrics are not for tenants.
+    pub own_sockets: Vec<SocketAddr>,
 }
 
 impl EgressPolicy {
@@ -179,18 +183,57 @@ pub fn check_target(url: &Url, policy: &EgressPolicy) -> Result<(), Refusal> {
     if url.fragment().is_some() {
         return Err(Refusal::Fragment);
     }
-    match url.host() {
+    let literal: Option<IpAddr> = match url.host() {
         None => return Err(Refusal::InvalidUrl),
-        Some(Host::Ipv4(address)) => check_address(address.into(), policy)?,
-        Some(Host::Ipv6(address)) => address::check_literal(address, policy)?,
-        Some(Host::Domain(name)) => check_name(name, policy)?,
+        Some(Host::Ipv4(address)) => {
+            check_address(address.into(), policy)?;
+            Some(address.into())
+        }
+        Some(Host::Ipv6(address)) => {
+            address::check_literal(address, policy)?;
+            Some(address.into())
+        }
+        Some(Host::Domain(name)) => {
+            check_name(name, policy)?;
+            None
+        }
+    };
+    let port = url.port_or_known_default();
+    if let (Some(address), Some(port)) = (literal, port) {
+        // What our own address will be is not known yet: loopback always is one.
+        let ours = if address.is_loopback() { address } else { UNKNOWN };
+        check_own_socket(SocketAddr::new(address, port), ours, policy)?;
     }
-    match url.port_or_known_default() {
+    match port {
         Some(80) if plain => Ok(()),
         Some(443) => Ok(()),
         Some(port @ 1024..) if REFUSED_PORTS.binary_search(&port).is_err() => Ok(()),
         port => Err(Refusal::Port(port.unwrap_or(0))),
     }
+}
+
+/// No address of ours.
+const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// Checks whom a connection was made to, before anything is written to it. `local` is our end's
+/// address: where both are the same it is this machine that was called.
+///
+/// # Errors
+/// [`Refusal::Address`] with the word for what it is.
+pub fn check_peer(peer: SocketAddr, local: IpAddr, policy: &EgressPolicy) -> Result<(), Refusal> {
+    check_address(peer.ip(), policy)?;
+    check_own_socket(peer, local, policy)
+}
+
+fn check_own_socket(peer: SocketAddr, local: IpAddr, policy: &EgressPolicy) -> Result<(), Refusal> {
+    let listens = |own: &SocketAddr| {
+        own.port() == peer.port()
+            && (own.ip() == peer.ip() || (own.ip().is_unspecified() && local == peer.ip()))
+    };
+    if policy.own_sockets.iter().any(listens) {
+        return Err(Refusal::Address("self_target"));
+    }
+    Ok(())
 }
 
 fn check_name(name: &str, policy: &EgressPolicy) -> Result<(), Refusal> {

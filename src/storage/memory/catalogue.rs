@@ -289,6 +289,18 @@ impl Entries {
         self.endpoints.get(&id)
     }
 
+    /// Disables an endpoint that has answered that it is gone, unless it was edited since it was asked.
+    pub(super) fn close(&mut self, id: EndpointId, asked_at: Timestamp, now: Timestamp) {
+        let Some(found) = self.endpoints.get_mut(&id) else { return };
+        if found.state == EndpointState::Disabled || found.updated_at > asked_at {
+            return;
+        }
+        let endpoint = Arc::make_mut(found);
+        (endpoint.state, endpoint.updated_at) = (EndpointState::Disabled, now);
+        endpoint.disabled_because = Some(DisabledBecause::Gone);
+        self.version += 1;
+    }
+
     /// A tenant's endpoint of that id or uid.
     fn named(&self, tenant: Tenant, name: &str) -> Option<&Arc<Endpoint>> {
         let found = match name.parse::<EndpointId>() {

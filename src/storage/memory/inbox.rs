@@ -50,6 +50,11 @@ impl Noted {
         self.events.remove(&number)
     }
 
+    /// Whether an event is not routed yet.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.events.contains(&number)
+    }
+
     /// How many events are not routed yet.
     pub(super) fn count(&self) -> usize {
         self.events.len()

@@ -8,8 +8,9 @@ use super::Memory;
 use super::broker::Carried;
 use super::rows::account;
 use crate::domain::delivery::{DeliveryKey, Standing, Turn};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
-use crate::domain::id::EventId;
+use crate::domain::id::{EndpointId, EventId};
 use crate::storage::journal::{AttemptRecord, Books, DeadLetter};
 use crate::storage::outlet::Notice;
 
@@ -35,6 +36,11 @@ impl Memory {
     pub fn standing_of(&self, key: DeliveryKey) -> Option<Standing> {
         let store = self.store();
         store.rows.standing(store.rows.place(key)?)
+    }
+
+    /// The endpoint of that id, as a person would see it.
+    pub fn endpoint_of(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
+        self.store().catalogue.endpoint(id).cloned()
     }
 
     /// The event of that id, accepted or noted.

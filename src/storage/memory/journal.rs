@@ -5,13 +5,16 @@ use async_trait::async_trait;
 use super::faults::Call;
 use super::rows::{Place, Rows};
 use super::{Memory, Store};
-use crate::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn};
+use crate::domain::delivery::{
+    Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
+};
 use crate::domain::endpoint::EndpointState;
+use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{
-    Acceptance, Books, DeadLetter, Journal, Overdue, Owed, Recorded, Settled, to_hand_on,
+    Acceptance, Books, DeadLetter, Journal, Overdue, Owed, Recorded, Resend, Settled, to_hand_on,
 };
 
 /// Pending deliveries that one claim looks at: the oldest.
@@ -67,6 +70,29 @@ impl Journal for Memory {
             .await
     }
 
+    async fn claim_resends(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Resend>, StorageError> {
+        self.call(Call::Claim, |store| Ok(claim_resends(store, now, lease_until, limit))).await
+    }
+
+    async fn put_off_resends(
+        &self,
+        numbers: Vec<i64>,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.call(Call::Claim, |store| {
+            for number in numbers {
+                store.resends.put_off(number, until);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn books(&self) -> Result<Books, StorageError> {
         self.call(Call::Books, |store| Ok(store.rows.books())).await
     }
@@ -90,6 +116,16 @@ fn accept(store: &mut Store, Owed { event, endpoints }: &Owed) -> Acceptance {
 }
 
 fn record(store: &mut Store, settled: &Settled) -> Recorded {
+    if let Trigger::ByHand(number) = settled.trigger {
+        match settled.settlement {
+            Settlement::Postpone(due, _) => store.resends.put_off(number, due.at),
+            Settlement::Delivered
+            | Settlement::Retry(_)
+            | Settlement::DeadLetter(_)
+            | Settlement::Cancelled
+            | Settlement::Unchanged => store.resends.done(number),
+        }
+    }
     let found = store.rows.place(settled.key);
     let Some((place, standing)) =
         found.and_then(|place| Some((place, store.rows.standing(place)?)))
@@ -99,10 +135,17 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
     // A request that was made is history, whoever settles the turn.
     if let Some(attempt) = &settled.attempt {
         store.rows.keep(place, attempt);
+        if attempt.outcome.meaning() == Meaning::Gone {
+            store.catalogue.close(settled.key.endpoint, attempt.started_at, settled.at);
+        }
     }
     let delivered = settled.settlement == Settlement::Delivered;
-    let old = settled.turn < standing.turn;
-    if standing.state.is_final() || (old && !delivered) {
+    let by_hand = settled.trigger.is_by_hand();
+    let old = settled.turn < standing.turn || by_hand;
+    if by_hand && delivered && standing.state != DeliveryState::Delivered {
+        // A success is a fact, whatever had become of the delivery.
+        store.rows.dead_letters.retain(|_, letter| letter.key != settled.key);
+    } else if by_hand || standing.state.is_final() || (old && !delivered) {
         return Recorded::Stale;
     }
     let state = match settled.settlement {
@@ -113,8 +156,9 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
             DeliveryState::Dead
         }
         Settlement::Cancelled => DeliveryState::Cancelled,
+        Settlement::Unchanged => return Recorded::Stale,
     };
-    // A success at an old turn: what was counted since then stays counted.
+    // A success at an old turn, or beside it: what was counted since then stays counted.
     let attempts = if old { settled.attempts.max(standing.attempts) } else { settled.attempts };
     let turn = settled.turn.max(standing.turn).next();
     store.rows.put(place, Standing { turn, attempts, state });
@@ -187,6 +231,23 @@ fn claim(rows: &mut Rows, overdue: Overdue, lease_until: Timestamp, limit: usize
             rows.put(place, Standing { turn, state, ..standing });
             let event = std::sync::Arc::clone(rows.event(place.0));
             Delivery { event, endpoint: place.1, turn, attempts: standing.attempts }
+        })
+        .collect()
+}
+
+fn claim_resends(
+    store: &mut Store,
+    now: Timestamp,
+    lease_until: Timestamp,
+    limit: usize,
+) -> Vec<Resend> {
+    let claimed = store.resends.claim(now, lease_until, limit).into_iter();
+    let rows = &store.rows;
+    claimed
+        .map(|(number, place)| {
+            let Standing { turn, attempts, .. } = rows.standing(place).expect("it was owed then");
+            let event = std::sync::Arc::clone(rows.event(place.0));
+            Resend { number, delivery: Delivery { event, endpoint: place.1, turn, attempts } }
         })
         .collect()
 }

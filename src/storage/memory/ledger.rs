@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::faults::Call;
 use super::rows::{Place, Rows};
 use super::{Memory, Store};
-use crate::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing};
+use crate::domain::application::Tenant;
+use crate::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing, Turn};
 use crate::domain::endpoint::EndpointState;
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EndpointId, EventId};
@@ -59,6 +60,15 @@ impl Ledger for Memory {
 
     async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError> {
         self.call(Call::Ledger, |store| Ok(recall(&mut store.rows, endpoint, now))).await
+    }
+
+    async fn resend(
+        &self,
+        tenant: Tenant,
+        key: DeliveryKey,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.call(Call::Ledger, |store| resend(store, tenant, key, now)).await
     }
 
     async fn cancel(&self, endpoint: EndpointId, _now: Timestamp) -> Result<u64, StorageError> {
@@ -188,4 +198,29 @@ fn cancel(rows: &mut Rows, endpoint: EndpointId) -> u64 {
         rows.put(*place, Standing { turn: standing.turn.next(), state, ..*standing });
     }
     unfinished.len() as u64
+}
+
+fn resend(
+    store: &mut Store,
+    tenant: Tenant,
+    key: DeliveryKey,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let owner = Some(tenant.application());
+    let endpoint = store.catalogue.endpoint(key.endpoint).map(|one| one.application);
+    let Some(place) = store.rows.place(key) else { return Ok(false) };
+    if endpoint != owner || Some(store.rows.event(place.0).application) != owner {
+        return Ok(false);
+    }
+    if store.noted.has(place.0) {
+        let event = key.event;
+        return Err(StorageError::Conflict(format!("event {event} is not routed yet")));
+    }
+    if store.rows.standing(place).is_none() {
+        store.rows.owe(place);
+        let turn = Turn::FIRST.next();
+        store.rows.put(place, Standing { turn, attempts: 0, state: DeliveryState::Cancelled });
+    }
+    store.resends.ask(place, now);
+    Ok(true)
 }

@@ -10,7 +10,7 @@
 //! collection is ordered, so the same calls give the same answers.
 //!
 //! - [`faults`]: where a test says that a call fails, loses its answer, is late or never ends.
-//! - [`rows`], [`journal`], [`ledger`]: the record. [`catalogue`]: who wants what.
+//! - [`rows`], [`journal`], [`ledger`], [`resends`]: the record. [`catalogue`]: who wants what.
 //! - [`publish`], [`inbox`], [`ladder`], [`broker`]: what comes in and what waits.
 //! - [`inspect`]: what a checker may see that no port shows.
 //!
@@ -27,6 +27,7 @@ mod ladder;
 mod ledger;
 mod outlet;
 mod publish;
+mod resends;
 mod rows;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ use self::broker::Broker;
 use self::catalogue::Entries;
 use self::faults::{Call, Fault, Faults, Moment};
 use self::inbox::Noted;
+use self::resends::Resends;
 use self::rows::Rows;
 use super::StorageError;
 use crate::domain::time::Timestamp;
@@ -84,6 +86,7 @@ struct Store {
     rows: Rows,
     catalogue: Entries,
     noted: Noted,
+    resends: Resends,
     broker: Broker,
     told: Vec<Notice>,
 }

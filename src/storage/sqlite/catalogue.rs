@@ -216,7 +216,7 @@ fn version(connection: &Connection) -> Result<u64, StorageError> {
 }
 
 /// Moves the version on.
-fn edited(connection: &Connection) -> Result<(), StorageError> {
+pub(super) fn edited(connection: &Connection) -> Result<(), StorageError> {
     connection.execute("UPDATE catalogue SET version = version + 1", [])?;
     Ok(())
 }

@@ -117,6 +117,21 @@ pub(super) fn set_state(
     Ok(written == 1)
 }
 
+/// Disables an endpoint that has answered that it is gone, unless it was edited since it was asked;
+/// whether it was not disabled already.
+pub(super) fn close(
+    connection: &Connection,
+    id: EndpointId,
+    asked_at: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE endpoints SET state = 'disabled', disabled_because = 'gone', updated_at = ?3 \
+         WHERE id = ?1 AND updated_at <= ?2 AND state <> 'disabled' AND deleted_at IS NULL",
+    )?;
+    Ok(update.execute(params![id, asked_at, now])? == 1)
+}
+
 /// Replaces an endpoint's keys.
 pub(super) fn set_keys(
     connection: &Connection,
@@ -270,7 +285,7 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
         filter: read_json(&row.get::<_, String>("filter")?, id, "filter")?,
         state: state_of(&state).ok_or_else(|| corrupt(format!("state of {id} is `{state}`")))?,
         channels: read_json(&row.get::<_, String>("channels")?, id, "channels")?,
-        disabled_because: because(row.get("disabled_because")?),
+        disabled_because: because(row.get::<_, Option<String>>("disabled_because")?.as_deref()),
         throttle_rate: row.get("throttle_rate")?,
         policy: read_json(&row.get::<_, String>("policy")?, id, "policy")?,
         headers: match headers {
@@ -300,8 +315,8 @@ pub(super) fn state_of(word: &str) -> Option<EndpointState> {
         .find(|state| state.as_str() == word)
 }
 
-pub(super) fn because(word: Option<String>) -> Option<DisabledBecause> {
-    DisabledBecause::ALL.into_iter().find(|one| word.as_deref() == Some(one.as_str()))
+pub(super) fn because(word: Option<&str>) -> Option<DisabledBecause> {
+    DisabledBecause::ALL.into_iter().find(|one| word == Some(one.as_str()))
 }
 
 fn keys(connection: &Connection, vault: &Vault, whose: Whose) -> Result<Keys, StorageError> {

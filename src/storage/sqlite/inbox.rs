@@ -25,7 +25,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{Sqlite, rows};
+use super::{Sqlite, resend, rows};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::event::{ApplicationName, Event, Identity, NewEvent, Rejection};
 use crate::domain::id::EndpointId;
@@ -115,7 +115,11 @@ impl Sqlite {
             }
         }
         let due_at = now();
-        self.write(move |connection| end_leases(connection, due_at)).await?;
+        self.write(move |connection| {
+            resend::end_leases(connection, due_at)?;
+            end_leases(connection, due_at)
+        })
+        .await?;
         let left_last = self.read(newest).await?;
         if given_back > 0 {
             info!(given_back, "deliveries that were in memory when the last router ended");

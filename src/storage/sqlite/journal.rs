@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
-use super::{Sqlite, accept, books, claim, record};
+use super::{Sqlite, accept, books, claim, record, resend};
 use crate::domain::delivery::{Delivery, DeliveryKey, Holder, Standing, Turn};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{
-    Acceptance, Books, Journal, Overdue, Owed, Recorded, Settled, to_hand_on,
+    Acceptance, Books, Journal, Overdue, Owed, Recorded, Resend, Settled, to_hand_on,
 };
 
 #[async_trait]
@@ -49,6 +49,26 @@ impl Journal for Sqlite {
             return Ok(Vec::new());
         }
         self.write(move |connection| claim::claim(connection, overdue, lease_until, limit)).await
+    }
+
+    async fn claim_resends(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Resend>, StorageError> {
+        if !self.read(move |connection| resend::any(connection, now)).await? {
+            return Ok(Vec::new());
+        }
+        self.write(move |connection| resend::claim(connection, now, lease_until, limit)).await
+    }
+
+    async fn put_off_resends(
+        &self,
+        numbers: Vec<i64>,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.write(move |connection| resend::put_off(connection, &numbers, until)).await
     }
 
     async fn books(&self) -> Result<Books, StorageError> {

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 
 use super::offer::{self, Step};
-use super::{Sqlite, dead_letters, rows};
+use super::{Sqlite, dead_letters, resend, rows};
+use crate::domain::application::Tenant;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EndpointId, EventId};
@@ -52,6 +53,15 @@ impl Ledger for Sqlite {
 
     async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError> {
         self.in_steps(move |connection, from| offer::recall(connection, endpoint, from, now)).await
+    }
+
+    async fn resend(
+        &self,
+        tenant: Tenant,
+        key: DeliveryKey,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.write(move |connection| resend::ask(connection, tenant, key, now)).await
     }
 
     async fn cancel(&self, endpoint: EndpointId, _now: Timestamp) -> Result<u64, StorageError> {

@@ -4,13 +4,14 @@
 //! ([`readers`]). Write-ahead log with `synchronous = FULL`: what was answered survives a power cut.
 //! Several processes may have the file open (a router and the command line), on one machine.
 //!
-//! - [`journal`], with [`accept`], [`record`] and [`claim`]: the pipeline's half of the record.
+//! - [`journal`], with [`accept`], [`record`], [`claim`] and [`resend`]: the pipeline's half of the record.
 //! - [`publish`], [`inbox`], [`ladder`]: events that come in and deliveries that wait, where there is no
 //!   broker; [`bell`] wakes who waits for them.
 //! - [`upkeep`], with [`retention`] and [`room`]: what keeps the file within bounds; [`backup`]: a copy
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
+//! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
 //!
@@ -39,8 +40,10 @@ mod offer;
 pub mod publish;
 mod readers;
 mod record;
+mod resend;
 mod retention;
 mod room;
+mod routers;
 mod rows;
 mod tasks;
 mod upkeep;
@@ -81,7 +84,7 @@ const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// The same for each reader.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 /// Statements that a connection keeps prepared: more than we have.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// The stores in one SQLite file.
 #[derive(Debug, Clone)]

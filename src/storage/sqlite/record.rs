@@ -1,10 +1,14 @@
 //! Recording what became of deliveries: the fence, the attempt, the dead letter, the books.
+//!
+//! What a person asked for is outside the fence: see [`Record::by_hand`].
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::books::Movement;
 use super::rows::State;
-use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Turn};
+use super::{catalogue, endpoints, resend};
+use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
+use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -31,8 +35,8 @@ pub(super) fn record(
         )?,
         keep: connection.prepare_cached(
             "INSERT INTO attempts (event, endpoint, id, number, started_at, duration_ms, outcome, \
-                                   status, url, detail, response) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+                                   status, url, detail, response, by_hand) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
         )?,
         settle: connection.prepare_cached(
             "UPDATE deliveries SET turn = ?3, attempts = ?4, state = ?5, held_by = ?6, due_at = ?7 \
@@ -74,12 +78,19 @@ impl Record<'_> {
                 })
             })
             .optional()?;
+        if let Trigger::ByHand(number) = settled.trigger {
+            resend::settle(self.connection, number, &settled.settlement)?;
+        }
         let Some(found) = found else {
             return Ok(Recorded::Stale); // never owed: there is nothing to settle
         };
         // A request that was made is history, whoever settles the turn.
         if let Some(attempt) = &settled.attempt {
-            self.keep(found.event, settled.key, attempt)?;
+            self.keep(found.event, settled, attempt)?;
+        }
+        self.close_if_gone(settled)?;
+        if settled.trigger.is_by_hand() {
+            return self.by_hand(&found, settled);
         }
         let delivered = settled.settlement == Settlement::Delivered;
         if found.state.is_final() || (settled.turn < found.turn && !delivered) {
@@ -89,15 +100,44 @@ impl Record<'_> {
         Ok(Recorded::Now)
     }
 
+    /// Disables an endpoint that says it is gone, in the transaction that keeps its word. Whatever the
+    /// delivery's turn: what it says is about itself, and a person who asks hears it as well.
+    fn close_if_gone(&mut self, settled: &Settled) -> Result<(), StorageError> {
+        let gone = |one: &&Attempt| one.outcome.meaning() == Meaning::Gone;
+        let Some(attempt) = settled.attempt.as_ref().filter(gone) else { return Ok(()) };
+        let (id, asked_at) = (settled.key.endpoint, attempt.started_at);
+        if endpoints::close(self.connection, id, asked_at, settled.at)? {
+            catalogue::edited(self.connection)?;
+        }
+        Ok(())
+    }
+
+    /// An attempt that a person asked for: a success is a fact, whatever had become of the delivery. Its
+    /// dead letter is lifted; a copy on the ladder is for an old turn now, and dies when it comes back.
+    fn by_hand(&mut self, found: &Found, settled: &Settled) -> Result<Recorded, StorageError> {
+        if settled.settlement != Settlement::Delivered || found.state == State::Delivered {
+            return Ok(Recorded::Stale);
+        }
+        if found.state == State::Dead {
+            let mut lift =
+                self.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?;
+            if lift.execute([settled.key.id()])? == 0 {
+                self.movement.discards(-1); // it was put away for its age, and is delivered after all
+            }
+        }
+        self.settle(found, settled)?;
+        Ok(Recorded::Now)
+    }
+
     fn keep(
         &mut self,
         event: i64,
-        key: DeliveryKey,
+        settled: &Settled,
         attempt: &Attempt,
     ) -> Result<(), StorageError> {
         self.keep.execute(params![
             event,
-            key.endpoint,
+            settled.key.endpoint,
             attempt.id,
             attempt.number,
             attempt.started_at,
@@ -107,6 +147,7 @@ impl Record<'_> {
             attempt.url,
             attempt.detail,
             attempt.response.as_ref(),
+            settled.trigger.is_by_hand(),
         ])?;
         Ok(())
     }
@@ -119,9 +160,10 @@ impl Record<'_> {
             }
             Settlement::DeadLetter(_) => (State::Dead, None),
             Settlement::Cancelled => (State::Cancelled, None),
+            Settlement::Unchanged => return Ok(()),
         };
-        // A success at an old turn: what was counted since then stays counted.
-        let attempts = if settled.turn < found.turn {
+        // A success at an old turn, or beside it: what was counted since then stays counted.
+        let attempts = if settled.turn < found.turn || settled.trigger.is_by_hand() {
             settled.attempts.max(found.attempts)
         } else {
             settled.attempts

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::Event;
 use crate::domain::id::{
-    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, TaskId,
+    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, RouterId, TaskId,
 };
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -51,7 +51,16 @@ macro_rules! bytes_column {
     )+};
 }
 
-bytes_column!(ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, TaskId);
+bytes_column!(
+    ApplicationId,
+    AttemptId,
+    DeliveryId,
+    EndpointId,
+    EventId,
+    OrganisationId,
+    RouterId,
+    TaskId
+);
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

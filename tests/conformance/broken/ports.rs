@@ -19,7 +19,9 @@ use posthaste::storage::StorageError;
 use posthaste::storage::inbox::{
     Arrival, Content, Desk, Inbox, Original, Publication, Publish, Published, Receipt,
 };
-use posthaste::storage::journal::{Acceptance, Books, Journal, Overdue, Owed, Recorded, Settled};
+use posthaste::storage::journal::{
+    Acceptance, Books, Journal, Overdue, Owed, Recorded, Resend, Settled,
+};
 use posthaste::storage::ladder::{Ladder, Waiting};
 
 use super::mistakes::Mistake;
@@ -211,6 +213,23 @@ impl Journal for MistakenJournal {
             _ => lease_until,
         };
         self.sound.claim(overdue, until, limit).await
+    }
+
+    async fn claim_resends(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Resend>, StorageError> {
+        self.sound.claim_resends(now, lease_until, limit).await
+    }
+
+    async fn put_off_resends(
+        &self,
+        numbers: Vec<i64>,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.sound.put_off_resends(numbers, until).await
     }
 
     async fn books(&self) -> Result<Books, StorageError> {

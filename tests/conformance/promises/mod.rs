@@ -78,6 +78,8 @@ macro_rules! every_promise {
             people::a_recall_lets_the_old_copies_die,
             people::a_replay_brings_a_dead_letter_back_once,
             people::what_is_cancelled_never_goes_on,
+            people::an_attempt_by_hand_delivers_or_moves_nothing,
+            people::who_says_that_it_is_gone_is_disabled_with_the_record_of_it,
             away::while_the_store_is_away_calls_wait_or_say_so_and_then_everything_is_there,
             away::what_came_due_while_the_store_was_away_comes_when_it_is_back,
         }

@@ -4,14 +4,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use posthaste::domain::delivery::{Delivery, DeliveryState, Fence, Holder, Turn};
-use posthaste::domain::endpoint::EndpointState;
+use posthaste::domain::delivery::{Delivery, DeliveryState, Fence, Holder, Trigger, Turn};
+use posthaste::domain::endpoint::{DisabledBecause, EndpointState};
 use posthaste::domain::retry::Due;
+use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
-use posthaste::storage::journal::{DeadLetterFilter, Overdue, Recorded};
+use posthaste::storage::journal::{DeadLetterFilter, Overdue, Recorded, Settled};
 
 use crate::bench::{
-    Anything, Bench, Way, delivered, endpoint, failed, given_up, journals_own, key, paused, tenant,
+    Anything, Bench, Way, delivered, endpoint, failed, given_up, gone, journals_own, key, paused,
+    tenant,
 };
 use crate::breach::{Breach, Kept, hold, same};
 use crate::support::clock;
@@ -253,4 +255,85 @@ pub(crate) async fn what_is_cancelled_never_goes_on(bench: &mut Bench) -> Kept {
     hold!(bench.claim(then, then).await?.is_empty(), "a cancelled delivery was claimed");
     same!(bench.ports().journal.books().await?.cancelled, 2, "cancelled in the books");
     Ok(())
+}
+
+pub(crate) async fn an_attempt_by_hand_delivers_or_moves_nothing(bench: &mut Bench) -> Kept {
+    for name in ["waits", "dead", "is taken back"] {
+        let (delivery, _receipt) = bench.delivery(name).await?;
+        let key = delivery.key();
+        let later = Due::exactly(clock() + 10 * MINUTE);
+        let so_far = match name {
+            "waits" => failed(&delivery, later),
+            "dead" => given_up(&delivery),
+            _ => {
+                Settled { settlement: Settlement::Cancelled, attempt: None, ..delivered(&delivery) }
+            }
+        };
+        bench.settle(so_far).await?;
+        let stands = bench.standing(key).await?;
+        for (settlement, recorded) in
+            [(Settlement::Unchanged, Recorded::Stale), (Settlement::Delivered, Recorded::Now)]
+        {
+            same!(bench.ports().ledger.resend(tenant(), key, clock()).await?, true, "asked");
+            let (now, lease_until) = (clock(), clock() + MINUTE);
+            let claimed = bench.ports().journal.claim_resends(now, lease_until, 10).await?;
+            same!(claimed.len(), 1, format!("{name}: claimed"));
+            let again = bench.ports().journal.claim_resends(now, lease_until, 10).await?;
+            same!(again.len(), 0, format!("{name}: claimed a second time"));
+            let trigger = Trigger::ByHand(claimed[0].number);
+            let settled = Settled { settlement, trigger, ..delivered(&claimed[0].delivery) };
+
+            same!(bench.record(settled).await?, recorded, format!("{name}: {settlement:?}"));
+
+            let moved = recorded == Recorded::Now;
+            same!(bench.standing(key).await? != stands, moved, format!("{name}: whether it moved"));
+            let asked = bench.ports().journal.claim_resends(lease_until, lease_until, 10).await?;
+            same!(asked.len(), 0, format!("{name}: asked for still"));
+        }
+        bench.is(key, DeliveryState::Delivered).await?;
+        same!(
+            bench.standing(key).await?.judge(Turn(1)),
+            Fence::Drop,
+            format!("{name}: old copies")
+        );
+    }
+    let books = bench.ports().journal.books().await?;
+    same!((books.delivered, books.owed, books.unaccounted()), (3, 3, 0), "the books");
+    let letters = bench.ports().ledger.count_dead_letters(&DeadLetterFilter::default()).await?;
+    same!(letters, 0, "dead letters");
+    Ok(())
+}
+
+pub(crate) async fn who_says_that_it_is_gone_is_disabled_with_the_record_of_it(
+    bench: &mut Bench,
+) -> Kept {
+    let one = endpoint("one");
+    let state = async |bench: &Bench| {
+        let found = bench.ports().catalogue.any_endpoint(one).await?;
+        let found = found.ok_or_else(|| Breach("the endpoint is not there".into()))?;
+        Kept::Ok((found.state, found.disabled_because))
+    };
+    let (asked_before, _receipt) = bench.delivery("asked before it was edited").await?;
+    let answer = gone(&asked_before);
+    let later = clock() + MINUTE;
+    let catalogue = bench.ports().catalogue.clone();
+    catalogue.set_endpoint_state(tenant(), one, EndpointState::Active, None, later).await?;
+    bench.settle(answer).await?;
+    same!(state(bench).await?, (EndpointState::Active, None), "after an answer of the one before");
+
+    let version = catalogue.version().await?;
+    catalogue
+        .set_endpoint_state(tenant(), one, EndpointState::Active, None, clock() - MINUTE)
+        .await?;
+    let (last, _receipt) = bench.delivery("the last").await?;
+    let (next, _receipt) = bench.delivery("the next").await?;
+    bench.settle(gone(&last)).await?;
+
+    let because = Some(DisabledBecause::Gone);
+    same!(state(bench).await?, (EndpointState::Disabled, because), "after its own answer");
+    hold!(catalogue.version().await? > version + 1, "the version has not moved on");
+    bench.is(last.key(), DeliveryState::Dead).await?;
+    bench.settle(paused(&next)).await?;
+    let forever = DeliveryState::Waiting { due_at: Timestamp::NEVER, held_by: Holder::Journal };
+    bench.is(next.key(), forever).await
 }

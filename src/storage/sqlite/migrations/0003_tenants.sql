@@ -130,6 +130,16 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tasks_running ON tasks (id) WHERE state = 'running';
 
+-- Attempts that people have asked for and that were not made yet. Numbers are never used again: who
+-- comes late with an old one must not take another's away.
+CREATE TABLE resends (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    event    INTEGER NOT NULL, -- events.seq
+    endpoint BLOB    NOT NULL,
+    due_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX resends_due ON resends (due_at);
+
 -- Which version of the catalogue each router has adopted, and when it last said so.
 CREATE TABLE routers (
     id      BLOB    NOT NULL PRIMARY KEY,

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::*;
-use crate::domain::id::EndpointId;
+use crate::domain::id::{EndpointId, TaskId};
+use crate::storage::history::History;
 use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
+use crate::storage::tasks::{NewTask, TaskKind, Tasks};
 use crate::storage::upkeep::{self, Old, Upkeep};
 
 #[derive(Debug, Clone)]
@@ -18,6 +20,9 @@ enum Step {
     Recall { endpoint: u8 },
     Cancel { endpoint: u8 },
     Sweep { seconds: u32 },
+    Expunge { event: u8 },
+    Task { kind: TaskKind, endpoint: u8 },
+    ByHand { event: u8, endpoint: u8, succeeds: bool },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -27,13 +32,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(event, endpoints)| Step::Accept { event, endpoints }),
         12 => (event.clone(), endpoint.clone(), turn.clone(), 0..6_u8)
             .prop_map(|(event, endpoint, turn, how)| Step::Record { event, endpoint, turn, how }),
-        2 => (event, endpoint.clone(), turn)
+        4 => (event.clone(), endpoint.clone(), any::<bool>())
+            .prop_map(|(event, endpoint, succeeds)| Step::ByHand { event, endpoint, succeeds }),
+        2 => (event.clone(), endpoint.clone(), turn)
             .prop_map(|(event, endpoint, turn)| Step::HandedOn { event, endpoint, turn }),
         2 => (0..200_u32).prop_map(|seconds| Step::Claim { seconds }),
         2 => proptest::option::of(endpoint.clone()).prop_map(|endpoint| Step::Replay { endpoint }),
         1 => endpoint.clone().prop_map(|endpoint| Step::Recall { endpoint }),
-        1 => endpoint.prop_map(|endpoint| Step::Cancel { endpoint }),
+        1 => endpoint.clone().prop_map(|endpoint| Step::Cancel { endpoint }),
         1 => (0..8_u32).prop_map(|seconds| Step::Sweep { seconds }),
+        1 => event.prop_map(|event| Step::Expunge { event }),
+        1 => (proptest::sample::select(&TaskKind::ALL), endpoint)
+            .prop_map(|(kind, endpoint)| Step::Task { kind, endpoint }),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -68,6 +78,21 @@ async fn take(place: &Place, step: Step) {
             };
             place.settle(settled).await;
         }
+        Step::ByHand { event, endpoint, succeeds } => {
+            let key = key_of(event, endpoint);
+            // What was never accepted is not there to be sent, and what was expunged has nothing to send.
+            let _ = place.resend(acme(), key, NOW).await;
+            for resend in place.claim_resends(NOW, NOW + SECOND, 10).await.expect("claimed") {
+                let (key, turn) = (resend.delivery.key(), resend.delivery.turn.0);
+                let settled = if succeeds {
+                    delivered(key, turn)
+                } else {
+                    settled(key, turn, Some(FAILURE), Settlement::Unchanged)
+                };
+                let trigger = Trigger::ByHand(resend.number);
+                place.settle(Settled { trigger, ..settled }).await;
+            }
+        }
         Step::HandedOn { event, endpoint, turn } => {
             place.handed_on(vec![(key_of(event, endpoint), Turn(turn))]).await.expect("noted");
         }
@@ -96,6 +121,17 @@ async fn take(place: &Place, step: Step) {
                 tasks: before,
             };
             place.sweep(old, upkeep::Place::START).await.expect("swept");
+        }
+        Step::Expunge { event: number } => {
+            place.expunge_payload(acme(), event(&name(number)).id).await.expect("forgotten");
+        }
+        Step::Task { kind, endpoint } => {
+            let forget = |connection: &Connection| Ok(connection.execute("DELETE FROM tasks", [])?);
+            place.write(forget).await.expect("room for one of the same id");
+            let (id, endpoint) = (TaskId::from_bytes([1; 20]), endpoint_of(endpoint));
+            let task = NewTask { id, kind, endpoint, since: LONG_AGO, until: None };
+            Tasks::begin(&place.store, acme(), task, NOW).await.expect("begun");
+            place.step(id, NOW).await.expect("taken");
         }
     }
 }

@@ -191,8 +191,8 @@ async fn an_endpoint_reads_back_as_it_was_added() {
     let id = endpoint_id("a");
 
     let by_id = Catalogue::endpoint(&place.store, acme, &id.to_string()).await.expect("read");
-    let by_uid = Catalogue::endpoint(&place.store, acme, "a").await.expect("read");
-    for read in [by_id, by_uid, place.any_endpoint(id).await.expect("read")] {
+    let named = Catalogue::endpoint(&place.store, acme, "a").await.expect("read");
+    for read in [by_id, named, place.any_endpoint(id).await.expect("read")] {
         let read = read.expect("there");
         assert_eq!(format!("{read:?}"), format!("{:?}", endpoint("a")));
         assert_eq!(read.keys[0].key.expose(), [1; 32]);

@@ -9,7 +9,9 @@ mod inbox;
 mod journal;
 mod ledger;
 mod long_history;
+mod resend;
 mod retention;
+mod routers;
 mod tasks;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use super::{Settings, Sqlite};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::auth::Auth;
 use crate::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
 use crate::domain::event::Event;
@@ -228,6 +230,7 @@ fn settled(
     Settled {
         key,
         turn: Turn(turn),
+        trigger: Trigger::Turn,
         attempts,
         attempt,
         settlement,

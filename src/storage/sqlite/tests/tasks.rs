@@ -4,6 +4,7 @@ use super::history::MINUTE;
 use super::*;
 use crate::domain::id::TaskId;
 use crate::storage::history::History;
+use crate::storage::inbox::{Publication, Publish};
 use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
 use crate::storage::tasks::{NewTask, RUNNING_MAX, TaskKind, TaskState, Tasks};
 use crate::storage::upkeep::{Old, Place as Walked, Upkeep};
@@ -146,6 +147,16 @@ async fn what_was_missed_is_what_the_endpoint_wants_now_and_was_never_owed() {
     place.accept(vec![owed(&had, &["a"])]).await.expect("accepted");
     place.settle(delivered(key(&had, "a"), 0)).await;
     place.expunge_payload(acme(), expunged.id).await.expect("forgotten");
+    // Not routed yet: it will say itself what it owes.
+    let fresh = Publication {
+        application: "acme".into(),
+        event_type: "job.completed".into(),
+        event_id: "fresh".into(),
+        channels: vec!["eu".into()],
+        payload: Bytes::from_static(b"{}"),
+        ..Publication::default()
+    };
+    place.publisher(Arc::new(|| NOW)).publish(&[fresh]).await.expect("published");
 
     place.begin_task(task(TaskKind::ReplayMissing)).await;
     assert_eq!(place.take_all().await.1, 2);
@@ -334,9 +345,9 @@ async fn tasks_that_ended_long_ago_and_old_answers_are_forgotten() {
     place.fail(task_id(3), NOW + 6 * SECOND).await.expect("given up");
     let answer = |connection: &rusqlite::Connection| {
         let sql = "INSERT INTO answers VALUES (?1, x'00', 200, x'00', ?2)";
-        for number in 0..8_u32 {
+        for number in 0..8_u8 {
             connection
-                .execute(sql, rusqlite::params![[number as u8; 16], NOW + number * SECOND])?;
+                .execute(sql, rusqlite::params![[number; 16], NOW + u32::from(number) * SECOND])?;
         }
         Ok(())
     };

@@ -7,6 +7,11 @@
 //! fast the endpoint has been serving them: a fast one may have [`LINE_MAX`], one that hangs soon has
 //! room for hardly any, and nobody stands longer than [`HOLD_MAX`].
 //!
+//! An endpoint that asks to be called less ([`Pressure::SlowDown`]) slows its whole lane down: nothing
+//! starts before the moment that it named, and from then on one request at a time, until one succeeds.
+//! Whoever would have to wait too long for that is sent away at once. This is kept here alone: a router
+//! that starts anew asks once more, and is told.
+//!
 //! A [`Permit`] is made here and nowhere else, is moved to the sender, and has to come back through
 //! [`Lane::finished`]: sending without one does not compile.
 
@@ -22,10 +27,11 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use super::pace::Pace;
-use super::retry::Due;
-use super::settlement::Postponed;
-use super::time::Timestamp;
+use crate::domain::outcome::{Pressure, RetryAfter};
+use crate::domain::pace::Pace;
+use crate::domain::retry::Due;
+use crate::domain::settlement::Postponed;
+use crate::domain::time::Timestamp;
 
 /// Longest that a delivery waits in memory before it goes on the ladder.
 ///
@@ -49,6 +55,19 @@ pub const HELD_MAX: usize = 64;
 ///
 /// A tenth of a second, the order of an ordinary receiver. One that hangs is found out by its silence.
 const MEAN_MS_GUESS: u64 = 100;
+
+/// Longest that an endpoint's word keeps its whole lane from starting anything.
+///
+/// One hour. The one delivery that was answered waits as long as it was asked to
+/// ([`RETRY_AFTER_MAX`](crate::domain::retry::RETRY_AFTER_MAX)); but an answer that is wrong must not silence an
+/// endpoint for a day.
+pub const SLOWED_MAX: Duration = Duration::from_hours(1);
+
+/// How long nothing starts when an endpoint asks to be called less and names no moment: the first time,
+/// doubled each time in a row, up to the second of these. A second is what a gateway needs to find
+/// another instance, a minute what an operator does not mind when it is over.
+const SLOWED_FIRST: Duration = Duration::from_secs(1);
+const SLOWED_MOST: Duration = Duration::from_mins(1);
 
 /// Shortest time that a refused delivery is sent away for: less is not worth the hop.
 const AWAY_MIN: Duration = Duration::from_secs(1);
@@ -85,11 +104,22 @@ pub struct Lane<J> {
     timed_count: u64,
     /// The limiter's word on the next start.
     not_before: Timestamp,
+    /// The endpoint's own word on it, until it is taken back by a success.
+    slowed: Option<Slowed>,
     pace: Pace,
     /// Moving average of how long a request takes, in milliseconds.
     mean_ms: u64,
     /// When a request last started from an empty lane, or ended.
     progress_at: Timestamp,
+}
+
+/// An endpoint has asked to be called less.
+#[derive(Debug, Clone, Copy)]
+struct Slowed {
+    /// Nothing starts before this; from then on, one at a time.
+    until: Timestamp,
+    /// How long the next wait is, when the endpoint names none.
+    next: Duration,
 }
 
 impl<J> Lane<J> {
@@ -104,6 +134,7 @@ impl<J> Lane<J> {
             timed: BTreeMap::new(),
             timed_count: 0,
             not_before: Timestamp::default(),
+            slowed: None,
             pace: Pace::default(),
             mean_ms: MEAN_MS_GUESS,
             progress_at: Timestamp::default(),
@@ -120,12 +151,18 @@ impl<J> Lane<J> {
         self.max_in_flight = max_in_flight;
     }
 
+    /// Forgets that the endpoint asked to be called less: it is another one now, or a person wants it
+    /// called.
+    pub fn speed_up(&mut self) {
+        self.slowed = None;
+    }
+
     /// Puts a delivery in line, if it can start soon.
     ///
     /// # Errors
     /// [`Refused`], with the slot to come back at.
     pub fn offer(&mut self, job: J, now: Timestamp) -> Result<(), Refused<J>> {
-        if self.line.len() < self.line_max(now) {
+        if self.line.len() < self.line_max(now) && self.starts_from() <= now + HOLD_MAX {
             self.line.push_back((now + HOLD_MAX, job));
             Ok(())
         } else {
@@ -149,7 +186,7 @@ impl<J> Lane<J> {
     /// The next delivery that may start now, with its permit.
     pub fn next(&mut self, now: Timestamp) -> Option<(Permit, J)> {
         self.bring_in_the_due(now);
-        if self.line.is_empty() || self.in_flight >= self.max_in_flight.get() {
+        if self.line.is_empty() || self.in_flight >= self.cap() || now < self.starts_from() {
             return None;
         }
         if let Some(limiter) = &self.limiter
@@ -166,20 +203,27 @@ impl<J> Lane<J> {
         Some((Permit { _made_by_a_lane: () }, job))
     }
 
-    /// Takes a permit back when its request has ended at `now`, after `took`.
+    /// Takes a permit back when its request has ended at `now`, after `took`, with what its end said about
+    /// the endpoint.
     #[expect(clippy::needless_pass_by_value, reason = "a permit comes back once: it is moved")]
-    pub fn finished(&mut self, permit: Permit, took: Duration, now: Timestamp) {
+    pub fn finished(&mut self, permit: Permit, took: Duration, pressure: Pressure, now: Timestamp) {
         let Permit { _made_by_a_lane: () } = permit;
         self.in_flight = self.in_flight.checked_sub(1).expect("each permit comes back once");
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.mean_ms = (self.mean_ms * 7 + took_ms) / 8;
         self.progress_at = now;
+        match pressure {
+            // Of what was on the way when the endpoint spoke, some may still succeed: that is no answer.
+            Pressure::Eased if self.starts_from() <= now => self.slowed = None,
+            Pressure::Eased | Pressure::Unsaid => {}
+            Pressure::SlowDown(asked) => self.slow_down(asked, now),
+        }
     }
 
-    /// Takes out of the line what has waited as long as it may.
+    /// Takes out of the line what has waited as long as it may, or would have to wait longer.
     pub fn expelled(&mut self, now: Timestamp) -> Option<Refused<J>> {
         let (until, _) = self.line.front()?;
-        if *until > now {
+        if *until > now && *until >= self.starts_from() {
             return None;
         }
         let (_, job) = self.line.pop_front()?;
@@ -198,18 +242,19 @@ impl<J> Lane<J> {
     /// leave the line is worth a look.
     pub fn wake_at(&self, may_start: bool) -> Option<Timestamp> {
         let leaves = self.line.front().map(|(until, _)| *until);
-        if !may_start || self.in_flight >= self.max_in_flight.get() {
+        if !may_start || self.in_flight >= self.cap() {
             return leaves;
         }
-        let starts = (!self.line.is_empty()).then_some(self.not_before);
+        let starts = (!self.line.is_empty()).then(|| self.not_before.max(self.starts_from()));
         let held = self.timed.first_key_value().map(|((due, _), _)| *due);
         [starts, leaves, held].into_iter().flatten().min()
     }
 
-    /// Whether nothing is in line, held or on the way, and nothing has been since `moment`.
+    /// Whether nothing is in line, held or on the way, nothing has been since `moment`, and the endpoint
+    /// has not asked for more quiet than that.
     pub fn is_idle_since(&self, moment: Timestamp) -> bool {
         let empty = self.in_flight == 0 && self.line.is_empty() && self.timed.is_empty();
-        empty && self.progress_at <= moment
+        empty && self.progress_at.max(self.starts_from()) <= moment
     }
 
     /// Requests on the way.
@@ -220,6 +265,33 @@ impl<J> Lane<J> {
     /// Deliveries in line or held.
     pub fn waiting(&self) -> usize {
         self.line.len() + self.timed.len()
+    }
+
+    /// Requests that may be on the way at once: one, to see, while the endpoint wants it slower.
+    fn cap(&self) -> u16 {
+        if self.slowed.is_some() { 1 } else { self.max_in_flight.get() }
+    }
+
+    /// The endpoint's word on when the next may start.
+    fn starts_from(&self) -> Timestamp {
+        self.slowed.map_or(Timestamp::default(), |slowed| slowed.until)
+    }
+
+    fn slow_down(&mut self, asked: Option<RetryAfter>, now: Timestamp) {
+        let before = self.slowed.unwrap_or(Slowed { until: now, next: SLOWED_FIRST });
+        // Those that were on the way together have one thing to say, however many they are.
+        let once_more = before.until <= now;
+        let named = asked.map(|asked| match asked {
+            RetryAfter::In(wait) => now + wait.min(SLOWED_MAX),
+            RetryAfter::At(moment) => moment.min(now + SLOWED_MAX),
+        });
+        let until = match named {
+            Some(moment) => moment,
+            None if once_more => now + before.next,
+            None => before.until,
+        };
+        let next = if once_more { (before.next * 2).min(SLOWED_MOST) } else { before.next };
+        self.slowed = Some(Slowed { until: until.max(before.until), next });
     }
 
     /// How many may stand in line: what can start within [`HOLD_MAX`], at most [`LINE_MAX`].
@@ -233,9 +305,9 @@ impl<J> Lane<J> {
     /// How far apart starts are by what the endpoint has been doing. A lane that is full and has not
     /// moved for longer than its average request is judged by that silence instead.
     fn interval_by_count(&self, now: Timestamp) -> Duration {
-        let full = self.in_flight >= self.max_in_flight.get();
+        let full = self.in_flight >= self.cap();
         let silence = if full { now.since(self.progress_at) } else { Duration::ZERO };
-        Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.max_in_flight.get())
+        Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.cap())
     }
 
     /// How far apart starts are by the rate.
@@ -248,8 +320,14 @@ impl<J> Lane<J> {
         let interval = by_count.max(by_rate);
         let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
         let earliest = now + interval.saturating_mul(ahead).max(AWAY_MIN);
-        let slot = self.pace.book(earliest, interval);
-        let why = if by_rate > by_count { Postponed::RateLimited } else { Postponed::Busy };
+        let slot = self.pace.book(earliest.max(self.starts_from()), interval);
+        let why = if self.slowed.is_some() {
+            Postponed::SlowedDown
+        } else if by_rate > by_count {
+            Postponed::RateLimited
+        } else {
+            Postponed::Busy
+        };
         Refused { job, due: Due::exactly(slot), why }
     }
 
@@ -313,189 +391,4 @@ impl Clock for FedClock {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
-
-    fn lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
-        Lane::new(rate.and_then(NonZeroU32::new), NonZeroU16::new(max_in_flight).expect("not 0"))
-    }
-
-    fn at(ms: u64) -> Timestamp {
-        START + Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn an_unlimited_lane_starts_at_once_and_in_order() {
-        let mut lane = lane(None, 8);
-        for job in 1..=3 {
-            lane.offer(job, START).expect("room");
-        }
-        let started: Vec<_> = std::iter::from_fn(|| lane.next(START)).map(|(_, j)| j).collect();
-        assert_eq!(started, [1, 2, 3]);
-    }
-
-    #[test]
-    fn no_more_run_at_once_than_the_cap() {
-        let mut lane = lane(None, 1);
-        lane.offer(1, START).expect("room");
-        lane.offer(2, START).expect("room");
-
-        let (permit, first) = lane.next(START).expect("starts");
-        assert_eq!((first, lane.next(START).is_none()), (1, true));
-
-        lane.finished(permit, Duration::from_millis(5), START);
-        assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
-    }
-
-    #[test]
-    fn a_held_delivery_starts_when_it_is_due_and_before_the_line() {
-        let mut lane = lane(None, 1);
-        let (permit, _) = {
-            lane.offer(0, START).expect("room");
-            lane.next(START).expect("starts")
-        };
-        lane.hold_until(at(500), 7).expect("room");
-        lane.offer(8, at(400)).expect("room");
-        lane.finished(permit, Duration::from_millis(5), START);
-
-        let (permit, job) = lane.next(at(499)).expect("the one in line");
-        assert_eq!(job, 8);
-        lane.finished(permit, Duration::from_millis(1), at(499));
-        assert!(lane.next(at(499)).is_none());
-        assert_eq!(lane.wake_at(true), Some(at(500)));
-        assert_eq!(lane.next(at(500)).map(|(_, job)| job), Some(7));
-    }
-
-    #[test]
-    fn a_full_line_refuses_with_slots_at_the_rate() {
-        let mut lane = lane(Some(20), 8);
-        for job in 0..100 {
-            lane.offer(job, START).expect("five seconds of work fit");
-        }
-        let slots: Vec<_> = (100..103)
-            .map(|job| lane.offer(job, START).expect_err("full").due.at.since(START).as_millis())
-            .collect();
-        assert_eq!(slots, [5_000, 5_050, 5_100]);
-    }
-
-    #[test]
-    fn an_endpoint_that_hangs_soon_has_hardly_any_room_left() {
-        let mut lane = lane(None, 4);
-        for job in 0..4 {
-            lane.offer(job, START).expect("room");
-        }
-        let _hanging: Vec<_> = std::iter::from_fn(|| lane.next(START)).collect();
-        let mut room = |ms| {
-            let mut count = 0;
-            while count <= LINE_MAX && lane.offer(0, at(ms)).is_ok() {
-                count += 1;
-            }
-            let _ = lane.clear();
-            count
-        };
-        assert_eq!([room(0), room(1_000), room(2_000), room(10_000)], [200, 20, 10, 2]);
-    }
-
-    #[test]
-    fn an_endpoint_that_timed_out_again_and_again_is_still_given_a_chance() {
-        let mut lane = lane(None, 1);
-        for _ in 0..100 {
-            lane.offer(0, START).expect("one may always stand in an empty line");
-            let (permit, _) = lane.next(START).expect("starts");
-            lane.finished(permit, Duration::from_mins(1), START);
-        }
-    }
-
-    #[test]
-    fn without_room_outside_a_lane_asks_only_to_be_looked_at_when_something_must_leave() {
-        let mut lane = lane(None, 8);
-        lane.offer(1, START).expect("room");
-        assert_eq!(lane.wake_at(true), Some(Timestamp::default()), "it could start at once");
-        assert_eq!(lane.wake_at(false), Some(at(5_000)));
-    }
-
-    #[test]
-    fn an_endpoint_that_is_fast_has_room_for_a_whole_window() {
-        let mut lane = lane(None, 32);
-        for _ in 0..64 {
-            lane.offer(0, START).expect("room");
-            let (permit, _) = lane.next(START).expect("starts");
-            lane.finished(permit, Duration::from_millis(2), START);
-        }
-        assert!((0..LINE_MAX).all(|_| lane.offer(0, START).is_ok()));
-        assert!(lane.offer(0, START).is_err());
-    }
-
-    #[test]
-    fn only_so_many_are_kept_between_attempts() {
-        let mut lane = lane(None, 4);
-        for job in 0..64 {
-            lane.hold_until(at(500), job).expect("room");
-        }
-        assert_eq!(lane.hold_until(at(500), 64), Err(64));
-    }
-
-    #[test]
-    fn what_has_waited_long_enough_is_sent_away() {
-        let mut lane = lane(None, 1);
-        for job in 0..3 {
-            lane.offer(job, START).expect("room");
-        }
-        let _permit = lane.next(START).expect("starts, and hangs");
-
-        assert!(lane.expelled(at(4_999)).is_none());
-        assert_eq!(lane.wake_at(true), Some(at(5_000)));
-        assert_eq!(lane.expelled(at(5_000)).map(|refused| refused.job), Some(1));
-        assert_eq!(lane.expelled(at(5_000)).map(|refused| refused.job), Some(2));
-        assert!(lane.expelled(at(5_000)).is_none());
-    }
-
-    #[test]
-    fn a_raised_limit_holds_from_the_next_start() {
-        let mut lane = lane(Some(1), 8);
-        lane.offer(1, START).expect("room");
-        lane.offer(2, START).expect("room");
-        lane.next(START).map(|_| ()).expect("the first");
-        assert!(lane.next(START).is_none());
-
-        lane.adjust(None, NonZeroU16::new(8).expect("not 0"));
-
-        assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
-    }
-
-    proptest! {
-        /// Whatever the arrivals, no second sees more than the rate and its burst.
-        #[test]
-        fn never_more_than_the_rate(
-            rate in 1_u32..50,
-            gaps in proptest::collection::vec(0_u64..200, 1..300),
-        ) {
-            let mut lane = lane(Some(rate), 1_000);
-            let mut started = Vec::new();
-            let mut now = START;
-            for gap in gaps {
-                let _ = lane.offer(0, now);
-                let end = now + Duration::from_millis(gap);
-                while now <= end {
-                    while lane.next(now).map(|_| ()).is_some() {
-                        started.push(now);
-                    }
-                    now = now + Duration::from_millis(1);
-                }
-                now = end;
-            }
-            let most = rate + rate.div_ceil(10);
-            for (position, first) in started.iter().enumerate() {
-                let window = started[position..]
-                    .iter()
-                    .take_while(|start| start.since(*first) < Duration::from_secs(1))
-                    .count();
-                prop_assert!(window <= most as usize, "{window} within a second, {most} allowed");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,197 @@
+//! What an endpoint's state means for who is called and when: attempts by hand, endpoints that want it
+//! slower, that are gone, that fail for days, that are edited and deleted while they are called.
+
+mod support;
+
+use std::time::Duration;
+
+use support::receiver::{Receiver, Script};
+use support::router::{Posthaste, Running};
+use support::store::Store;
+use support::{until, within};
+
+const SOON: Duration = Duration::from_secs(30);
+
+const DEAD: &str = "posthaste_ledger_deliveries{state=\"dead\"}";
+const DELIVERED: &str = "posthaste_ledger_deliveries{state=\"delivered\"}";
+const WAITING: &str = "posthaste_ledger_deliveries{state=\"waiting\"}";
+
+/// Publishes events of `acme` from the command line.
+fn publish(posthaste: &Posthaste, count: usize) {
+    let count = count.to_string();
+    let publish = ["publish", "--app", "acme", "--type", "job.created", "--count", &count];
+    posthaste.list(&publish);
+}
+
+async fn books_say(router: &Running, series: &str, count: i64) {
+    until(&format!("{series} is {count}"), SOON, async || {
+        router.metric(series).await == Some(count)
+    })
+    .await;
+    assert_eq!(router.metric("posthaste_ledger_unaccounted_deliveries").await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_that_fails_leaves_the_automatic_retries_as_they_are() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    // The first attempt fails, and the one by hand; the second automatic one succeeds.
+    let url = receiver.endpoint("hook", Script::FailFirst(2, 500));
+    let more = ["--retry", "7s,7s", "--jitter", "0"];
+    let (endpoint, _) = posthaste.endpoint("hook", &url, &more);
+    let router = posthaste.serve().await;
+    publish(&posthaste, 1);
+    books_say(&router, WAITING, 1).await;
+    let event = receiver.arrived("hook")[0].id.clone();
+    let store = Store::of(&posthaste).await;
+
+    store.resend(&event, &endpoint).await;
+
+    until("the attempt by hand is made", SOON, async || receiver.count("hook") == 2).await;
+    books_say(&router, DELIVERED, 1).await;
+    let arrived = receiver.arrived("hook");
+    let at: Vec<u64> = arrived.iter().map(|one| one.at_ms - arrived[0].at_ms).collect();
+    assert!(at.len() == 3 && at[1] < 5_000 && (7_000..9_000).contains(&at[2]), "{at:?}");
+    assert!(arrived.iter().all(|one| one.id == event));
+    assert_eq!(store.number("SELECT attempts FROM deliveries"), 2, "those that count");
+    assert_eq!(store.number("SELECT count(*) FROM attempts WHERE by_hand = 1"), 1);
+    assert_eq!(store.number("SELECT count(*) FROM resends"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_that_succeeds_lifts_a_dead_letter_and_ends_the_wait() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let (dead, waits) = (Script::Answer(500), Script::FailFirst(1, 500));
+    let (dead, waits) = (receiver.endpoint("dead", dead), receiver.endpoint("waits", waits));
+    let (dead, _) = posthaste.endpoint("dead", &dead, &["--retry", "none"]);
+    let (waits, _) = posthaste.endpoint("waits", &waits, &["--retry", "6s", "--jitter", "0"]);
+    let router = posthaste.serve().await;
+    publish(&posthaste, 1);
+    books_say(&router, DEAD, 1).await;
+    books_say(&router, WAITING, 1).await;
+    receiver.endpoint("dead", Script::Answer(200));
+    let event = receiver.arrived("dead")[0].id.clone();
+    let store = Store::of(&posthaste).await;
+
+    store.resend(&event, &dead).await;
+    store.resend(&event, &waits).await;
+
+    books_say(&router, DELIVERED, 2).await;
+    books_say(&router, DEAD, 0).await;
+    assert!(posthaste.list(&["dead-letters", "list"]).is_empty());
+    let began = receiver.arrived("waits")[0].at_ms;
+    let passed = async || support::receiver::now_ms() > began + 7_000;
+    until("the copy on the ladder has had its time", SOON, passed).await;
+    assert_eq!((receiver.count("dead"), receiver.count("waits")), (2, 2), "and no third");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_killed_with_a_resend_makes_it_all_the_same() {
+    for (step, least, most) in [("resend.claimed", 2, 2), ("send.answered", 3, 3)] {
+        let mut posthaste = Posthaste::embedded().with_application();
+        let receiver = Receiver::start().await;
+        let url = receiver.endpoint("hook", Script::Answer(200));
+        let (endpoint, _) = posthaste.endpoint("hook", &url, &[]);
+        let router = posthaste.serve().await;
+        publish(&posthaste, 1);
+        books_say(&router, DELIVERED, 1).await;
+        let event = receiver.arrived("hook")[0].id.clone();
+        drop(router);
+        posthaste.set("FAILPOINT_KILL_AT", &format!("{step}=1"));
+        let mut doomed = posthaste.start();
+        let store = Store::of(&posthaste).await;
+        store.resend(&event, &endpoint).await;
+        until(&format!("{step} kills it"), SOON, async || doomed.ended().is_some()).await;
+
+        posthaste.set("FAILPOINT_KILL_AT", "none");
+        let router = posthaste.serve().await;
+        let asked = "SELECT count(*) FROM resends";
+        until("it is done with", SOON, async || store.number(asked) == 0).await;
+
+        let count = receiver.count("hook");
+        assert!((least..=most).contains(&count), "killed at {step}: {count} requests");
+        within("it ends", async { drop(router) }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_asks_for_three_seconds_gets_them_for_all_its_events() {
+    const EVENTS: usize = 30;
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let (hook, other) = (Script::SlowDown("3"), Script::Answer(200));
+    let (hook, other) = (receiver.endpoint("hook", hook), receiver.endpoint("other", other));
+    posthaste.endpoint("hook", &hook, &["--max-in-flight", "1"]);
+    posthaste.endpoint("other", &other, &[]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, EVENTS);
+
+    books_say(&router, DELIVERED, 2 * i64::try_from(EVENTS).expect("few")).await;
+    let arrived = receiver.arrived("hook");
+    let gap = arrived[1].at_ms - arrived[0].at_ms;
+    assert!((3_000..3_900).contains(&gap), "nothing for three seconds, and then at once: {gap} ms");
+    assert_eq!(arrived.len(), EVENTS + 1, "one was tried twice");
+    let last = receiver.arrived("other").iter().map(|one| one.at_ms).max().expect("all came");
+    assert!(last < arrived[1].at_ms, "others go on meanwhile");
+    let store = Store::of(&posthaste).await;
+    assert_eq!(store.number("SELECT count(*) FROM attempts WHERE status = 429"), 1);
+    assert_eq!(store.number("SELECT sum(attempts) FROM deliveries"), 2 * 30 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slowed_endpoint_is_owed_waits_on_the_ladder_and_costs_no_attempt() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let url = receiver.endpoint("hook", Script::SlowDown("8"));
+    posthaste.endpoint("hook", &url, &["--max-in-flight", "1", "--retry", "none"]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, 10);
+
+    let slowed = "posthaste_deliveries_postponed_total{reason=\"slowed_down\"}";
+    until("they wait elsewhere", SOON, async || router.metric(slowed).await == Some(9)).await;
+    books_say(&router, WAITING, 9).await;
+    assert_eq!(receiver.count("hook"), 1);
+    books_say(&router, DELIVERED, 9).await;
+    let arrived = receiver.arrived("hook");
+    assert!(arrived[1].at_ms - arrived[0].at_ms >= 8_000);
+    assert_eq!(
+        router.metric(DEAD).await,
+        Some(1),
+        "the one that was answered, which had one attempt"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_for_a_person() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let url = receiver.endpoint("hook", Script::Answer(410));
+    let (endpoint, _) = posthaste.endpoint("hook", &url, &["--max-in-flight", "1"]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, 20);
+
+    until("the rest waits", SOON, async || {
+        router
+            .metric(WAITING)
+            .await
+            .zip(router.metric(DEAD).await)
+            .is_some_and(|(waiting, dead)| waiting + dead == 20 && waiting > 0 && dead > 0)
+    })
+    .await;
+    let shown = posthaste.json(&["endpoint", "show", &endpoint]);
+    assert_eq!(shown["state"], "disabled", "{shown}");
+    let asked = receiver.count("hook");
+    assert_eq!(router.metric(DEAD).await, i64::try_from(asked).ok(), "each that it was asked for");
+    publish(&posthaste, 1);
+    // What nobody wants is owed to nobody.
+    books_say(&router, "posthaste_events_filtered_total", 1).await;
+
+    receiver.endpoint("hook", Script::Answer(200));
+    posthaste.json(&["endpoint", "resume", &endpoint]);
+    books_say(&router, DELIVERED, 20 - i64::try_from(asked).expect("few")).await;
+    books_say(&router, WAITING, 0).await;
+}
