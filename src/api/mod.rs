@@ -6,8 +6,9 @@
 //!   sees either.
 //! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
 //!   a repeated request is done once, that who did what is written down.
-//! - [`applications`], [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`],
-//!   [`health`]: the handlers, one file for each kind of thing; [`lists`]: what those of a history share.
+//! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`event_types`],
+//!   [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`], [`health`]: the
+//!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
 //! - [`rest`]: what a refused request still had to say.
@@ -23,6 +24,10 @@ mod attempts;
 mod audit;
 mod auth;
 mod body;
+mod endpoint_headers;
+mod endpoint_secrets;
+mod endpoints;
+mod event_types;
 mod health;
 mod idempotency;
 mod json;

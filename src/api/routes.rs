@@ -24,8 +24,9 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, health, idempotency, message_endpoints, messages, openapi,
-    portal, rest, statistics,
+    applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
+    event_types, health, idempotency, message_endpoints, messages, openapi, portal, rest,
+    statistics,
 };
 use crate::control::Control;
 use crate::control::publish::Intake;
@@ -158,6 +159,20 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
             applications::put,
             applications::patch,
             applications::delete
+        ))
+        .routes(routes!(endpoints::create, endpoints::list))
+        .routes(routes!(endpoints::get, endpoints::put, endpoints::patch, endpoints::delete))
+        .routes(routes!(endpoints::pause))
+        .routes(routes!(endpoints::resume))
+        .routes(routes!(endpoint_secrets::get))
+        .routes(routes!(endpoint_secrets::rotate))
+        .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(event_types::create, event_types::list))
+        .routes(routes!(
+            event_types::get,
+            event_types::put,
+            event_types::patch,
+            event_types::delete
         ))
         .routes(routes!(messages::create, messages::list))
         .routes(routes!(messages::get))

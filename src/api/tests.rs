@@ -180,6 +180,7 @@ async fn every_problem_is_json() {
         (Problem::NoSuchMethod, 405),
         (Problem::NotFound(why()), 404),
         (Problem::Conflict(why()), 409),
+        (Problem::EventTypeExists(why()), 409),
         (Problem::Invalid(why()), 400),
         (Problem::Faults(Vec::new()), 422),
         (Problem::TooLarge(why()), 413),

@@ -17,7 +17,7 @@ use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId, Organisa
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::catalogue::{Catalogue, Snapshot};
+use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
 use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
 use crate::storage::page::Page;
 
@@ -173,7 +173,9 @@ impl Catalogue for Stores {
     }
 
     async fn put_event_type(&self, entry: &EventTypeEntry) -> Stored<()> {
-        self.inner().event_types.push(entry.clone());
+        let mut inner = self.inner();
+        inner.event_types.retain(|known| known.name != entry.name);
+        inner.event_types.push(entry.clone());
         Ok(())
     }
 
@@ -190,11 +192,11 @@ impl Catalogue for Stores {
     async fn event_types(
         &self,
         organisation: OrganisationId,
-        _: bool,
+        filter: &EventTypeFilter,
         page: &Page<String>,
     ) -> Stored<Vec<EventTypeEntry>> {
         let mut own = self.inner().event_types.clone();
-        own.retain(|known| known.organisation == organisation);
+        own.retain(|known| known.organisation == organisation && filter.wants(known));
         Ok(page.cut(own, |known| known.name.clone()))
     }
 

@@ -11,11 +11,12 @@ pub mod adoption;
 pub mod applications;
 pub mod dead_letters;
 pub mod endpoints;
-mod event_types;
+pub mod event_types;
 pub mod headers;
 pub mod history;
 mod names;
 pub mod publish;
+mod schemas;
 mod secrets;
 pub mod tasks;
 pub mod tokens;
@@ -100,6 +101,14 @@ pub enum ControlError {
     /// What was asked is not accepted.
     #[error("{0}")]
     Invalid(String),
+    /// One field of what was asked is not accepted.
+    #[error("{why}")]
+    InvalidField {
+        /// The field, as the API spells it.
+        field: &'static str,
+        /// What is wrong with it, and what is accepted.
+        why: String,
+    },
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
@@ -112,6 +121,27 @@ pub enum ControlError {
     /// What is stored cannot be right. A person has to look.
     #[error("{0}")]
     Corrupt(String),
+}
+
+impl ControlError {
+    /// One field of what was asked is not accepted.
+    fn field(field: &'static str, why: impl Into<String>) -> Self {
+        Self::InvalidField { field, why: why.into() }
+    }
+
+    /// The same, where it is this field that is not accepted.
+    fn about(self, field: &'static str) -> Self {
+        match self {
+            Self::Invalid(why) | Self::InvalidField { why, .. } => {
+                Self::InvalidField { field, why }
+            }
+            Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::LimitReached(_)
+            | Self::Unavailable(_)
+            | Self::Corrupt(_) => self,
+        }
+    }
 }
 
 impl From<StorageError> for ControlError {
