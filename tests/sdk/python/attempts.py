@@ -262,7 +262,7 @@ def destinations(run, svix, ids):
     attempt = svix.message_attempt
     operation = "message_attempt.list_attempted_destinations"
     svix.endpoint.create(
-        APP, EndpointIn(url="http://127.0.0.1:9/gone", uid="gone", event_types=["document.ready"])
+        APP, EndpointIn(url="http://127.0.0.1:1024/gone", uid="gone", event_types=["document.ready"])
     )
     id = svix.message.create(APP, MessageIn(event_type="document.ready", payload={})).id
     eventually(
