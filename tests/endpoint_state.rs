@@ -195,3 +195,32 @@ async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_
     books_say(&router, DELIVERED, 20 - i64::try_from(asked).expect("few")).await;
     books_say(&router, WAITING, 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_has_failed_for_days_is_disabled_and_one_that_recovered_is_not() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let (sick, well) = (Script::Answer(500), Script::Answer(200));
+    let (sick, well) = (receiver.endpoint("sick", sick), receiver.endpoint("well", well));
+    let (sick, _) = posthaste.endpoint("sick", &sick, &["--retry", "none"]);
+    let (well, _) = posthaste.endpoint("well", &well, &[]);
+    let router = posthaste.serve().await;
+    publish(&posthaste, 1);
+    books_say(&router, DEAD, 1).await;
+    drop(router);
+    let store = Store::of(&posthaste).await;
+    assert_eq!(store.number("SELECT sum(attempts) FROM failing"), 1, "the sick one is counted");
+    // As if it had failed, and been warned of, all these days.
+    store.change(
+        "UPDATE failing SET since = since - 6 * 86400000, attempts = 40, warned_at = since",
+    );
+
+    let router = posthaste.serve().await;
+
+    let state = |endpoint: &str| posthaste.json(&["endpoint", "show", endpoint])["state"].clone();
+    until("it is disabled", SOON, async || state(&sick) == "disabled").await;
+    assert_eq!(state(&well), "active");
+    publish(&posthaste, 1);
+    books_say(&router, DELIVERED, 2).await;
+    assert_eq!(receiver.count("sick"), 1, "it is owed nothing new");
+}

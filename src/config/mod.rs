@@ -40,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API.
     pub api: Api,
+    /// What becomes of endpoints by themselves.
+    pub endpoints: Endpoints,
     /// How long history is kept.
     pub retention: Retention,
     /// Metrics and probes.
@@ -135,6 +137,13 @@ pub struct Api {
     pub token_key: Option<KeyPlace>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
     pub requests_per_second: u16,
+}
+
+/// What becomes of endpoints by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints {
+    /// How long one may do nothing but fail before it is disabled; `None`: for ever.
+    pub disable_after: Option<Duration>,
 }
 
 /// How long history is kept.

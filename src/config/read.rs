@@ -11,8 +11,8 @@ use figment::Figment;
 
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
-    Admin, Api, Config, Delivery, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake,
-    RabbitMq, Retention, Shutdown, layers, settings,
+    Admin, Api, Config, Delivery, Effective, Egress, Encryption, Endpoints, KeySource, Limits, Log,
+    Mistake, RabbitMq, Retention, Shutdown, layers, settings,
 };
 
 /// What `dev` adds to `egress.allow_cidrs`.
@@ -52,6 +52,14 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             token_key: read.at_most_one("api.token_key", str::parse),
             requests_per_second: read
                 .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
+        },
+        endpoints: Endpoints {
+            disable_after: match read
+                .one("endpoints.disable_after_days", |text| number(text, &(0..=365)))
+            {
+                0 => None,
+                days => Some(Duration::from_hours(24 * days)),
+            },
         },
         retention: Retention {
             events: read.days("retention.events_days"),

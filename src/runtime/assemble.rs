@@ -19,6 +19,7 @@ use crate::egress::http::HttpSender;
 use crate::storage::answers::Answers;
 use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::failing::FailingEndpoints;
 use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::{Journal, Ledger};
@@ -266,6 +267,11 @@ impl Backends {
     /// Who goes by the catalogue: this router.
     pub(super) fn adoption(&self, config: &Config, here: Box<dyn Here>) -> Adoption {
         adoption(config, &self.sqlite, Some(here))
+    }
+
+    /// Who does nothing but fail.
+    pub(super) fn failing(&self) -> Arc<dyn FailingEndpoints> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// What has to be looked after.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
+use super::failing::Warden;
 use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
@@ -78,6 +79,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let keeper_stop = CancellationToken::new();
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
+    let warden = Warden {
+        failing: backends.failing(),
+        disable_after: config.endpoints.disable_after,
+        now: Arc::new(clock::now),
+    };
+    let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
     let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
     let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
@@ -103,6 +110,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
         // A port or an upkeep that is gone, silently, is worse than a restart.
         _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut watching => anyhow::bail!("the warden of endpoints has ended: this is a defect"),
         _ = &mut running => anyhow::bail!("the runner of tasks has ended: this is a defect"),
         _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
@@ -111,7 +119,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
-        let _ = tokio::join!(keeping, running); // they end at their next breath
+        let _ = tokio::join!(keeping, watching, running); // they end at their next breath
         // What the API is answering meanwhile is in the store for the next start; its requests are over
         // before the store is closed, or their senders ask again.
         let (api, ()) = tokio::join!(

@@ -156,6 +156,8 @@ pub trait Journal: Send + Sync {
     /// of the catalogue moves on; not when it was edited since it was asked. What it is owed is held by
     /// the journal until a person acts, as for one that is paused.
     ///
+    /// Whoever keeps count of failing endpoints ([`failing`](super::failing)) counts here.
+    ///
     /// An attempt by hand is outside the turns: it is kept, and a success delivers whatever was not
     /// delivered yet, given up or taken back too. Its request is done with in the same transaction, or,
     /// when it is postponed, put off until then. `Now` says that the delivery has moved.

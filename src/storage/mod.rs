@@ -6,6 +6,7 @@
 //! - [`inbox`]: events that are not finished yet.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
+//! - [`failing`]: endpoints that do nothing but fail.
 //! - [`history`]: what tenants ask of the record.
 //! - [`tasks`]: work on many deliveries that goes on behind the answer.
 //! - [`routers`]: which version of the catalogue each router goes by.
@@ -20,6 +21,7 @@
 pub mod answers;
 pub mod audit;
 pub mod catalogue;
+pub mod failing;
 pub mod history;
 pub mod inbox;
 pub mod journal;

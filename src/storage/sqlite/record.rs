@@ -1,10 +1,13 @@
 //! Recording what became of deliveries: the fence, the attempt, the dead letter, the books.
 //!
+//! How endpoints fare is counted on the way ([`Heard`]): at most one row for each endpoint of a batch.
+//!
 //! What a person asked for is outside the fence: see [`Record::by_hand`].
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::books::Movement;
+use super::failing::Heard;
 use super::rows::State;
 use super::{catalogue, endpoints, resend};
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
@@ -43,9 +46,11 @@ pub(super) fn record(
              WHERE event = ?1 AND endpoint = ?2",
         )?,
         movement: Movement::default(),
+        heard: Heard::default(),
     };
     let answers = batch.iter().map(|settled| record.one(settled)).collect::<Result<_, _>>()?;
     record.movement.post(connection)?;
+    record.heard.post(connection)?;
     Ok(answers)
 }
 
@@ -55,6 +60,7 @@ struct Record<'c> {
     keep: CachedStatement<'c>,
     settle: CachedStatement<'c>,
     movement: Movement,
+    heard: Heard,
 }
 
 /// A delivery's row, as far as the fence looks.
@@ -87,6 +93,8 @@ impl Record<'_> {
         // A request that was made is history, whoever settles the turn.
         if let Some(attempt) = &settled.attempt {
             self.keep(found.event, settled, attempt)?;
+            let by_hand = settled.trigger.is_by_hand();
+            self.heard.hear(settled.key.endpoint, &attempt.outcome, by_hand, settled.at);
         }
         self.close_if_gone(settled)?;
         if settled.trigger.is_by_hand() {

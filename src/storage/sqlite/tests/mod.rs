@@ -3,6 +3,7 @@
 mod backup;
 mod balance;
 mod catalogue;
+mod failing;
 mod file;
 mod history;
 mod inbox;
