@@ -15,6 +15,8 @@ use super::{
     Mistake, RabbitMq, Retention, Shutdown, layers, settings,
 };
 
+use crate::domain::event::ApplicationName;
+
 /// What `dev` adds to `egress.allow_cidrs`.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
@@ -52,6 +54,11 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             token_key: read.at_most_one("api.token_key", str::parse),
             requests_per_second: read
                 .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
+        },
+        operator: Operator {
+            application: read.at_most_one("operator.application", |text| {
+                some_text(text).map(|name| ApplicationName::from(name.as_str()))
+            }),
         },
         endpoints: Endpoints {
             disable_after: match read

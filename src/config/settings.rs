@@ -157,6 +157,13 @@ pub const SETTINGS: &[Setting] = &[
               twice as many at once; publishing is not counted.",
     },
     Setting {
+        key: "operator.application",
+        default: "",
+        accepted: "the id or uid of an application of the default organisation, or nothing",
+        doc: "Where operators are told of endpoints that are disabled or failing and of deliveries that \
+              are given up, failing or recovered: each is an event of this application.",
+    },
+    Setting {
         key: "endpoints.disable_after_days",
         default: "5",
         accepted: "0 to 365; 0 is never",

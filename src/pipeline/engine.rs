@@ -16,6 +16,7 @@ use tracing::{error, warn};
 use super::World;
 use super::adopt::Adopter;
 use super::dispatch::{Dispatch, Dispatcher};
+use super::herald::{Herald, Operator};
 use super::ingest::Ingest;
 use super::reclaim::Reclaim;
 use super::resend::Resends;
@@ -42,8 +43,8 @@ const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const LAST_STEPS: Duration = Duration::from_secs(10);
 
 /// The tasks of [`Engine::intake`], in their order.
-const INTAKE: [&str; 4] =
-    ["reclaim", "resend", "the follower of the catalogue", "the reader of the books"];
+const INTAKE: [&str; 5] =
+    ["reclaim", "resend", "the follower of the catalogue", "the herald", "the reader of the books"];
 
 /// What an engine is made of.
 pub struct Parts {
@@ -59,6 +60,8 @@ pub struct Parts {
     pub ladder: Arc<dyn Ladder>,
     /// Who is told.
     pub outlet: Arc<dyn Outlet>,
+    /// Who is told what operators should know, if anybody is.
+    pub operator: Option<Operator>,
     /// The way out.
     pub sender: Arc<dyn Sender>,
     /// Clock and chance.
@@ -103,6 +106,7 @@ impl Engine {
         let router = RouterId::minted(world.now(), world.chance_bytes());
         // Before anything starts: who edits from now on has to wait for us.
         parts.routers.joined(router, routes.version(), world.now()).await?;
+        let operator = parts.operator.as_ref().map(|operator| operator.application.clone());
         let window = Window::new(parts.max_deliveries_in_memory, parts.max_payload_bytes_in_memory);
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
@@ -126,6 +130,7 @@ impl Engine {
                 outlet: Arc::clone(&outlet),
                 dispatcher: dispatcher.clone(),
                 routes: routes.clone(),
+                operator: operator.clone(),
                 settler: settler.clone(),
                 world: world.clone(),
                 metrics: Arc::clone(&metrics),
@@ -180,6 +185,17 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         };
         let follow = adopter.clone().follow(stop_intake.clone());
+        let herald = parts.operator.map(|operator| {
+            Herald { operator, routes, metrics: Arc::clone(&metrics) }.run(stop_intake.clone())
+        });
+        // Nobody to tell: a task that only waits for its end.
+        let stop_herald = stop_intake.clone();
+        let telling = async move {
+            match herald {
+                Some(herald) => herald.await,
+                None => stop_herald.cancelled_owned().await,
+            }
+        };
         let books = read_books(journal, window, metrics, stop_intake.clone());
         Ok(Self {
             adopter,
@@ -192,6 +208,7 @@ impl Engine {
                 tokio::spawn(reclaim.run(stop_intake.clone())),
                 tokio::spawn(resends.run(stop_intake.clone())),
                 tokio::spawn(follow),
+                tokio::spawn(telling),
                 tokio::spawn(books),
             ],
             stop_intake,

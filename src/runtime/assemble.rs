@@ -31,6 +31,7 @@ use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
 use crate::storage::tasks::Tasks;
+use crate::storage::tidings::Tidings;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -267,6 +268,11 @@ impl Backends {
     /// Who goes by the catalogue: this router.
     pub(super) fn adoption(&self, config: &Config, here: Box<dyn Here>) -> Adoption {
         adoption(config, &self.sqlite, Some(here))
+    }
+
+    /// What operators are to be told of.
+    pub(super) fn tidings(&self) -> Arc<dyn Tidings> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// Who does nothing but fail.

@@ -10,9 +10,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::domain::event::ApplicationName;
+use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::failing::{FailingEndpoints, Patience};
+use crate::storage::catalogue::Catalogue;
+use crate::storage::failing::{FailingEndpoints, Patience, Tells};
 
 /// How often it is looked. A minute is little beside an hour, the least that anybody is warned behind.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -31,6 +34,8 @@ pub(super) struct Warden {
     pub(super) failing: Arc<dyn FailingEndpoints>,
     /// How long an endpoint may fail before it is disabled; `None`: for ever.
     pub(super) disable_after: Option<Duration>,
+    /// The operator's own application, if it is told there, and where that is looked up.
+    pub(super) operator: Option<(ApplicationName, Arc<dyn Catalogue>)>,
     /// What time it is.
     pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -56,7 +61,8 @@ impl Warden {
     }
 
     async fn look(&self) -> Result<(), StorageError> {
-        for one in self.failing.newly_failing(WARNED_BEHIND, (self.now)()).await? {
+        let tells = self.tells().await?;
+        for one in self.failing.newly_failing(WARNED_BEHIND, tells, (self.now)()).await? {
             warn!(
                 endpoint_id = %one.endpoint,
                 application_id = %one.application,
@@ -68,7 +74,7 @@ impl Warden {
         }
         let Some(lasting) = self.disable_after else { return Ok(()) };
         let patience = Patience { lasting, attempts: DISABLED_BEHIND_ATTEMPTS };
-        for one in self.failing.disable_failing(patience, (self.now)()).await? {
+        for one in self.failing.disable_failing(patience, tells, (self.now)()).await? {
             warn!(
                 endpoint_id = %one.endpoint,
                 application_id = %one.application,
@@ -79,6 +85,14 @@ impl Warden {
             );
         }
         Ok(())
+    }
+}
+
+impl Warden {
+    async fn tells(&self) -> Result<Option<Tells>, StorageError> {
+        let Some((name, catalogue)) = &self.operator else { return Ok(None) };
+        let found = catalogue.application(OrganisationId::DEFAULT, name).await?;
+        Ok(found.map(|own| Tells { but_of: own.id }))
     }
 }
 
@@ -103,6 +117,7 @@ mod tests {
         async fn newly_failing(
             &self,
             patience: Patience,
+            _: Option<Tells>,
             _: Timestamp,
         ) -> Result<Vec<Failing>, StorageError> {
             let mut book = self.0.lock().expect("no panic");
@@ -113,6 +128,7 @@ mod tests {
         async fn disable_failing(
             &self,
             patience: Patience,
+            _: Option<Tells>,
             _: Timestamp,
         ) -> Result<Vec<Failing>, StorageError> {
             self.0.lock().expect("no panic").push(("disable", patience));
@@ -124,7 +140,8 @@ mod tests {
         let book = Arc::new(Book::default());
         let (failing, now) = (Arc::clone(&book), Arc::new(|| NOW));
         let stop = CancellationToken::new();
-        let running = tokio::spawn(Warden { failing, disable_after, now }.run(stop.clone()));
+        let running =
+            tokio::spawn(Warden { failing, disable_after, operator: None, now }.run(stop.clone()));
         tokio::time::sleep(LOOK_EVERY + Duration::from_secs(1)).await;
         stop.cancel();
         running.await.expect("it ends");

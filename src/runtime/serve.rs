@@ -30,6 +30,7 @@ use crate::control::{self, Control};
 use crate::pipeline::World;
 use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::{Engine, Parts};
+use crate::pipeline::herald::Operator;
 use crate::storage::StorageError;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
@@ -82,6 +83,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let warden = Warden {
         failing: backends.failing(),
         disable_after: config.endpoints.disable_after,
+        operator: config
+            .operator
+            .application
+            .clone()
+            .map(|name| (name, Arc::clone(&backends.catalogue))),
         now: Arc::new(clock::now),
     };
     let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
@@ -156,6 +162,11 @@ fn parts(
     Ok(Parts {
         catalogue: Arc::clone(&backends.catalogue),
         routers: backends.routers(),
+        operator: config.operator.application.clone().map(|application| Operator {
+            application,
+            tidings: backends.tidings(),
+            publisher: Arc::clone(&backends.publisher),
+        }),
         journal: Arc::clone(&backends.journal),
         inbox: backends.inbox(),
         ladder: Arc::clone(&backends.ladder),

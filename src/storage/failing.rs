@@ -37,6 +37,13 @@ pub struct Patience {
     pub attempts: u32,
 }
 
+/// Whether operators are told, in the same transaction, and of whom not: of their own application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tells {
+    /// The operator's own application.
+    pub but_of: ApplicationId,
+}
+
 /// Who fails.
 #[async_trait]
 pub trait FailingEndpoints: Send + Sync {
@@ -48,6 +55,7 @@ pub trait FailingEndpoints: Send + Sync {
     async fn newly_failing(
         &self,
         patience: Patience,
+        tells: Option<Tells>,
         now: Timestamp,
     ) -> Result<Vec<Failing>, StorageError>;
 
@@ -59,6 +67,7 @@ pub trait FailingEndpoints: Send + Sync {
     async fn disable_failing(
         &self,
         patience: Patience,
+        tells: Option<Tells>,
         now: Timestamp,
     ) -> Result<Vec<Failing>, StorageError>;
 }

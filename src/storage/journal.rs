@@ -58,6 +58,9 @@ pub struct Settled {
     pub held_by: Holder,
     /// When it was decided.
     pub at: Timestamp,
+    /// Whether operators are told what is worth it, in the same transaction
+    /// ([`tidings`](super::tidings)).
+    pub tells: bool,
 }
 
 /// What recording a settlement came to.

@@ -11,6 +11,7 @@
 //! - [`tasks`]: work on many deliveries that goes on behind the answer.
 //! - [`routers`]: which version of the catalogue each router goes by.
 //! - [`page`]: a part of a list.
+//! - [`tidings`]: what operators are to be told of.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
@@ -29,6 +30,7 @@ pub mod ladder;
 pub mod outlet;
 pub mod page;
 pub mod tasks;
+pub mod tidings;
 pub mod upkeep;
 
 pub mod memory;

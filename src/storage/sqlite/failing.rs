@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
+use super::tidings::{self, About};
 use super::{Sqlite, catalogue};
 use crate::domain::id::EndpointId;
 use crate::domain::outcome::{Meaning, Outcome};
+use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::failing::{Failing, FailingEndpoints, Patience};
+use crate::storage::failing::{Failing, FailingEndpoints, Patience, Tells};
 
 /// Endpoints that one call names: each is a line for a person to read.
 const PAGE: u32 = 100;
@@ -86,6 +88,7 @@ impl FailingEndpoints for Sqlite {
     async fn newly_failing(
         &self,
         patience: Patience,
+        tells: Option<Tells>,
         now: Timestamp,
     ) -> Result<Vec<Failing>, StorageError> {
         // Asked often and mostly in vain: a look from a reader keeps the idle writer idle.
@@ -98,6 +101,7 @@ impl FailingEndpoints for Sqlite {
                 connection
                     .prepare_cached("UPDATE failing SET warned_at = ?2 WHERE endpoint = ?1")?
                     .execute(params![one.endpoint, now])?;
+                tell(connection, Tiding::EndpointFailing, one, tells, now)?;
             }
             Ok(found)
         })
@@ -107,6 +111,7 @@ impl FailingEndpoints for Sqlite {
     async fn disable_failing(
         &self,
         patience: Patience,
+        tells: Option<Tells>,
         now: Timestamp,
     ) -> Result<Vec<Failing>, StorageError> {
         if self.read(move |connection| find(connection, patience, KNOWN)).await?.is_empty() {
@@ -122,6 +127,7 @@ impl FailingEndpoints for Sqlite {
                     )?
                     .execute(params![one.endpoint, now])?;
                 forget(connection, one.endpoint)?;
+                tell(connection, Tiding::EndpointDisabled, one, tells, now)?;
             }
             if !found.is_empty() {
                 catalogue::edited(connection)?;
@@ -130,6 +136,20 @@ impl FailingEndpoints for Sqlite {
         })
         .await
     }
+}
+
+fn tell(
+    connection: &Connection,
+    tiding: Tiding,
+    one: &Failing,
+    tells: Option<Tells>,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    if tells.is_none_or(|tells| tells.but_of == one.application) {
+        return Ok(());
+    }
+    let about = About { fails_since: Some(one.since), ..About::default() };
+    tidings::tell(connection, tiding, one.endpoint, &about, now)
 }
 
 const NEW: &str = "f.warned_at IS NULL";

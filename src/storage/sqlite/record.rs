@@ -9,10 +9,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use super::books::Movement;
 use super::failing::Heard;
 use super::rows::State;
+use super::tidings::{self, About};
 use super::{catalogue, endpoints, resend};
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
 use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
+use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{Recorded, Settled, to_hand_on};
@@ -116,6 +118,7 @@ impl Record<'_> {
         let (id, asked_at) = (settled.key.endpoint, attempt.started_at);
         if endpoints::close(self.connection, id, asked_at, settled.at)? {
             catalogue::edited(self.connection)?;
+            self.tell(Tiding::EndpointDisabled, settled)?;
         }
         Ok(())
     }
@@ -189,7 +192,21 @@ impl Record<'_> {
             self.lay_down(found.event, settled, reason)?;
         }
         self.movement.moves(found.state, state);
+        if let Some(tiding) = Tiding::of(&settled.settlement, attempts) {
+            self.tell(tiding, settled)?;
+        }
         Ok(())
+    }
+
+    /// Writes down what operators are to know of a settlement, if they want to.
+    fn tell(&self, tiding: Tiding, settled: &Settled) -> Result<(), StorageError> {
+        if !settled.tells {
+            return Ok(());
+        }
+        let last_attempt = settled.attempt.as_ref();
+        let event = Some(settled.key.event);
+        let about = About { event, last_attempt, ..About::default() };
+        tidings::tell(self.connection, tiding, settled.key.endpoint, &about, settled.at)
     }
 
     /// Who holds what goes on, and until when: whom the settlement says; or, when nobody has to hand

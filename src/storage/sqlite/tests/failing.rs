@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::endpoint::DisabledBecause;
-use crate::storage::failing::{Failing, FailingEndpoints, Patience};
+use crate::storage::failing::{Failing, FailingEndpoints, Patience, Tells};
+use crate::storage::tidings::Tidings as _;
 
 const HOUR: Duration = Duration::from_hours(1);
 const LITTLE: Patience = Patience { lasting: HOUR, attempts: 4 };
@@ -29,7 +30,7 @@ impl Place {
     }
 
     async fn named(&self, patience: Patience) -> Vec<EndpointId> {
-        let found = self.newly_failing(patience, NOW).await.expect("asked");
+        let found = self.newly_failing(patience, None, NOW).await.expect("asked");
         found.into_iter().map(|one| one.endpoint).collect()
     }
 
@@ -46,7 +47,7 @@ async fn who_has_failed_long_and_often_enough_is_named_once() {
     place.failing("not-long", 9, HOUR - SECOND).await;
     place.failing("not-often", 3, 9 * HOUR).await;
 
-    let found = place.newly_failing(LITTLE, NOW).await.expect("asked");
+    let found = place.newly_failing(LITTLE, None, NOW).await.expect("asked");
 
     let wanted = Failing {
         endpoint: endpoint_id("long"),
@@ -104,7 +105,7 @@ async fn who_was_named_and_goes_on_failing_for_days_is_disabled() {
     let place = Place::new();
     place.failing("a", 20, MUCH.lasting).await;
     let version = place.version().await.expect("read");
-    let disable = async || place.disable_failing(MUCH, NOW).await.expect("asked").len();
+    let disable = async || place.disable_failing(MUCH, None, NOW).await.expect("asked").len();
     assert_eq!(disable().await, 0, "not without a warning");
     assert_eq!(place.named(LITTLE).await.len(), 1);
 
@@ -123,6 +124,28 @@ async fn a_person_who_enables_or_pauses_an_endpoint_has_it_begin_anew() {
 
     place.activate("a").await;
 
-    assert_eq!(place.disable_failing(MUCH, NOW).await, Ok(Vec::new()));
+    assert_eq!(place.disable_failing(MUCH, None, NOW).await, Ok(Vec::new()));
     assert_eq!(place.named(LITTLE).await, []);
+}
+
+#[tokio::test]
+async fn operators_are_told_of_each_but_not_of_their_own() {
+    for (own, told) in [("operator", 2), ("acme", 0)] {
+        let place = Place::new();
+        place.failing("a", 20, MUCH.lasting).await;
+        let tells = Some(Tells { but_of: application(own).id });
+
+        place.newly_failing(LITTLE, tells, NOW).await.expect("asked");
+        place.disable_failing(MUCH, tells, NOW).await.expect("asked");
+
+        let untold = place.untold(10).await.expect("read");
+        let kinds: Vec<_> = untold.iter().map(|one| one.kind.as_str()).collect();
+        assert_eq!(kinds, &["endpoint.failing", "endpoint.disabled"][..told], "{own}");
+        let data = format!(
+            r#"{{"appId":"{}","appUid":"acme","endpointId":"{}","endpointUid":"a","failSince":"{NOW}"}}"#,
+            application("acme").id,
+            endpoint_id("a")
+        );
+        assert!(untold.iter().all(|one| one.data == data), "{untold:?}, {data}");
+    }
 }

@@ -14,6 +14,7 @@ mod resend;
 mod retention;
 mod routers;
 mod tasks;
+mod tidings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,6 +238,7 @@ fn settled(
         settlement,
         held_by: Holder::Router,
         at: NOW + turn * SECOND,
+        tells: false,
     }
 }
 
