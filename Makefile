@@ -3,7 +3,9 @@
 SHELL := bash
 CARGO ?= cargo
 VENV := $(CURDIR)/target/test-venv
+NODE := $(CURDIR)/target/test-node
 export TEST_PYTHON := $(VENV)/bin/python
+export TEST_NODE_MODULES := $(NODE)/node_modules
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-rabbitmq test test-brokers simulate check fmt clippy deny bench run test-tools
@@ -58,5 +60,5 @@ openapi: ## Write schemas/openapi.json anew from the handlers
 run: ## Run a router for development, everything in ./posthaste-data
 	$(CARGO) run -- serve --dev
 
-test-tools: ## Install what the tests need: RabbitMQ, amqp-tools, a producer and a verifier in Python
-	@tests/support/install-tools.sh "$(VENV)"
+test-tools: ## Install what the tests need: RabbitMQ, amqp-tools, and libraries for Python and Node.js
+	@tests/support/install-tools.sh "$(VENV)" "$(NODE)"

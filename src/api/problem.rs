@@ -39,6 +39,8 @@ pub(super) enum Problem {
     NotFound(String),
     /// It contradicts what is there.
     Conflict(String),
+    /// The event type is listed already.
+    EventTypeExists(String),
     /// The request is not one.
     Invalid(String),
     /// It cannot be done as things are; the code says why to programs (`limit_reached`,
@@ -148,10 +150,8 @@ impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         match error {
             ControlError::NotFound(why) => Self::NotFound(why),
-            ControlError::Invalid(msg) => {
-                let loc = vec!["body".into(), "__all__".into()];
-                Self::Faults(vec![Fault { loc, msg, kind: FaultKind::Value }])
-            }
+            ControlError::Invalid(msg) => Self::of_field("__all__", msg),
+            ControlError::InvalidField { field, why } => Self::of_field(field, why),
             ControlError::Conflict(why) => Self::Conflict(why),
             ControlError::LimitReached(why) => Self::Refused { code: "limit_reached", why },
             ControlError::Unavailable(why) => Self::Away(why),
@@ -161,6 +161,21 @@ impl From<ControlError> for Problem {
 }
 
 impl Problem {
+    /// A field of the body has a value that is not accepted.
+    pub(super) fn of_field(field: &str, msg: impl Into<String>) -> Self {
+        Self::of_place("body", field, msg)
+    }
+
+    /// A part of the path is not accepted.
+    pub(super) fn of_path(name: &str, msg: impl Into<String>) -> Self {
+        Self::of_place("path", name, msg)
+    }
+
+    fn of_place(place: &str, name: &str, msg: impl Into<String>) -> Self {
+        let loc = vec![place.into(), name.into()];
+        Self::Faults(vec![Fault { loc, msg: msg.into(), kind: FaultKind::Value }])
+    }
+
     /// No application of that name is the caller's.
     pub(super) fn no_application(name: &str) -> Self {
         Self::NotFound(format!("no application is called `{name}`"))
@@ -172,7 +187,7 @@ impl Problem {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::EventTypeExists(_) => StatusCode::CONFLICT,
             Self::Invalid(_) | Self::Refused { .. } => StatusCode::BAD_REQUEST,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Faults(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -195,6 +210,7 @@ impl Problem {
             Self::NoSuchMethod => ("method_not_allowed", "this path is not for this method".into()),
             Self::NotFound(why) => ("not_found", why.clone()),
             Self::Conflict(why) => ("conflict", why.clone()),
+            Self::EventTypeExists(why) => ("event_type_exists", why.clone()),
             Self::Invalid(why) => ("generic_error", why.clone()),
             Self::Refused { code, why } => (*code, why.clone()),
             Self::TooMany(seconds) => (
@@ -243,6 +259,7 @@ impl Problem {
             | Self::NoSuchMethod
             | Self::NotFound(_)
             | Self::Conflict(_)
+            | Self::EventTypeExists(_)
             | Self::Invalid(_)
             | Self::Refused { .. }
             | Self::Faults(_)

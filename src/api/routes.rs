@@ -23,7 +23,11 @@ use super::idempotency::InHand;
 use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
-use super::{applications, audit, auth, idempotency, messages, openapi};
+use super::{
+    applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
+    event_types, health, idempotency, message_endpoints, messages, openapi, portal, rest,
+    statistics,
+};
 use crate::control::Control;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
@@ -55,6 +59,8 @@ pub struct Parts {
     pub now: fn() -> Timestamp,
     /// Largest payload that is accepted.
     pub max_payload_bytes: usize,
+    /// What this server is called by in links for tenants.
+    pub public_url: Url,
     /// What requests were answered.
     pub answers: Arc<dyn Answers>,
     /// Who did what.
@@ -101,6 +107,10 @@ impl Api {
         (self.parts.now)()
     }
 
+    pub(super) const fn public_url(&self) -> &Url {
+        &self.parts.public_url
+    }
+
     pub(super) fn answers(&self) -> &dyn Answers {
         self.parts.answers.as_ref()
     }
@@ -134,7 +144,10 @@ pub fn routes(api: Arc<Api>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
         .with_state(api);
     // Around all of it: paths are looked up behind this.
-    Router::new().fallback_service(routes).layer(middleware::from_fn(without_slash))
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(without_slash))
+        .layer(middleware::from_fn(rest::heard_out))
 }
 
 /// Every operation, with its description.
@@ -147,7 +160,37 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
             applications::patch,
             applications::delete
         ))
-        .routes(routes!(messages::create))
+        .routes(routes!(endpoints::create, endpoints::list))
+        .routes(routes!(endpoints::get, endpoints::put, endpoints::patch, endpoints::delete))
+        .routes(routes!(endpoints::pause))
+        .routes(routes!(endpoints::resume))
+        .routes(routes!(endpoint_secrets::get))
+        .routes(routes!(endpoint_secrets::rotate))
+        .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(event_types::create, event_types::list))
+        .routes(routes!(
+            event_types::get,
+            event_types::put,
+            event_types::patch,
+            event_types::delete
+        ))
+        .routes(routes!(messages::create, messages::list))
+        .routes(routes!(messages::get))
+        .routes(routes!(messages::expunge))
+        .routes(routes!(attempts::at_endpoint))
+        .routes(routes!(attempts::for_message))
+        .routes(routes!(attempts::get))
+        .routes(routes!(attempts::expunge))
+        .routes(routes!(message_endpoints::messages))
+        .routes(routes!(message_endpoints::endpoints))
+        .routes(routes!(message_endpoints::resend))
+        .routes(routes!(statistics::stats))
+        .routes(routes!(statistics::recover))
+        .routes(routes!(statistics::replay_missing))
+        .routes(routes!(statistics::task))
+        .routes(routes!(portal::access))
+        .routes(routes!(portal::logout))
+        .routes(routes!(health::health))
         .routes(routes!(audit::list));
     OpenApiRouter::new().nest("/api/v1", operations)
 }

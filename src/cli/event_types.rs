@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::output::Output;
 use crate::control::Control;
+use crate::control::event_types::NewEventType;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventTypeCommand {
@@ -32,7 +33,8 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     match command {
         EventTypeCommand::Create { name, description } => {
-            let entry = control.create_event_type(&name, description).await?;
+            let new = NewEventType { name, description, ..NewEventType::default() };
+            let entry = control.create_event_type(new).await?;
             output.one(
                 &entry,
                 &[("name", entry.name.clone()), ("description", entry.description.clone())],

@@ -46,7 +46,7 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<ControlError>() {
         return Some(match error {
             ControlError::NotFound(_) => NOT_FOUND,
-            ControlError::Invalid(_) => USAGE,
+            ControlError::Invalid(_) | ControlError::InvalidField { .. } => USAGE,
             ControlError::Conflict(_) | ControlError::LimitReached(_) => CONFLICT,
             ControlError::Unavailable(_) => UNREACHABLE,
             ControlError::Corrupt(_) => FAILED,

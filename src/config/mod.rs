@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
 use crate::domain::event::ApplicationName;
 
@@ -126,6 +127,8 @@ pub struct Limits {
     pub max_payload_bytes: usize,
     /// Requests on the way at the same time, over all endpoints.
     pub max_in_flight: usize,
+    /// Those of them that may be to one host.
+    pub max_in_flight_per_host: usize,
     /// Deliveries kept in memory at the same time.
     pub max_deliveries_in_memory: usize,
     /// Bytes of their payloads.
@@ -137,6 +140,8 @@ pub struct Limits {
 pub struct Api {
     /// Where it is served.
     pub listen: std::net::SocketAddr,
+    /// What links for tenants begin with; `None`: where it is served.
+    pub public_url: Option<Url>,
     /// What tokens are signed with; `None`: [`Config::token_key_file`].
     pub token_key: Option<KeyPlace>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.

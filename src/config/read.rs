@@ -43,6 +43,8 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             max_payload_bytes: read
                 .one("limits.max_payload_bytes", |text| number(text, &(1_024..=16_777_216))),
             max_in_flight: read.one("limits.max_in_flight", |text| number(text, &(1..=65_536))),
+            max_in_flight_per_host: read
+                .one("limits.max_in_flight_per_host", |text| number(text, &(1..=65_536))),
             max_deliveries_in_memory: read
                 .one("limits.max_deliveries_in_memory", |text| number(text, &(100..=1_000_000))),
             max_payload_bytes_in_memory: read.one("limits.max_payload_bytes_in_memory", |text| {
@@ -51,6 +53,7 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         },
         api: Api {
             listen: read.one("api.listen", address),
+            public_url: read.at_most_one("api.public_url", base_url),
             token_key: read.at_most_one("api.token_key", str::parse),
             requests_per_second: read
                 .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
@@ -196,6 +199,16 @@ fn row(key: &str) -> &'static settings::Setting {
 
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an address with a port"))
+}
+
+/// A URL that paths are put behind. No user either: links with it go to tenants.
+fn base_url(text: &str) -> Result<url::Url, String> {
+    let wrong = || format!("`{text}` is not the URL of a server");
+    let url = text.parse::<url::Url>().map_err(|_| wrong())?;
+    let whole = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let more = url.query().is_some() || url.fragment().is_some();
+    let user = !url.username().is_empty() || url.password().is_some();
+    if whole && !more && !user { Ok(url) } else { Err(wrong()) }
 }
 
 fn cidr(text: &str) -> Result<ipnet::IpNet, String> {

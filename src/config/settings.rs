@@ -125,6 +125,14 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Requests on the way at the same time, over all endpoints of one router.",
     },
     Setting {
+        key: "limits.max_in_flight_per_host",
+        default: "256",
+        accepted: "1 to 65536",
+        doc: "Those of them that may be to one host, over all endpoints and tenants: a quarter of all, and \
+              eight endpoints' worth, so that many endpoints at one host neither overrun it nor keep \
+              everybody else out.",
+    },
+    Setting {
         key: "limits.max_deliveries_in_memory",
         default: "20000",
         accepted: "100 to 1000000",
@@ -141,6 +149,13 @@ pub const SETTINGS: &[Setting] = &[
         default: "127.0.0.1:8071",
         accepted: "an address and a port, as 127.0.0.1:8071 or [::]:8071",
         doc: "Where the HTTP API is served.",
+    },
+    Setting {
+        key: "api.public_url",
+        default: "",
+        accepted: "an http or https URL without query, as https://hooks.example.com, or nothing",
+        doc: "What tenants reach this server by: links for them begin with it; none means \
+              http:// and the address of api.listen.",
     },
     Setting {
         key: "api.token_key",

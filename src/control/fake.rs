@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use super::{Context, Control};
+use super::fake_history::Past;
+use super::{Context, Control, Ports};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
@@ -16,7 +17,7 @@ use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId, Organisa
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::catalogue::{Catalogue, Snapshot};
+use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
 use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
 use crate::storage::page::Page;
 
@@ -49,9 +50,16 @@ struct Inner {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(Arc::default())
+    }
+
+    /// One with a past.
+    pub(super) fn with(past: Arc<Past>) -> Self {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
-        Self { control: Control::new(stores.clone(), stores.clone(), context), stores }
+        let (catalogue, ledger) = (stores.clone(), stores.clone());
+        let ports = Ports { catalogue, ledger, history: past.clone(), tasks: past };
+        Self { control: Control::new(ports, context), stores }
     }
 
     pub(super) fn bury(&self, event: &str, died_at: Timestamp) {
@@ -165,7 +173,9 @@ impl Catalogue for Stores {
     }
 
     async fn put_event_type(&self, entry: &EventTypeEntry) -> Stored<()> {
-        self.inner().event_types.push(entry.clone());
+        let mut inner = self.inner();
+        inner.event_types.retain(|known| known.name != entry.name);
+        inner.event_types.push(entry.clone());
         Ok(())
     }
 
@@ -182,11 +192,11 @@ impl Catalogue for Stores {
     async fn event_types(
         &self,
         organisation: OrganisationId,
-        _: bool,
+        filter: &EventTypeFilter,
         page: &Page<String>,
     ) -> Stored<Vec<EventTypeEntry>> {
         let mut own = self.inner().event_types.clone();
-        own.retain(|known| known.organisation == organisation);
+        own.retain(|known| known.organisation == organisation && filter.wants(known));
         Ok(page.cut(own, |known| known.name.clone()))
     }
 

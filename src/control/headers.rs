@@ -76,6 +76,19 @@ pub fn check_auth(auth: Option<Auth>, headers: &[(String, String)]) -> Answer<Op
     Ok(Some(auth))
 }
 
+/// Headers after some of them were changed: each to its value, or to none. Names are compared without
+/// regard to case.
+pub(super) fn merged(
+    mut headers: Vec<(String, String)>,
+    changes: Vec<(String, Option<String>)>,
+) -> Vec<(String, String)> {
+    for (name, value) in changes {
+        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+        headers.extend(value.map(|value| (name, value)));
+    }
+    headers
+}
+
 fn fault_of_name(name: &str) -> Option<String> {
     if !is_name(name) {
         return Some(format!(
@@ -163,6 +176,16 @@ mod tests {
         assert!(many(21, 10).is_err());
         assert!(many(3, 4_000).is_err());
         assert!(check(vec![("x-a".into(), "1".into()), ("X-A".into(), "2".into())]).is_err());
+    }
+
+    #[test]
+    fn a_change_replaces_or_removes_whatever_the_case() {
+        let own = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+            list.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+        };
+        let changes = vec![("X-A".into(), Some("2".into())), ("x-B".into(), None)];
+        let after = merged(own(&[("x-a", "1"), ("X-b", "1"), ("x-c", "1")]), changes);
+        assert_eq!(after, own(&[("x-c", "1"), ("X-A", "2")]));
     }
 
     #[test]

@@ -17,14 +17,12 @@ const DESCRIPTION_MAX: usize = 4_096;
 pub(super) fn check_uid(uid: Option<String>, prefix: &str) -> Answer<Option<String>> {
     let Some(uid) = uid else { return Ok(None) };
     if !is_plain(&uid, NAME_MAX) {
-        return Err(ControlError::Invalid(format!(
-            "`{uid}` is not a uid: 1 to {NAME_MAX} letters, digits, `-`, `_` and `.` are accepted"
-        )));
+        let accepted = format!("1 to {NAME_MAX} letters, digits, `-`, `_` and `.` are accepted");
+        return Err(ControlError::field("uid", format!("`{uid}` is not a uid: {accepted}")));
     }
     if uid.starts_with(prefix) {
-        return Err(ControlError::Invalid(format!(
-            "`{uid}` is not a uid: it may not begin with `{prefix}`, as ids do"
-        )));
+        let why = format!("`{uid}` is not a uid: it may not begin with `{prefix}`, as ids do");
+        return Err(ControlError::field("uid", why));
     }
     Ok(Some(uid))
 }
@@ -39,9 +37,9 @@ pub(super) fn is_plain(text: &str, longest: usize) -> bool {
 pub(super) fn check_name(name: String) -> Answer<String> {
     let length = name.chars().count();
     if name.trim().is_empty() || length > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(ControlError::Invalid(format!(
-            "the name has {length} characters: 1 to {NAME_MAX} on one line are accepted"
-        )));
+        let why =
+            format!("the name has {length} characters: 1 to {NAME_MAX} on one line are accepted");
+        return Err(ControlError::field("name", why));
     }
     Ok(name)
 }
@@ -50,10 +48,11 @@ pub(super) fn check_name(name: String) -> Answer<String> {
 pub(super) fn check_metadata(metadata: Metadata) -> Answer<Metadata> {
     let written = serde_json::to_vec(&metadata).expect("texts are JSON");
     if written.len() > METADATA_MAX_BYTES {
-        return Err(ControlError::Invalid(format!(
+        let why = format!(
             "the metadata has {} bytes as JSON: at most {METADATA_MAX_BYTES} are accepted",
             written.len()
-        )));
+        );
+        return Err(ControlError::field("metadata", why));
     }
     Ok(metadata)
 }
@@ -62,9 +61,10 @@ pub(super) fn check_metadata(metadata: Metadata) -> Answer<Metadata> {
 pub(super) fn check_description(description: String) -> Answer<String> {
     let length = description.chars().count();
     if length > DESCRIPTION_MAX {
-        return Err(ControlError::Invalid(format!(
+        let why = format!(
             "the description has {length} characters: at most {DESCRIPTION_MAX} are accepted"
-        )));
+        );
+        return Err(ControlError::field("description", why));
     }
     Ok(description)
 }

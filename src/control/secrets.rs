@@ -43,7 +43,7 @@ impl Control {
     /// to stop anyway.
     ///
     /// # Errors
-    /// `NotFound`; `Invalid` for key or overlap; `LimitReached` when more than [`KEYS_MAX`] keys would
+    /// `NotFound`; `InvalidField` for key or overlap; `LimitReached` when more than [`KEYS_MAX`] keys would
     /// be live.
     pub async fn rotate_secret(
         &self,
@@ -78,21 +78,21 @@ impl Control {
         overlap_s: u32,
     ) -> Answer<Endpoint> {
         if overlap_s > OVERLAP_S_MAX {
-            return Err(ControlError::Invalid(format!(
+            let why = format!(
                 "an overlap of {overlap_s} s is too long: 0 to {OVERLAP_S_MAX} s is accepted"
-            )));
+            );
+            return Err(ControlError::field("gracePeriodSeconds", why));
         }
         let tenant = endpoint.tenant();
         let now = (self.context.now)();
         let end = now + Duration::from_secs(u64::from(overlap_s));
-        let key = made(key, self.context.chance)?;
+        let key = made(key, self.context.chance).map_err(|error| error.about("key"))?;
         // A key is one of its scheme: the same bytes under the other sign otherwise.
         let is_same =
             |live: &SigningKey| live.scheme() == key.scheme() && live.expose() == key.expose();
         if endpoint.live_keys(now).any(is_same) {
-            return Err(ControlError::Invalid(
-                "the new key is one of those in use: another one is wanted".into(),
-            ));
+            let why = "the new key is one of those in use: another one is wanted";
+            return Err(ControlError::field("key", why));
         }
         let mut keys = vec![EndpointKey { key, created_at: now, expires_at: None }];
         for mut old in endpoint.keys {
@@ -124,6 +124,16 @@ impl Control {
         let now = (self.context.now)();
         let endpoint = self.endpoint(application, name).await?;
         Ok(endpoint.keys.into_iter().filter(|key| key.is_live(now)).collect())
+    }
+
+    /// The newest key of a tenant's own endpoint.
+    ///
+    /// # Errors
+    /// `NotFound`; `Corrupt` when it has none.
+    pub async fn newest_key_of(&self, tenant: Tenant, name: &str) -> Answer<SigningKey> {
+        let endpoint = self.endpoint_of(tenant, name).await?;
+        let newest = endpoint.live_keys((self.context.now)()).next().cloned();
+        newest.ok_or_else(|| ControlError::Corrupt(format!("endpoint {} has no key", endpoint.id)))
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod application;
 pub mod auth;
 pub mod delivery;
+pub mod destination;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;

@@ -2,8 +2,8 @@
 //!
 //! A delivery is offered to its endpoint's lane. The lane starts it, holds it for a moment, or says
 //! when to come back; in that last case it is postponed and costs the window nothing more. The
-//! number of requests on the way over all lanes is bounded too; lanes that could start but for that
-//! bound take turns.
+//! number of requests on the way over all lanes is bounded too, and so is that to one host; lanes that
+//! could start but for such a bound take turns.
 //!
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
@@ -16,11 +16,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::route::Routes;
+use super::route::{Routes, Table};
 use super::send::Courier;
 use super::settle::Settler;
 use super::{Job, World};
 use crate::domain::delivery::Turn;
+use crate::domain::destination::Destinations;
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
@@ -48,9 +49,21 @@ pub struct Dispatcher(UnboundedSender<Message>);
 enum Message {
     Offer(Job),
     HoldUntil(Timestamp, Job),
-    Finished { endpoint: EndpointId, permit: Permit, took: Duration, pressure: Pressure },
+    Finished(Ended),
     CatalogueChanged(oneshot::Sender<()>),
     Stop,
+}
+
+/// A request that has ended.
+#[derive(Debug)]
+struct Ended {
+    endpoint: EndpointId,
+    /// Where it went: the endpoint may have been edited since.
+    host: Arc<str>,
+    permit: Permit,
+    took: Duration,
+    /// What its end said about the endpoint.
+    pressure: Pressure,
 }
 
 impl Dispatcher {
@@ -75,17 +88,6 @@ impl Dispatcher {
             Err(mpsc::error::SendError(Message::HoldUntil(_, job))) => Err(Box::new(job)),
             Err(_) => unreachable!("a message that could not be sent comes back as it was"),
         }
-    }
-
-    /// Gives a permit back: its request has ended, and that is what its end said about the endpoint.
-    pub fn finished(
-        &self,
-        endpoint: EndpointId,
-        permit: Permit,
-        took: Duration,
-        pressure: Pressure,
-    ) {
-        self.post(Message::Finished { endpoint, permit, took, pressure });
     }
 
     /// Says that endpoints may have changed. When it returns, every request that was let go by what was
@@ -127,6 +129,8 @@ pub struct Dispatch {
     pub metrics: Arc<Metrics>,
     /// Requests that may be on the way at the same time, to all endpoints together.
     pub max_in_flight: usize,
+    /// Those of them that may be to one host.
+    pub max_in_flight_per_host: usize,
 }
 
 /// The dispatcher at work.
@@ -144,6 +148,8 @@ struct Lanes {
     /// Lanes that could start if there were room, in turn.
     starved: VecDeque<EndpointId>,
     in_flight: usize,
+    /// The same by host, and lanes that could start if there were room at theirs.
+    destinations: Destinations,
     swept_at: Timestamp,
     stopping: bool,
 }
@@ -152,6 +158,7 @@ impl Dispatch {
     /// Serves the letter box until it was told to stop and nothing is on the way.
     pub async fn run(self, letters: Letters) {
         let mut lanes = Lanes {
+            destinations: Destinations::new(self.max_in_flight_per_host),
             stage: self,
             by_endpoint: BTreeMap::new(),
             leads_to: HashMap::new(),
@@ -194,11 +201,13 @@ impl Lanes {
         match message {
             Message::Offer(job) => self.offer(job, now),
             Message::HoldUntil(due_at, job) => self.hold(due_at, job, now),
-            Message::Finished { endpoint, permit, took, pressure } => {
+            Message::Finished(Ended { endpoint, host, permit, took, pressure }) => {
                 self.in_flight -= 1;
+                self.destinations.finish(&host);
                 let lane = self.by_endpoint.get_mut(&endpoint);
                 let lane = lane.expect("a lane with a request on the way is kept");
                 lane.finished(permit, took, pressure, now);
+                self.call_next_at(&host);
                 self.move_on(endpoint, now);
             }
             Message::CatalogueChanged(heard) => {
@@ -271,6 +280,14 @@ impl Lanes {
                 }
                 break;
             }
+            let table = self.stage.routes.table();
+            let host = host_of(&table, id);
+            if !self.destinations.may_start(host) {
+                if lane.waiting() > 0 {
+                    self.destinations.wait(host, id);
+                }
+                break;
+            }
             let Some((permit, job)) = lane.next(now) else { break };
             self.start(permit, job, now);
         }
@@ -293,12 +310,14 @@ impl Lanes {
         }
         let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
         self.in_flight += 1;
+        let host = self.destinations.start(host_of(&table, id));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
         let begins = self.starting.clone();
         let mut outstanding = Outstanding {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
+            host,
             permit: Some(permit),
             begun: Instant::now(),
             pressure: Pressure::Unsaid,
@@ -334,6 +353,15 @@ impl Lanes {
         while self.in_flight < self.stage.max_in_flight
             && let Some(id) = self.starved.pop_front()
         {
+            let table = self.stage.routes.table();
+            let host = host_of(&table, id);
+            if !self.destinations.has_room(host) {
+                if self.by_endpoint.get(&id).is_some_and(|lane| lane.waiting() > 0) {
+                    self.destinations.wait(host, id);
+                }
+                self.set_alarm(id);
+                continue;
+            }
             // One each, then to the end of the queue: nobody takes all that became free.
             if let Some(lane) = self.by_endpoint.get_mut(&id)
                 && let Some((permit, job)) = lane.next(now)
@@ -343,12 +371,31 @@ impl Lanes {
                     self.starved.push_back(id);
                 }
             }
+            self.call_next_at(host); // where this one took nothing, or one only
             self.set_alarm(id);
         }
     }
 
+    /// Lets the lane whose turn it is at a host take its turn among all, if there is room there.
+    fn call_next_at(&mut self, host: &str) {
+        let table = self.stage.routes.table();
+        while let Some(next) = self.destinations.next(host) {
+            if self.by_endpoint.get(&next).is_none_or(|lane| lane.waiting() == 0) {
+                continue; // what waited there was sent away, or taken back
+            }
+            if !self.starved.contains(&next) {
+                self.starved.push_back(next);
+            }
+            if host_of(&table, next) == host {
+                break; // else it was edited, and the room is another's
+            }
+        }
+    }
+
     fn set_alarm(&mut self, id: EndpointId) {
-        let may_start = self.in_flight < self.stage.max_in_flight;
+        let table = self.stage.routes.table();
+        let may_start = self.in_flight < self.stage.max_in_flight
+            && self.destinations.has_room(host_of(&table, id));
         let wanted = self.by_endpoint.get(&id).and_then(|lane| lane.wake_at(may_start));
         if self.alarm_of.get(&id).copied() == wanted {
             return;
@@ -444,6 +491,7 @@ impl Drop for Begun {
 struct Outstanding {
     dispatcher: Dispatcher,
     endpoint: EndpointId,
+    host: Arc<str>,
     permit: Option<Permit>,
     begun: Instant,
     pressure: Pressure,
@@ -452,10 +500,20 @@ struct Outstanding {
 impl Drop for Outstanding {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            let took = self.begun.elapsed();
-            self.dispatcher.finished(self.endpoint, permit, took, self.pressure);
+            self.dispatcher.post(Message::Finished(Ended {
+                endpoint: self.endpoint,
+                host: Arc::clone(&self.host),
+                permit,
+                took: self.begun.elapsed(),
+                pressure: self.pressure,
+            }));
         }
     }
+}
+
+/// Where an endpoint's requests go; one that is gone has none on the way.
+fn host_of(table: &Table, id: EndpointId) -> &str {
+    table.endpoint(id).and_then(|endpoint| endpoint.url.host_str()).unwrap_or_default()
 }
 
 /// What becomes of a delivery that may not be sent although its lane would let it.

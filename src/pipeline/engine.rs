@@ -74,6 +74,8 @@ pub struct Parts {
     pub max_payload_bytes_in_memory: usize,
     /// Requests on the way at the same time.
     pub max_in_flight: usize,
+    /// Those of them that may be to one host.
+    pub max_in_flight_per_host: usize,
     /// Whether requests carry `svix-…` headers beside `webhook-…`.
     pub svix_headers: bool,
 }
@@ -158,6 +160,7 @@ impl Engine {
             world: world.clone(),
             metrics: Arc::clone(&metrics),
             max_in_flight: parts.max_in_flight,
+            max_in_flight_per_host: parts.max_in_flight_per_host,
         };
         let ingest = Ingest {
             journal: Arc::clone(&journal),

@@ -27,6 +27,26 @@ pub struct Snapshot {
     pub endpoints: Vec<Arc<Endpoint>>,
 }
 
+/// Which event types of a list. All given conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct EventTypeFilter {
+    /// Archived ones, too.
+    pub archived_too: bool,
+    /// Those for everybody and those for one of these flags; all, when nothing is said.
+    pub shown_with: Option<Vec<String>>,
+}
+
+impl EventTypeFilter {
+    /// Whether it is one of them.
+    pub fn wants(&self, entry: &EventTypeEntry) -> bool {
+        let shown = match (&self.shown_with, &entry.feature_flag) {
+            (None, _) | (_, None) => true,
+            (Some(flags), Some(flag)) => flags.contains(flag),
+        };
+        shown && (self.archived_too || !entry.archived)
+    }
+}
+
 /// Who there is and who wants what.
 ///
 /// Deleted things are not found. A `uid` that is taken is a `Conflict`.
@@ -102,14 +122,14 @@ pub trait Catalogue: Send + Sync {
         name: &str,
     ) -> Result<Option<EventTypeEntry>, StorageError>;
 
-    /// An organisation's event types, by name; archived ones only when they are asked for.
+    /// An organisation's event types, by name.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn event_types(
         &self,
         organisation: OrganisationId,
-        archived_too: bool,
+        filter: &EventTypeFilter,
         page: &Page<String>,
     ) -> Result<Vec<EventTypeEntry>, StorageError>;
 

@@ -8,11 +8,8 @@
 //! Events are listed in the order of their acceptance, attempts in the order of their ids, which begin
 //! with the second of their making.
 //!
-//! **Sending an event once more** is asked of the two functions [`History::owed`] and [`History::owe`], in
-//! this order. `owed` says how the delivery stands. `None`: it was never owed, because the endpoint did not
-//! want the event (or was not there) when it was accepted; then `owe` makes it a delivery like any other,
-//! due now, and there is nothing more to do. Else whoever asks makes an attempt by hand beside the delivery,
-//! which costs it nothing, whatever comes of it.
+//! Sending an event once more is asked of the ledger ([`Ledger::resend`](super::journal::Ledger::resend)),
+//! and many of them by a task ([`tasks`](super::tasks)).
 //!
 //! On SQLite alone, beside any inbox and ladder. There is no back end in memory: what these questions have
 //! to show is that their cost stays the same over a history that is on a disk, and the simulation, which is
@@ -271,23 +268,9 @@ pub trait History: Send + Sync {
         endpoint: EndpointId,
     ) -> Result<Option<Standing>, StorageError>;
 
-    /// Owes an event to an endpoint whatever its filter says: waiting, held by the journal, due `now`. A
-    /// delivery that is there already stays as it is. How it stands then.
-    ///
-    /// # Errors
-    /// `Conflict` when there is no such event, its payload was expunged, it is not routed yet, or there is
-    /// no such endpoint. `Unavailable`: written or not, we cannot know; repeating the call is safe.
-    async fn owe(
-        &self,
-        tenant: Tenant,
-        event: EventId,
-        endpoint: EndpointId,
-        now: Timestamp,
-    ) -> Result<Standing, StorageError>;
-
     /// Forgets an event's payload for good; whether there was such an event. What is still owed of it is
     /// taken back, and so are its dead letters, since nobody could replay them: all in one transaction.
-    /// The event stays, and what became of it.
+    /// An attempt that somebody has asked for is not made. The event stays, and what became of it.
     ///
     /// A request that is on its way at this moment ends as it would have; what a broker has of the event
     /// is dropped when it comes back.

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not there: Debian's RabbitMQ and amqp-tools, and in a virtual
-# environment of the project's own (first argument) a producer and a verifier written in Python.
-# Does nothing when all is there. The broker itself is started by the tests, as private nodes.
+# Installs what the tests need and is not there: Debian's RabbitMQ, amqp-tools and Node.js; in a virtual
+# environment of the project's own (first argument) what they borrow from Python; and in a folder of its
+# own (second argument) what they borrow from JavaScript. Does nothing when all is there. The broker
+# itself is started by the tests, as private nodes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-venv=$1
+venv=$1 node=$2
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
@@ -19,6 +20,8 @@ packages=()
 compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*' >/dev/null || packages+=(rabbitmq-server)
 command -v amqp-publish >/dev/null || packages+=(amqp-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 if [ ${#packages[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
     echo "missing: ${packages[*]}, and this is not a Debian to install them on" >&2
@@ -26,8 +29,10 @@ if [ ${#packages[@]} -gt 0 ]; then
   fi
   echo "installing ${packages[*]}"
   as_root apt-get update -qq
-  # The package would start a broker for the whole machine; the tests start their own.
-  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq "${packages[@]}" >/dev/null
+  # The package would start a broker for the whole machine; the tests start their own. npm recommends
+  # a compiler and more, which nothing here wants.
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
 if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
@@ -36,4 +41,12 @@ if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
   cp "$here/requirements.txt" "$venv/requirements.txt"
+fi
+
+if ! cmp -s "$here/../sdk/package-lock.json" "$node/installed.json"; then
+  echo "installing the JavaScript library of the tests"
+  mkdir -p "$node"
+  cp "$here/../sdk/package.json" "$here/../sdk/package-lock.json" "$node"
+  npm ci --prefix "$node" --silent --no-audit --no-fund --ignore-scripts
+  cp "$node/package-lock.json" "$node/installed.json"
 fi

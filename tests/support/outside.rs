@@ -1,5 +1,5 @@
-//! What is not ours: Python's pika and the official Standard Webhooks library, and Debian's
-//! `amqp-publish`. `make test` installs them.
+//! What is not ours: Python's pika and the official Standard Webhooks library, Debian's `amqp-publish`,
+//! and the places of what else is borrowed from Python and JavaScript. `make test` installs them.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -37,9 +37,19 @@ pub(crate) struct Entry {
 }
 
 /// A Python that has what the tests need.
-fn python() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python");
-    let found = std::env::var_os("TEST_PYTHON").map_or(own, PathBuf::from);
+pub(crate) fn python() -> PathBuf {
+    installed("TEST_PYTHON", "target/test-venv/bin/python")
+}
+
+/// Where JavaScript's libraries for the tests are.
+pub(crate) fn node_modules() -> PathBuf {
+    installed("TEST_NODE_MODULES", "target/test-node/node_modules")
+}
+
+/// Something that `make test-tools` installs: where this variable says, or at its usual place.
+fn installed(variable: &str, usual: &str) -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(usual);
+    let found = std::env::var_os(variable).map_or(own, PathBuf::from);
     assert!(found.exists(), "{} is missing: run `make test-tools`", found.display());
     found
 }

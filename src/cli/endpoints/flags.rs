@@ -69,9 +69,9 @@ pub(in super::super) struct CreateArgs {
 }
 
 impl CreateArgs {
-    pub(super) fn into_new(self) -> Result<NewEndpoint, Usage> {
-        Ok(NewEndpoint {
-            application: self.app,
+    /// Its application's id or uid, and what it is to be.
+    pub(super) fn into_new(self) -> Result<(String, NewEndpoint), Usage> {
+        let new = NewEndpoint {
             url: self.url,
             policy: self.wishes.policy(),
             uid: self.wishes.uid,
@@ -81,7 +81,9 @@ impl CreateArgs {
             headers: headers(&self.wishes.headers)?,
             auth: None,
             secret: self.secret,
-        })
+            ..NewEndpoint::default()
+        };
+        Ok((self.app, new))
     }
 }
 
@@ -127,7 +129,7 @@ impl EditArgs {
             throttle_rate: change(self.wishes.throttle_rate, self.clear_throttle_rate),
             policy,
             headers: (self.clear_headers || !own_headers.is_empty()).then_some(own_headers),
-            auth: Change::Keep,
+            ..EndpointEdit::default()
         };
         Ok((self.named, edit))
     }

@@ -74,7 +74,9 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     match command {
         EndpointCommand::Create(args) => {
-            let endpoint = control.create_endpoint(args.into_new()?, rule).await?;
+            let (app, new) = args.into_new()?;
+            let tenant = control.application(&app).await?.tenant();
+            let endpoint = control.create_endpoint(tenant, new, rule).await?;
             show(&endpoint, true, output)?;
         }
         EndpointCommand::List { app } => list(&control.endpoints(app.as_deref()).await?, output)?,

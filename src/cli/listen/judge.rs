@@ -186,7 +186,10 @@ mod tests {
             let headers = signed_with(&signing, NOW.as_seconds());
             let (known, other) = (signing.for_receiver(), other.for_receiver());
 
-            assert!(matches!(judge(&arrival(&headers), &[other.clone()]), Verdict::Refused(_)));
+            assert!(matches!(
+                judge(&arrival(&headers), std::slice::from_ref(&other)),
+                Verdict::Refused(_)
+            ));
             assert_eq!(judge(&arrival(&headers), &[other, known]), Verdict::Verified);
             assert_eq!(judge(&arrival(&headers), &[]), Verdict::Unchecked);
         }

@@ -1,28 +1,27 @@
 //! Endpoints: making, editing, pausing, resuming and deleting them.
+//!
+//! Everything is there twice where it has to be: for a tenant and its own endpoint (`…_of`), as the API
+//! asks, and for the operator, who names an endpoint at the command line by its id alone.
 
-use std::num::{NonZeroU16, NonZeroU32};
+mod wishes;
 
-use super::names::{check_description, check_uid};
+use std::num::NonZeroU16;
+
+pub(super) use self::wishes::filter as checked_filter;
+use self::wishes::{channels, edited, filter, throttle_rate};
+use super::applications::Put;
+use super::names::{check_description, check_metadata, check_uid};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
-use crate::domain::application::Metadata;
+use crate::domain::application::{Metadata, Tenant};
 use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState, Policy};
-use crate::domain::filter::{Filter, Pattern};
 use crate::domain::id::EndpointId;
 use crate::domain::retry::RetryPolicy;
 use crate::storage::page::{Order, Page};
 
-/// Most patterns of one filter: each is compared with each event.
-const PATTERNS_MAX: usize = 100;
-
-/// Highest rate that can be agreed to: the API's field is a 16-bit number.
-const THROTTLE_RATE_MAX: u32 = 65_535;
-
 /// An endpoint as it is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct NewEndpoint {
-    /// Its application's id or uid.
-    pub application: String,
     /// Where requests go.
     pub url: String,
     /// A name of its owner's choice.
@@ -31,6 +30,8 @@ pub struct NewEndpoint {
     pub description: String,
     /// What it wants, as patterns; none means everything.
     pub patterns: Vec<String>,
+    /// Channels that it listens on; none means all.
+    pub channels: Vec<String>,
     /// Requests per second.
     pub throttle_rate: Option<u32>,
     /// How it is called, where that is not the default.
@@ -41,6 +42,12 @@ pub struct NewEndpoint {
     pub auth: Option<Auth>,
     /// A signing key of its owner's choice; else one is made.
     pub secret: Option<String>,
+    /// What its owner keeps with it.
+    pub metadata: Metadata,
+    /// The version of the payloads that its owner expects; the first, if nobody says.
+    pub version: Option<NonZeroU16>,
+    /// Whether it is not to be called for now, and owed nothing.
+    pub disabled: bool,
 }
 
 /// What is to change about a policy.
@@ -90,12 +97,21 @@ pub struct EndpointEdit {
     pub description: Option<String>,
     /// What it wants: all patterns anew; none means everything.
     pub patterns: Option<Vec<String>>,
+    /// Channels that it listens on: all anew; none means all.
+    pub channels: Option<Vec<String>>,
     /// Requests per second.
     pub throttle_rate: Change<u32>,
     /// How it is called.
     pub policy: PolicyEdit,
     /// Headers of its own: all anew.
     pub headers: Option<Vec<(String, String)>>,
+    /// What its owner keeps with it: all anew.
+    pub metadata: Option<Metadata>,
+    /// The version of the payloads that its owner expects.
+    pub version: Option<NonZeroU16>,
+    /// Whether it is disabled. Enabled again, it gets at once what waits for it; one that is paused stays
+    /// so.
+    pub disabled: Option<bool>,
     /// Credentials that requests carry.
     pub auth: Change<Auth>,
 }
@@ -104,30 +120,35 @@ impl Control {
     /// Makes an endpoint. Its key is the first of its keys: the one moment to show it unasked.
     ///
     /// # Errors
-    /// `NotFound` for its application; `Invalid` for anything about it; `Conflict` when its uid is
-    /// taken.
-    pub async fn create_endpoint(&self, new: NewEndpoint, rule: UrlRule<'_>) -> Answer<Endpoint> {
-        let application = self.application(&new.application).await?;
+    /// `InvalidField` for anything about it; `Conflict` when its uid is taken.
+    pub async fn create_endpoint(
+        &self,
+        tenant: Tenant,
+        new: NewEndpoint,
+        rule: UrlRule<'_>,
+    ) -> Answer<Endpoint> {
         let now = (self.context.now)();
-        let key = secrets::made(new.secret.as_deref().into(), self.context.chance)?;
-        let headers = headers::check(new.headers)?;
+        let key = secrets::made(new.secret.as_deref().into(), self.context.chance)
+            .map_err(|error| error.about("secret"))?;
+        let headers = headers::check(new.headers).map_err(|error| error.about("headers"))?;
+        let because = new.disabled.then_some(DisabledBecause::Asked);
         let endpoint = Endpoint {
             id: EndpointId::minted(now, self.context.id_chance()),
-            application: application.id,
+            application: tenant.application(),
             uid: check_uid(new.uid, EndpointId::PREFIX)?,
             description: check_description(new.description)?,
-            url: rule(&new.url).map_err(ControlError::Invalid)?,
+            url: rule(&new.url).map_err(|why| ControlError::field("url", why))?,
             filter: filter(&new.patterns)?,
-            channels: Vec::new(),
-            state: EndpointState::Active,
-            disabled_because: None,
+            channels: channels(new.channels)?,
+            state: because.map_or(EndpointState::Active, |_| EndpointState::Disabled),
+            disabled_because: because,
             throttle_rate: new.throttle_rate.map(throttle_rate).transpose()?,
             policy: edited(Policy::default(), new.policy)?,
-            auth: headers::check_auth(new.auth, &headers)?,
+            auth: headers::check_auth(new.auth, &headers).map_err(|error| error.about("auth"))?,
             headers,
             keys: vec![EndpointKey { key, created_at: now, expires_at: None }],
-            metadata: Metadata::new(),
-            version: NonZeroU16::MIN,
+            metadata: check_metadata(new.metadata)?,
+            version: new.version.unwrap_or(NonZeroU16::MIN),
             created_at: now,
             updated_at: now,
         };
@@ -154,10 +175,63 @@ impl Control {
         Ok(endpoints)
     }
 
+    /// A part of the list of a tenant's endpoints, by id: in the order of their making.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn endpoint_page(
+        &self,
+        tenant: Tenant,
+        page: &Page<EndpointId>,
+    ) -> Answer<Vec<Endpoint>> {
+        Ok(self.catalogue.endpoints(tenant, page).await?)
+    }
+
+    /// Writes all of the tenant's endpoint of that id or uid anew, but its keys, its headers, and what is
+    /// not said of its credentials and its policy; makes one when there is none, with this uid unless another is given.
+    ///
+    /// A uid that it is named by stays when none is given: else the same request again would make another.
+    ///
+    /// # Errors
+    /// As [`create_endpoint`](Self::create_endpoint) and [`edit_endpoint`](Self::edit_endpoint).
+    pub async fn put_endpoint(
+        &self,
+        tenant: Tenant,
+        name: &str,
+        new: NewEndpoint,
+        rule: UrlRule<'_>,
+    ) -> Answer<Put<Endpoint>> {
+        let Some(known) = self.catalogue.endpoint(tenant, name).await? else {
+            let uid = new.uid.or_else(|| Some(name.to_owned()));
+            let new = NewEndpoint { uid, ..new };
+            return self.create_endpoint(tenant, new, rule).await.map(Put::Made);
+        };
+        let edit = EndpointEdit {
+            url: Some(new.url),
+            uid: match new.uid {
+                Some(uid) => Change::Set(uid),
+                None if known.uid.as_deref() == Some(name) => Change::Keep,
+                None => Change::Clear,
+            },
+            description: Some(new.description),
+            patterns: Some(new.patterns),
+            channels: Some(new.channels),
+            throttle_rate: new.throttle_rate.map_or(Change::Clear, Change::Set),
+            policy: new.policy,
+            headers: None,
+            auth: new.auth.map_or(Change::Keep, Change::Set),
+            metadata: Some(new.metadata),
+            version: Some(new.version.unwrap_or(NonZeroU16::MIN)),
+            disabled: Some(new.disabled),
+        };
+        self.edit(known, edit, rule).await.map(Put::Known)
+    }
+
     /// Changes an endpoint. What changes holds from the next attempt on.
     ///
     /// # Errors
-    /// `NotFound`; `Invalid` for anything about it; `Conflict` when its uid is taken.
+    /// `NotFound`; `InvalidField` for anything about it; `Conflict` when its uid is taken. `Unavailable`
+    /// may leave it enabled with its deliveries still waiting: resuming it offers them.
     pub async fn edit_endpoint(
         &self,
         application: Option<&str>,
@@ -165,14 +239,50 @@ impl Control {
         edit: EndpointEdit,
         rule: UrlRule<'_>,
     ) -> Answer<Endpoint> {
-        let mut endpoint = self.endpoint(application, name).await?;
+        self.edit(self.endpoint(application, name).await?, edit, rule).await
+    }
+
+    /// The same for a tenant's own endpoint.
+    ///
+    /// # Errors
+    /// As [`edit_endpoint`](Self::edit_endpoint).
+    pub async fn edit_endpoint_of(
+        &self,
+        tenant: Tenant,
+        name: &str,
+        edit: EndpointEdit,
+        rule: UrlRule<'_>,
+    ) -> Answer<Endpoint> {
+        self.edit(self.endpoint_of(tenant, name).await?, edit, rule).await
+    }
+
+    /// Changes some of a tenant's endpoint's own headers: each to its value, or to none.
+    ///
+    /// # Errors
+    /// As [`edit_endpoint`](Self::edit_endpoint).
+    pub async fn patch_headers_of(
+        &self,
+        tenant: Tenant,
+        name: &str,
+        changes: Vec<(String, Option<String>)>,
+        rule: UrlRule<'_>,
+    ) -> Answer<Endpoint> {
+        let endpoint = self.endpoint_of(tenant, name).await?;
+        let headers = Some(headers::merged(endpoint.headers.clone(), changes));
+        self.edit(endpoint, EndpointEdit { headers, ..EndpointEdit::default() }, rule).await
+    }
+
+    async fn edit(
+        &self,
+        mut endpoint: Endpoint,
+        edit: EndpointEdit,
+        rule: UrlRule<'_>,
+    ) -> Answer<Endpoint> {
         if let Some(url) = edit.url {
-            endpoint.url = rule(&url).map_err(ControlError::Invalid)?;
+            endpoint.url = rule(&url).map_err(|why| ControlError::field("url", why))?;
         }
-        match edit.uid {
-            Change::Keep => {}
-            Change::Clear => endpoint.uid = None,
-            Change::Set(uid) => endpoint.uid = check_uid(Some(uid), EndpointId::PREFIX)?,
+        if let Some(uid) = edit.uid.wanted() {
+            endpoint.uid = check_uid(uid, EndpointId::PREFIX)?;
         }
         if let Some(description) = edit.description {
             endpoint.description = check_description(description)?;
@@ -180,25 +290,40 @@ impl Control {
         if let Some(patterns) = edit.patterns {
             endpoint.filter = filter(&patterns)?;
         }
-        match edit.throttle_rate {
-            Change::Keep => {}
-            Change::Clear => endpoint.throttle_rate = None,
-            Change::Set(rate) => endpoint.throttle_rate = Some(throttle_rate(rate)?),
+        if let Some(wanted) = edit.channels {
+            endpoint.channels = channels(wanted)?;
+        }
+        if let Some(rate) = edit.throttle_rate.wanted() {
+            endpoint.throttle_rate = rate.map(throttle_rate).transpose()?;
         }
         if let Some(headers) = edit.headers {
-            endpoint.headers = headers::check(headers)?;
+            endpoint.headers = headers::check(headers).map_err(|error| error.about("headers"))?;
         }
-        match edit.auth {
-            Change::Keep => {}
-            Change::Clear => endpoint.auth = None,
-            Change::Set(auth) => endpoint.auth = Some(auth),
+        if let Some(metadata) = edit.metadata {
+            endpoint.metadata = check_metadata(metadata)?;
+        }
+        if let Some(version) = edit.version {
+            endpoint.version = version;
+        }
+        if let Some(auth) = edit.auth.wanted() {
+            endpoint.auth = auth;
         }
         // Also when it stays: a new header may want its place.
-        endpoint.auth = headers::check_auth(endpoint.auth, &endpoint.headers)?;
+        endpoint.auth = headers::check_auth(endpoint.auth, &endpoint.headers)
+            .map_err(|error| error.about("auth"))?;
         endpoint.policy = edited(endpoint.policy, edit.policy)?;
         endpoint.updated_at = (self.context.now)();
+        // Before its state: of the two only this can be refused.
         self.catalogue.edit_endpoint(&endpoint).await?;
         self.holds_here().await;
+        match (edit.disabled, endpoint.state) {
+            // Also when it was before: perhaps the call that did it was not confirmed.
+            (Some(true), _) => self.disable(&mut endpoint).await?,
+            (Some(false), EndpointState::Disabled) => {
+                self.activate(&mut endpoint).await?;
+            }
+            (Some(false), EndpointState::Active | EndpointState::Paused) | (None, _) => {}
+        }
         Ok(endpoint)
     }
 
@@ -206,28 +331,57 @@ impl Control {
     /// starts any more.
     ///
     /// # Errors
-    /// `NotFound`. `Unavailable` says whether it is paused, should a router not have confirmed it.
+    /// `NotFound`; `Conflict` for one that is disabled: it would be owed what nobody wants any more.
+    /// `Unavailable` says whether it is paused, should a router not have confirmed it.
     pub async fn pause_endpoint(&self, application: Option<&str>, name: &str) -> Answer<Endpoint> {
-        let mut endpoint = self.endpoint(application, name).await?;
-        self.set_state(&mut endpoint, EndpointState::Paused).await?;
-        self.holds_everywhere(&format!("endpoint {} is paused", endpoint.id)).await?;
-        Ok(endpoint)
+        self.pause(self.endpoint(application, name).await?).await
+    }
+
+    /// The same for a tenant's own endpoint.
+    ///
+    /// # Errors
+    /// As [`pause_endpoint`](Self::pause_endpoint).
+    pub async fn pause_endpoint_of(&self, tenant: Tenant, name: &str) -> Answer<Endpoint> {
+        self.pause(self.endpoint_of(tenant, name).await?).await
+    }
+
+    async fn pause(&self, mut endpoint: Endpoint) -> Answer<Endpoint> {
+        match endpoint.state {
+            EndpointState::Active | EndpointState::Paused => {
+                self.set_state(&mut endpoint, EndpointState::Paused).await?;
+                self.holds_everywhere(&format!("endpoint {} is paused", endpoint.id)).await?;
+                Ok(endpoint)
+            }
+            EndpointState::Disabled => Err(ControlError::Conflict(format!(
+                "endpoint {} is disabled and owed nothing new: enable it first, or leave it so",
+                endpoint.id
+            ))),
+        }
     }
 
     /// Disables an endpoint: it is owed nothing new, and what it is owed waits until it is enabled. When
     /// this returns `Ok`, no attempt starts any more.
     ///
     /// # Errors
-    /// As [`pause_endpoint`](Self::pause_endpoint).
+    /// `NotFound`. `Unavailable` says whether it is disabled, should a router not have confirmed it.
     pub async fn disable_endpoint(
         &self,
         application: Option<&str>,
         name: &str,
     ) -> Answer<Endpoint> {
         let mut endpoint = self.endpoint(application, name).await?;
-        self.set_state(&mut endpoint, EndpointState::Disabled).await?;
-        self.holds_everywhere(&format!("endpoint {} is disabled", endpoint.id)).await?;
+        self.disable(&mut endpoint).await?;
         Ok(endpoint)
+    }
+
+    async fn disable(&self, endpoint: &mut Endpoint) -> Answer<()> {
+        match endpoint.state {
+            EndpointState::Active | EndpointState::Paused => {
+                self.set_state(endpoint, EndpointState::Disabled).await?;
+            }
+            EndpointState::Disabled => {} // whyever it is: the first reason is the one to know
+        }
+        self.holds_everywhere(&format!("endpoint {} is disabled", endpoint.id)).await
     }
 
     /// Enables an endpoint, whyever it was disabled, and offers it at once what waits for it; how many
@@ -243,7 +397,8 @@ impl Control {
         self.resume_endpoint(application, name).await
     }
 
-    /// Resumes an endpoint and offers it at once what waits for it; how many deliveries that are.
+    /// Resumes an endpoint, paused or disabled, and offers it at once what waits for it; how many
+    /// deliveries that are.
     ///
     /// # Errors
     /// `NotFound`. `Unavailable` may leave it resumed with its deliveries still waiting: resuming
@@ -254,12 +409,26 @@ impl Control {
         name: &str,
     ) -> Answer<(Endpoint, u64)> {
         let mut endpoint = self.endpoint(application, name).await?;
+        let recalled = self.activate(&mut endpoint).await?;
+        Ok((endpoint, recalled))
+    }
+
+    /// The same for a tenant's own endpoint.
+    ///
+    /// # Errors
+    /// As [`resume_endpoint`](Self::resume_endpoint).
+    pub async fn resume_endpoint_of(&self, tenant: Tenant, name: &str) -> Answer<(Endpoint, u64)> {
+        let mut endpoint = self.endpoint_of(tenant, name).await?;
+        let recalled = self.activate(&mut endpoint).await?;
+        Ok((endpoint, recalled))
+    }
+
+    async fn activate(&self, endpoint: &mut Endpoint) -> Answer<u64> {
         // Active before the recall: what is offered to a paused endpoint is put back to wait.
-        self.set_state(&mut endpoint, EndpointState::Active).await?;
+        self.set_state(endpoint, EndpointState::Active).await?;
         // And known to be, for the same reason. A router that does not confirm it only puts it back once more.
         let _ = self.holds_everywhere("").await;
-        let recalled = self.ledger.recall(endpoint.id, (self.context.now)()).await?;
-        Ok((endpoint, recalled))
+        Ok(self.ledger.recall(endpoint.id, (self.context.now)()).await?)
     }
 
     /// Deletes an endpoint and takes back what it is owed; how many deliveries that were. When this
@@ -269,19 +438,34 @@ impl Control {
     /// `NotFound`. `Unavailable` may leave deliveries of a deleted endpoint: the same call with its
     /// id takes them back. It says so when a router has not confirmed that it calls it no more.
     pub async fn delete_endpoint(&self, application: Option<&str>, name: &str) -> Answer<u64> {
-        let now = (self.context.now)();
-        let endpoint = match self.endpoint(application, name).await {
-            Ok(endpoint) => endpoint,
-            Err(ControlError::NotFound(what)) => {
-                // Perhaps an earlier call came as far as deleting it, and no further.
-                let Ok(id) = name.parse() else { return Err(ControlError::NotFound(what)) };
-                return match self.ledger.cancel(id, now).await? {
-                    0 => Err(ControlError::NotFound(what)),
-                    cancelled => Ok(cancelled),
-                };
-            }
+        let what = match self.endpoint(application, name).await {
+            Ok(endpoint) => return self.delete(&endpoint).await,
+            Err(ControlError::NotFound(what)) => what,
             Err(error) => return Err(error),
         };
+        // Perhaps an earlier call came as far as deleting it, and no further. Another application's
+        // endpoint keeps what it is owed.
+        let Ok(id) = name.parse() else { return Err(ControlError::NotFound(what)) };
+        if self.catalogue.any_endpoint(id).await?.is_some() {
+            return Err(ControlError::NotFound(what));
+        }
+        match self.ledger.cancel(id, (self.context.now)()).await? {
+            0 => Err(ControlError::NotFound(what)),
+            cancelled => Ok(cancelled),
+        }
+    }
+
+    /// The same for a tenant's own endpoint.
+    ///
+    /// # Errors
+    /// `NotFound`. `Unavailable` may leave deliveries of a deleted endpoint: a router takes each back when
+    /// its time comes.
+    pub async fn delete_endpoint_of(&self, tenant: Tenant, name: &str) -> Answer<u64> {
+        self.delete(&self.endpoint_of(tenant, name).await?).await
+    }
+
+    async fn delete(&self, endpoint: &Endpoint) -> Answer<u64> {
+        let now = (self.context.now)();
         self.catalogue.delete_endpoint(endpoint.tenant(), endpoint.id, now).await?;
         let holds = self.holds_everywhere(&format!("endpoint {} is deleted", endpoint.id)).await;
         // Behind the deletion: before it, a router could still owe it something new.
@@ -300,64 +484,6 @@ impl Control {
         endpoint.updated_at = now;
         Ok(())
     }
-}
-
-fn filter(patterns: &[String]) -> Answer<Filter> {
-    if patterns.len() > PATTERNS_MAX {
-        return Err(ControlError::Invalid(format!(
-            "the filter has {} patterns: at most {PATTERNS_MAX} are accepted",
-            patterns.len()
-        )));
-    }
-    let patterns: Result<Vec<Pattern>, ControlError> = patterns
-        .iter()
-        .map(|text| {
-            text.parse().map_err(|_| {
-                ControlError::Invalid(format!(
-                    "`{text}` is not a pattern: a type as job.completed, a prefix as job.* or * is \
-                     accepted"
-                ))
-            })
-        })
-        .collect();
-    Ok(Filter::of(patterns?))
-}
-
-fn throttle_rate(rate: u32) -> Answer<NonZeroU32> {
-    NonZeroU32::new(rate).filter(|rate| rate.get() <= THROTTLE_RATE_MAX).ok_or_else(|| {
-        ControlError::Invalid(format!(
-            "a throttle rate of {rate} is out of range: 1 to {THROTTLE_RATE_MAX} requests per \
-             second are accepted"
-        ))
-    })
-}
-
-fn edited(mut policy: Policy, edit: PolicyEdit) -> Answer<Policy> {
-    if let Some(retry) = edit.retry {
-        policy.retry = retry;
-    }
-    if let Some(wanted) = edit.jitter {
-        match &mut policy.retry {
-            RetryPolicy::Schedule { jitter, .. } | RetryPolicy::Exponential { jitter, .. } => {
-                *jitter = wanted;
-            }
-            RetryPolicy::None => {
-                return Err(ControlError::Invalid(
-                    "jitter is given, but there are no retries that it could move".into(),
-                ));
-            }
-        }
-    }
-    if let Some(timeout_ms) = edit.timeout_ms {
-        policy.timeout_ms = timeout_ms;
-    }
-    if let Some(most) = edit.max_in_flight {
-        policy.max_in_flight = NonZeroU16::new(most).ok_or_else(|| {
-            ControlError::Invalid("maxInFlight is 0: 1 to 1000 is accepted".into())
-        })?;
-    }
-    policy.check().map_err(ControlError::Invalid)?;
-    Ok(policy)
 }
 
 #[cfg(test)]

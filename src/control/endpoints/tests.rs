@@ -19,7 +19,6 @@ fn any_url(text: &str) -> Result<url::Url, String> {
 
 fn hook() -> NewEndpoint {
     NewEndpoint {
-        application: "acme".into(),
         url: "https://hooks.example/in".into(),
         uid: Some("hook".into()),
         ..NewEndpoint::default()
@@ -29,8 +28,9 @@ fn hook() -> NewEndpoint {
 async fn world_with_an_endpoint() -> (World, Endpoint) {
     let world = World::new();
     let acme = world.control.create_application(NewApplication::named("Acme", Some("acme"))).await;
-    acme.expect("an application");
-    let endpoint = world.control.create_endpoint(hook(), &any_url).await.expect("an endpoint");
+    let acme = acme.expect("an application").tenant();
+    let endpoint = world.control.create_endpoint(acme, hook(), &any_url).await;
+    let endpoint = endpoint.expect("an endpoint");
     (world, endpoint)
 }
 
@@ -57,25 +57,42 @@ async fn an_endpoint_is_found_by_its_id_or_by_its_uid_beside_its_application() {
 
 #[tokio::test]
 async fn what_is_wrong_with_an_endpoint_is_refused_with_a_sentence() {
-    let (world, _) = world_with_an_endpoint().await;
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let acme = endpoint.tenant();
     let policy = |timeout_ms| PolicyEdit { timeout_ms: Some(timeout_ms), ..PolicyEdit::default() };
+    let many = |count: u32| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
+    let twice = vec!["eu".to_owned(), "eu".to_owned()];
+    let metadata = Metadata::from([("a".into(), "x".repeat(4_096))]);
     let table = [
-        (NewEndpoint { url: "nowhere".into(), ..hook() }, "is not a URL"),
-        (NewEndpoint { uid: Some("ep_1".into()), ..hook() }, "is not a uid"),
-        (NewEndpoint { patterns: vec!["job*".into()], ..hook() }, "`job*` is not a pattern"),
-        (NewEndpoint { throttle_rate: Some(0), ..hook() }, "throttle rate of 0"),
-        (NewEndpoint { policy: policy(5), ..hook() }, "timeoutMs is 5"),
-        (NewEndpoint { headers: vec![("host".into(), "x".into())], ..hook() }, "header `host`"),
-        (NewEndpoint { secret: Some("whsec_c2hvcnQ=".into()), ..hook() }, "5 bytes"),
+        (NewEndpoint { url: "nowhere".into(), ..hook() }, "url", "is not a URL"),
+        (NewEndpoint { uid: Some("ep_1".into()), ..hook() }, "uid", "is not a uid"),
+        (NewEndpoint { patterns: vec!["job*".into()], ..hook() }, "eventTypes", "`job*` is not"),
+        (NewEndpoint { patterns: many(101), ..hook() }, "eventTypes", "101 patterns"),
+        (NewEndpoint { channels: many(11), ..hook() }, "channels", "11 channels"),
+        (NewEndpoint { channels: twice, ..hook() }, "channels", "`eu` is given twice"),
+        (NewEndpoint { throttle_rate: Some(0), ..hook() }, "throttleRate", "rate of 0"),
+        (NewEndpoint { policy: policy(5), ..hook() }, "policy", "timeoutMs is 5"),
+        (
+            NewEndpoint { headers: vec![("host".into(), "x".into())], ..hook() },
+            "headers",
+            "header `host`",
+        ),
+        (NewEndpoint { secret: Some("whsec_c2hvcnQ=".into()), ..hook() }, "secret", "5 bytes"),
+        (NewEndpoint { metadata, ..hook() }, "metadata", "at most 4096"),
+        (
+            NewEndpoint { description: "x".repeat(4_097), ..hook() },
+            "description",
+            "4097 characters",
+        ),
     ];
-    for (new, sentence) in table {
-        let refused = world.control.create_endpoint(new, &any_url).await;
-        let Err(ControlError::Invalid(what)) = refused else { panic!("{sentence}: {refused:?}") };
-        assert!(what.contains(sentence), "{what}");
+    for (new, wrong, sentence) in table {
+        let refused = world.control.create_endpoint(acme, new, &any_url).await;
+        let Err(ControlError::InvalidField { field, why }) = refused else {
+            panic!("{sentence}: {refused:?}")
+        };
+        assert_eq!(field, wrong);
+        assert!(why.contains(sentence), "{why}");
     }
-    let stranger = NewEndpoint { application: "nobody".into(), ..hook() };
-    let refused = world.control.create_endpoint(stranger, &any_url).await;
-    assert!(matches!(refused, Err(ControlError::NotFound(_))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -162,7 +179,7 @@ async fn a_rotation_may_change_the_scheme_and_both_sign_until_the_overlap_ends()
     let schemes: Vec<_> = given.live_keys(NOW).map(SigningKey::scheme).collect();
     assert_eq!(schemes, [Scheme::V1a, Scheme::V1a, Scheme::V1]);
     let public = world.control.rotate_secret(None, &id, NewKey::Given(PUBLIC), 60).await;
-    assert!(matches!(public, Err(ControlError::Invalid(_))), "{public:?}");
+    assert!(matches!(public, Err(ControlError::InvalidField { .. })), "{public:?}");
 }
 
 #[tokio::test]
@@ -177,7 +194,7 @@ async fn credentials_stay_through_an_edit_until_they_are_taken_away() {
     assert!(edited(set).await.expect("edited").auth.is_some());
     assert!(edited(EndpointEdit::default()).await.expect("edited").auth.is_some());
     let twice = edited(EndpointEdit { headers: Some(own), ..EndpointEdit::default() }).await;
-    assert!(matches!(twice, Err(ControlError::Invalid(_))), "{twice:?}");
+    assert!(matches!(twice, Err(ControlError::InvalidField { .. })), "{twice:?}");
     let clear = EndpointEdit { auth: Change::Clear, ..EndpointEdit::default() };
     assert!(edited(clear).await.expect("edited").auth.is_none());
 }
@@ -205,21 +222,95 @@ async fn no_more_than_eleven_keys_sign_and_none_of_them_twice() {
 
     world.control.rotate_secret(None, &id, NewKey::Given(SECRET), 0).await.expect("rotated");
     let same = world.control.rotate_secret(None, &id, NewKey::Given(SECRET), 60).await;
-    assert!(matches!(same, Err(ControlError::Invalid(_))), "{same:?}");
+    assert!(matches!(same, Err(ControlError::InvalidField { .. })), "{same:?}");
     let long = world.control.rotate_secret(None, &id, MADE, 604_801).await;
-    assert!(matches!(long, Err(ControlError::Invalid(_))), "{long:?}");
+    assert!(matches!(long, Err(ControlError::InvalidField { .. })), "{long:?}");
 }
 
 #[tokio::test]
-async fn an_event_type_is_listed_once() {
-    let control = World::new().control;
-    control.create_event_type("job.completed", String::new()).await.expect("listed");
+async fn a_disabled_endpoint_is_enabled_with_what_waits_and_a_paused_one_stays_paused() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let acme = endpoint.tenant();
+    let disabled = async |disabled| {
+        let edit = EndpointEdit { disabled: Some(disabled), ..EndpointEdit::default() };
+        let edited = world.control.edit_endpoint_of(acme, "hook", edit, &any_url).await;
+        let edited = edited.expect("edited");
+        (edited.state, edited.disabled_because)
+    };
 
-    let again = control.create_event_type("job.completed", String::new()).await;
-    assert!(matches!(again, Err(ControlError::Conflict(_))), "{again:?}");
-    let wrong = control.create_event_type("job.*", String::new()).await;
-    assert!(matches!(wrong, Err(ControlError::Invalid(_))), "{wrong:?}");
-    assert_eq!(control.delete_event_type("job.completed").await, Ok(()));
-    let gone = control.delete_event_type("job.completed").await;
-    assert!(matches!(gone, Err(ControlError::NotFound(_))), "{gone:?}");
+    assert_eq!(disabled(false).await, (EndpointState::Active, None));
+    assert_eq!(disabled(true).await, (EndpointState::Disabled, Some(DisabledBecause::Asked)));
+    let pause = world.control.pause_endpoint_of(acme, "hook").await;
+    assert!(matches!(pause, Err(ControlError::Conflict(_))), "{pause:?}");
+    assert_eq!(disabled(false).await, (EndpointState::Active, None));
+    world.control.pause_endpoint_of(acme, "hook").await.expect("paused");
+    assert_eq!(disabled(false).await, (EndpointState::Paused, None));
+    assert_eq!(disabled(true).await, (EndpointState::Disabled, Some(DisabledBecause::Asked)));
+
+    let log = ["disabled", "active", "recalled", "paused", "disabled"];
+    assert_eq!(world.log(), log, "what stays as it is is not written");
+}
+
+#[tokio::test]
+async fn the_same_put_twice_is_one_endpoint() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let acme = endpoint.tenant();
+    let put = async |name: &str, new: NewEndpoint| {
+        world.control.put_endpoint(acme, name, new, &any_url).await.expect("put")
+    };
+    let plain = || NewEndpoint { uid: None, ..hook() };
+
+    let Put::Made(made) = put("other", plain()).await else { panic!("it was not there") };
+    assert_eq!(made.uid.as_deref(), Some("other"));
+    let Put::Known(known) = put("other", plain()).await else { panic!("it was there") };
+    assert_eq!((known.id, known.uid.as_deref()), (made.id, Some("other")));
+    let Put::Known(cleared) = put(&made.id.to_string(), plain()).await else { panic!("there") };
+    assert_eq!(cleared.uid, None, "all of it is written anew");
+}
+
+#[tokio::test]
+async fn a_put_writes_all_anew_but_keys_headers_and_what_is_not_said_of_the_policy() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let full = EndpointEdit {
+        description: Some("first".into()),
+        patterns: Some(vec!["job.*".into()]),
+        channels: Some(vec!["eu".into()]),
+        throttle_rate: Change::Set(20),
+        policy: PolicyEdit { timeout_ms: Some(5_000), ..PolicyEdit::default() },
+        headers: Some(vec![("x-team".into(), "red".into())]),
+        metadata: Some(Metadata::from([("a".into(), "b".into())])),
+        version: NonZeroU16::new(7),
+        ..EndpointEdit::default()
+    };
+    let acme = endpoint.tenant();
+    world.control.edit_endpoint_of(acme, "hook", full, &any_url).await.expect("edited");
+
+    let most = PolicyEdit { max_in_flight: Some(7), ..PolicyEdit::default() };
+    let new = NewEndpoint { url: "https://b.example/".into(), policy: most, ..hook() };
+    let put = world.control.put_endpoint(acme, "hook", new, &any_url).await.expect("put");
+
+    let Put::Known(put) = put else { panic!("it was there") };
+    assert_eq!(put.url.as_str(), "https://b.example/");
+    assert_eq!((put.description.as_str(), put.filter.to_string()), ("", "everything".into()));
+    assert_eq!((put.channels.len(), put.throttle_rate, put.metadata.len()), (0, None, 0));
+    assert_eq!(put.version, NonZeroU16::MIN);
+    assert_eq!((put.policy.timeout_ms, put.policy.max_in_flight.get()), (5_000, 7));
+    assert_eq!(put.headers.len(), 1);
+    assert_eq!(put.keys[0].key.expose(), endpoint.keys[0].key.expose());
+}
+
+#[tokio::test]
+async fn deleting_in_the_wrong_application_takes_nothing_back() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let other = world.control.create_application(NewApplication::named("Other", Some("other")));
+    let other = other.await.expect("made").tenant();
+    let id = endpoint.id.to_string();
+
+    let by_operator = world.control.delete_endpoint(Some("other"), &id).await;
+    let by_tenant = world.control.delete_endpoint_of(other, &id).await;
+
+    for refused in [by_operator, by_tenant] {
+        assert!(matches!(refused, Err(ControlError::NotFound(_))), "{refused:?}");
+    }
+    assert!(world.log().is_empty(), "{:?}", world.log());
 }

@@ -14,7 +14,7 @@ use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::catalogue::{Catalogue, Snapshot};
+use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
 use crate::storage::page::Page;
 
 /// What there is. Deleted things are gone.
@@ -125,14 +125,13 @@ impl Catalogue for Memory {
     async fn event_types(
         &self,
         organisation: OrganisationId,
-        archived_too: bool,
+        filter: &EventTypeFilter,
         page: &Page<String>,
     ) -> Result<Vec<EventTypeEntry>, StorageError> {
         self.call(Call::Catalogue, |store| {
             let all = store.catalogue.event_types.values();
-            let wanted = |one: &&EventTypeEntry| {
-                one.organisation == organisation && (archived_too || !one.archived)
-            };
+            let wanted =
+                |one: &&EventTypeEntry| one.organisation == organisation && filter.wants(one);
             Ok(page.cut(all.filter(wanted).cloned().collect(), |one| one.name.clone()))
         })
         .await

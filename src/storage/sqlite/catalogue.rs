@@ -17,7 +17,7 @@ use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::catalogue::{Catalogue, Snapshot};
+use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
 use crate::storage::page::Page;
 
 #[async_trait]
@@ -107,14 +107,12 @@ impl Catalogue for Sqlite {
     async fn event_types(
         &self,
         organisation: OrganisationId,
-        archived_too: bool,
+        filter: &EventTypeFilter,
         page: &Page<String>,
     ) -> Result<Vec<EventTypeEntry>, StorageError> {
-        let page = page.clone();
-        self.read(move |connection| {
-            event_types::page(connection, organisation, archived_too, &page)
-        })
-        .await
+        let (filter, page) = (filter.clone(), page.clone());
+        self.read(move |connection| event_types::page(connection, organisation, &filter, &page))
+            .await
     }
 
     async fn delete_event_type(

@@ -7,6 +7,7 @@ use super::walk::Walk;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::OrganisationId;
 use crate::storage::StorageError;
+use crate::storage::catalogue::EventTypeFilter;
 use crate::storage::page::Page;
 
 /// Adds an entry, or changes everything of the one that is there but when it was made.
@@ -49,12 +50,16 @@ pub(super) fn named(
 pub(super) fn page(
     connection: &Connection,
     organisation: OrganisationId,
-    archived_too: bool,
+    filter: &EventTypeFilter,
     page: &Page<String>,
 ) -> Result<Vec<EventTypeEntry>, StorageError> {
     let mut walk = Walk::over("event_types", "name", page).only("organisation = ?", organisation);
-    if !archived_too {
+    if !filter.archived_too {
         walk = walk.only_where("NOT archived");
+    }
+    if let Some(flags) = &filter.shown_with {
+        let shown = "(feature_flag IS NULL OR feature_flag IN (SELECT value FROM json_each(?)))";
+        walk = walk.only(shown, json(flags));
     }
     walk.rows(connection, entry)
 }

@@ -87,7 +87,7 @@ const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// The same for each reader.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 /// Statements that a connection keeps prepared: more than we have.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// The stores in one SQLite file.
 #[derive(Debug, Clone)]

@@ -70,7 +70,7 @@ pub(super) fn any(connection: &Connection, now: Timestamp) -> Result<bool, Stora
 }
 
 /// Claims what may be made by `now`, longest due first. What cannot be made any more, because its event
-/// is not kept any longer, is done with.
+/// or its payload is not kept any longer, is done with.
 pub(super) fn claim(
     connection: &Connection,
     now: Timestamp,
@@ -97,8 +97,12 @@ pub(super) fn claim(
             done(connection, number)?;
             continue;
         };
-        lease.execute(params![number, lease_until])?;
         let event = rows::event_at(connection, event)?;
+        if event.payload.is_empty() {
+            done(connection, number)?; // expunged since it was asked for
+            continue;
+        }
+        lease.execute(params![number, lease_until])?;
         claimed.push(Resend { number, delivery: Delivery { event, endpoint, turn, attempts } });
     }
     Ok(claimed)

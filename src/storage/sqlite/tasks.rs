@@ -55,6 +55,10 @@ impl Tasks for Sqlite {
         .await
     }
 
+    async fn any(&self, id: TaskId) -> Result<Option<Task>, StorageError> {
+        self.read(move |connection| Ok(entry(connection, id)?.map(|entry| entry.task))).await
+    }
+
     async fn next_running(&self, after: Option<TaskId>) -> Result<Option<TaskId>, StorageError> {
         self.read(move |connection| next_running(connection, after)).await
     }
@@ -356,7 +360,7 @@ fn take(connection: &Connection, look: &Look, now: Timestamp) -> Result<u64, Sto
                 revive(connection, *seq, *event, look.endpoint, now, &mut movement)?
             }
             TaskKind::ReplayMissing => {
-                deliveries::owe_one(connection, *seq, look.endpoint, now, &mut movement)?
+                deliveries::owe(connection, *seq, look.endpoint, now, &mut movement)?
             }
         };
         moved += u32::from(offered);

@@ -1,4 +1,4 @@
-//! Deliveries: to an endpoint, of an event, counted, and one that was never owed.
+//! Deliveries: to an endpoint, of an event, counted, and one more that is owed.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use url::Url;
@@ -223,42 +223,9 @@ pub(super) fn owed(
     found.next()?.map(rows::standing).transpose()
 }
 
-/// Owes an event to an endpoint, unless it is owed already; how the delivery stands.
-pub(super) fn owe(
-    connection: &Connection,
-    tenant: Tenant,
-    event: EventId,
-    endpoint: EndpointId,
-    now: Timestamp,
-) -> Result<Standing, StorageError> {
-    let no = |why: String| Err(StorageError::Conflict(why));
-    if let Some(standing) = owed(connection, tenant, event, endpoint)? {
-        return Ok(standing);
-    }
-    let Some(seq) = events::seq_of(connection, tenant, event)? else {
-        return no(format!("event {event} does not exist"));
-    };
-    let mut find = connection.prepare_cached(
-        "SELECT 1 FROM endpoints WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
-    )?;
-    if !find.exists(params![endpoint, tenant.application()])? {
-        return no(format!("endpoint {endpoint} does not exist"));
-    }
-    let mut movement = Movement::default();
-    if !owe_one(connection, seq, endpoint, now, &mut movement)? {
-        return no(format!(
-            "event {event} cannot be sent: its payload was expunged, or it is not routed yet"
-        ));
-    }
-    movement.post(connection)?;
-    owed(connection, tenant, event, endpoint)?.ok_or_else(|| {
-        corrupt(format!("what {event} owes {endpoint} was written and is not there"))
-    })
-}
-
 /// Writes a delivery that is due now and held by the journal; whether it did. Not one that is there, nor
 /// one of an event that has no payload any more or is not routed yet, which will say itself what it owes.
-pub(in super::super) fn owe_one(
+pub(in super::super) fn owe(
     connection: &Connection,
     seq: i64,
     endpoint: EndpointId,

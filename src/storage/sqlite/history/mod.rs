@@ -136,17 +136,6 @@ impl History for Sqlite {
         self.read(move |connection| deliveries::owed(connection, tenant, event, endpoint)).await
     }
 
-    async fn owe(
-        &self,
-        tenant: Tenant,
-        event: EventId,
-        endpoint: EndpointId,
-        now: Timestamp,
-    ) -> Result<Standing, StorageError> {
-        self.write(move |connection| deliveries::owe(connection, tenant, event, endpoint, now))
-            .await
-    }
-
     async fn expunge_payload(&self, tenant: Tenant, event: EventId) -> Result<bool, StorageError> {
         self.write(move |connection| expunge::payload(connection, tenant, event)).await
     }

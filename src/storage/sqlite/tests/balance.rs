@@ -20,7 +20,6 @@ enum Step {
     Recall { endpoint: u8 },
     Cancel { endpoint: u8 },
     Sweep { seconds: u32 },
-    Owe { event: u8, endpoint: u8 },
     Expunge { event: u8 },
     Task { kind: TaskKind, endpoint: u8 },
     ByHand { event: u8, endpoint: u8, succeeds: bool },
@@ -42,8 +41,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => endpoint.clone().prop_map(|endpoint| Step::Recall { endpoint }),
         1 => endpoint.clone().prop_map(|endpoint| Step::Cancel { endpoint }),
         1 => (0..8_u32).prop_map(|seconds| Step::Sweep { seconds }),
-        1 => (event.clone(), endpoint.clone())
-            .prop_map(|(event, endpoint)| Step::Owe { event, endpoint }),
         1 => event.prop_map(|event| Step::Expunge { event }),
         1 => (proptest::sample::select(&TaskKind::ALL), endpoint)
             .prop_map(|(kind, endpoint)| Step::Task { kind, endpoint }),
@@ -125,11 +122,6 @@ async fn take(place: &Place, step: Step) {
                 tasks: before,
             };
             place.sweep(old, upkeep::Place::START).await.expect("swept");
-        }
-        Step::Owe { event, endpoint } => {
-            // An event that was never accepted, or was expunged, is owed to nobody.
-            let DeliveryKey { event, endpoint } = key_of(event, endpoint);
-            let _ = History::owe(&place.store, acme(), event, endpoint, NOW).await;
         }
         Step::Expunge { event: number } => {
             place.expunge_payload(acme(), event(&name(number)).id).await.expect("forgotten");

@@ -5,6 +5,7 @@ use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::signature::Scheme;
 use crate::storage::StorageError;
+use crate::storage::catalogue::EventTypeFilter;
 use crate::storage::page::{Order, Page, Place as InList};
 use std::num::NonZeroU16;
 
@@ -135,13 +136,51 @@ async fn an_event_type_is_put_changed_archived_and_deleted() {
     let changed = EventTypeEntry { created_at: NOW, ..entry("job.b", "three", NOW + SECOND) };
     let whole = Page::whole(Order::Ascending);
     let listed = vec![entry("job.a", "two", NOW), changed];
-    assert_eq!(place.event_types(OURS, false, &whole).await, Ok(listed.clone()));
-    let all = place.event_types(OURS, true, &whole).await;
+    let current = EventTypeFilter::default();
+    assert_eq!(place.event_types(OURS, &current, &whole).await, Ok(listed.clone()));
+    let all = EventTypeFilter { archived_too: true, ..EventTypeFilter::default() };
+    let all = place.event_types(OURS, &all, &whole).await;
     assert_eq!(all, Ok([listed, vec![archived.clone()]].concat()));
     assert_eq!(place.event_type(OURS, "job.c").await, Ok(Some(archived)));
     assert_eq!(place.delete_event_type(OURS, "job.a").await, Ok(true));
     assert_eq!(place.delete_event_type(OURS, "job.a").await, Ok(false));
     assert_eq!(place.event_type(theirs(), "job.a").await, Ok(Some(strange)));
+}
+
+#[tokio::test]
+async fn event_types_for_a_flag_are_left_out_before_a_page_is_counted() {
+    let place = Place::new();
+    for (name, flag) in [("a", Some("x'\"")), ("b", None), ("c", Some("beta")), ("d", None)] {
+        let entry = EventTypeEntry {
+            organisation: OURS,
+            name: name.to_owned(),
+            description: String::new(),
+            archived: false,
+            deprecated: false,
+            schemas: None,
+            feature_flag: flag.map(str::to_owned),
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        place.put_event_type(&entry).await.expect("put");
+    }
+    let page = Page { limit: 2, place: InList::Beginning, order: Order::Ascending };
+    let back = Page { place: InList::InFrontOf("d".to_owned()), ..page.clone() };
+    for (flags, first, before_d) in [
+        (None, ["a", "b"], ["b", "c"].as_slice()),
+        (Some(vec![]), ["b", "d"], &["b"]),
+        (Some(vec!["beta"]), ["b", "c"], &["b", "c"]),
+        (Some(vec!["x'\"", "gamma"]), ["a", "b"], &["a", "b"]),
+    ] {
+        let shown_with = flags.map(|flags| flags.into_iter().map(str::to_owned).collect());
+        let filter = EventTypeFilter { shown_with, ..EventTypeFilter::default() };
+        let names = async |page| {
+            let found = place.event_types(OURS, &filter, page).await.expect("read");
+            found.into_iter().map(|entry| entry.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&page).await, first, "{filter:?}");
+        assert_eq!(names(&back).await, before_d, "{filter:?}");
+    }
 }
 
 #[tokio::test]
@@ -152,8 +191,8 @@ async fn an_endpoint_reads_back_as_it_was_added() {
     let id = endpoint_id("a");
 
     let by_id = Catalogue::endpoint(&place.store, acme, &id.to_string()).await.expect("read");
-    let by_uid = Catalogue::endpoint(&place.store, acme, "a").await.expect("read");
-    for read in [by_id, by_uid, place.any_endpoint(id).await.expect("read")] {
+    let named = Catalogue::endpoint(&place.store, acme, "a").await.expect("read");
+    for read in [by_id, named, place.any_endpoint(id).await.expect("read")] {
         let read = read.expect("there");
         assert_eq!(format!("{read:?}"), format!("{:?}", endpoint("a")));
         assert_eq!(read.keys[0].key.expose(), [1; 32]);

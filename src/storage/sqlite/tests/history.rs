@@ -467,50 +467,30 @@ async fn those_that_an_event_is_owed_to_are_listed_also_when_they_are_deleted() 
 }
 
 #[tokio::test]
-async fn an_event_that_was_never_owed_to_an_endpoint_can_be_owed_to_it() {
+async fn how_a_delivery_stands_is_told_to_its_tenant_alone() {
     let place = Place::new();
     place.have_endpoint("late").await;
     let event = place.owe("1", &["a"]).await;
-    let late = endpoint_id("late");
-    assert_eq!(place.owed(acme(), event.id, late).await, Ok(None));
+    let owed = |tenant, name: &str| place.owed(tenant, event.id, endpoint_id(name));
 
-    let stands = History::owe(&place.store, acme(), event.id, late, NOW).await;
-
-    let due = DeliveryState::Waiting { due_at: NOW, held_by: Holder::Journal };
-    assert_eq!(stands, Ok(standing(0, 0, due)));
-    assert_eq!(place.owed(acme(), event.id, late).await, Ok(stands.ok()));
-    let books = Books { owed: 2, pending: 1, waiting: 1, ..Books::default() };
-    assert_eq!(place.books().await, Ok(books));
-    let claimed = place.claim_due(NOW).await;
-    assert_eq!((claimed[0].key(), claimed[0].turn), (key(&event, "late"), Turn(1)));
-
-    // What is owed already stays as it is.
-    place.settle(delivered(key(&event, "late"), 1)).await;
-    let stands = History::owe(&place.store, acme(), event.id, late, NOW).await;
-    assert_eq!(stands.map(|stands| stands.state), Ok(DeliveryState::Delivered));
+    let pending = standing(0, 0, DeliveryState::Pending);
+    assert_eq!(owed(acme(), "a").await, Ok(Some(pending)));
+    assert_eq!(owed(acme(), "late").await, Ok(None));
+    assert_eq!(owed(stranger(), "a").await, Ok(None));
 }
 
 #[tokio::test]
-async fn nothing_is_owed_of_or_to_what_is_not_there() {
+async fn an_attempt_that_was_asked_for_is_not_made_once_the_payload_is_forgotten() {
     let place = Place::new();
-    place.have_endpoint("late").await;
-    place.have_endpoint("gone").await;
-    place.delete_endpoint(acme(), endpoint_id("gone"), NOW).await.expect("deleted");
-    let event = place.owe("1", &[]).await;
-    let expunged = place.owe("2", &[]).await;
-    place.expunge_payload(acme(), expunged.id).await.expect("forgotten");
-    let (late, nobody) = (endpoint_id("late"), EventId::derived(&[b"nobody"]));
-    for (tenant, event, endpoint) in [
-        (acme(), nobody, late),
-        (acme(), event.id, endpoint_id("gone")),
-        (acme(), event.id, endpoint_id("nobody")),
-        (stranger(), event.id, late),
-        (acme(), expunged.id, late),
-    ] {
-        let refused = History::owe(&place.store, tenant, event, endpoint, NOW).await;
-        assert!(matches!(refused, Err(StorageError::Conflict(_))), "{refused:?}");
+    let event = place.owe("1", &["a"]).await;
+    assert_eq!(place.resend(acme(), key(&event, "a"), NOW).await, Ok(true));
+
+    place.expunge_payload(acme(), event.id).await.expect("forgotten");
+
+    for _ in 0..2 {
+        let claimed = place.claim_resends(NOW, NOW + MINUTE, 9).await.expect("claimed");
+        assert!(claimed.is_empty());
     }
-    assert_eq!(place.books().await, Ok(Books::default()));
 }
 
 #[tokio::test]
@@ -555,9 +535,6 @@ async fn an_event_that_is_not_routed_yet_owes_nothing_once_its_payload_is_forgot
     };
     place.publisher(Arc::new(|| NOW)).publish(&[publication]).await.expect("published");
     let event = place.event_of(acme(), "run-7").await.expect("read").expect("there");
-    let early = History::owe(&place.store, acme(), event.id, endpoint_id("a"), NOW).await;
-    assert!(matches!(early, Err(StorageError::Conflict(_))), "routing says first: {early:?}");
-
     assert_eq!(place.expunge_payload(acme(), event.id).await, Ok(true));
 
     let routed = place.accept(vec![owed(&Arc::new(event), &["a"])]).await;

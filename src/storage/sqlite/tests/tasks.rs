@@ -4,6 +4,7 @@ use super::history::MINUTE;
 use super::*;
 use crate::domain::id::TaskId;
 use crate::storage::history::History;
+use crate::storage::inbox::{Publication, Publish};
 use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
 use crate::storage::tasks::{NewTask, RUNNING_MAX, TaskKind, TaskState, Tasks};
 use crate::storage::upkeep::{Old, Place as Walked, Upkeep};
@@ -146,6 +147,16 @@ async fn what_was_missed_is_what_the_endpoint_wants_now_and_was_never_owed() {
     place.accept(vec![owed(&had, &["a"])]).await.expect("accepted");
     place.settle(delivered(key(&had, "a"), 0)).await;
     place.expunge_payload(acme(), expunged.id).await.expect("forgotten");
+    // Not routed yet: it will say itself what it owes.
+    let fresh = Publication {
+        application: "acme".into(),
+        event_type: "job.completed".into(),
+        event_id: "fresh".into(),
+        channels: vec!["eu".into()],
+        payload: Bytes::from_static(b"{}"),
+        ..Publication::default()
+    };
+    place.publisher(Arc::new(|| NOW)).publish(&[fresh]).await.expect("published");
 
     place.begin_task(task(TaskKind::ReplayMissing)).await;
     assert_eq!(place.take_all().await.1, 2);

@@ -1,0 +1,108 @@
+//! Every operation of the API, out of the description that it serves of itself: so that a test of all of
+//! them has those of tomorrow, too.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::api::{Answer, Api};
+
+/// One operation.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    /// Its method, in capitals.
+    pub(crate) method: String,
+    /// Its path, with `{names}` in it.
+    pub(crate) path: String,
+    /// Those names, in their order.
+    pub(crate) names: Vec<String>,
+    /// What may stand in its query.
+    pub(crate) query: Vec<String>,
+}
+
+/// What to put into paths, by name.
+pub(crate) type Names = BTreeMap<&'static str, String>;
+
+/// What the API says of itself.
+pub(crate) async fn description(api: &Api) -> Value {
+    let answer = api.send("GET", "/api/v1/openapi.json", &[], &[]).await;
+    assert_eq!(answer.status, 200, "the description is served: {answer:?}");
+    answer.json()
+}
+
+/// Every operation that there is.
+pub(crate) fn operations(description: &Value) -> Vec<Operation> {
+    let paths = description["paths"].as_object().expect("paths");
+    let mut found = Vec::new();
+    for (path, methods) in paths {
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let Some(told) = methods.get(method) else { continue };
+            let parameters = told["parameters"].as_array().cloned().unwrap_or_default();
+            let of = |place: &str| {
+                let here = parameters.iter().filter(|one| one["in"] == place);
+                here.map(|one| one["name"].as_str().expect("a name").to_owned()).collect()
+            };
+            let names = names_in(path);
+            found.push(Operation {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                names,
+                query: of("query"),
+            });
+        }
+    }
+    found
+}
+
+fn names_in(path: &str) -> Vec<String> {
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A body that every operation finds its own in: what a body has besides is passed over.
+pub(crate) fn body_for_all() -> Value {
+    json!({
+        "name": "changed.by-another",
+        "description": "changed by another",
+        "url": "http://127.0.0.1:9/changed-by-another",
+        "headers": { "x-changed": "by another" },
+        "metadata": { "changed": "by another" },
+        "eventType": "job.completed",
+        "payload": { "changed": "by another" },
+        "since": super::clock() - std::time::Duration::from_mins(10),
+    })
+}
+
+impl Operation {
+    /// How it is called in a report.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// Its path with these in it.
+    ///
+    /// # Panics
+    /// When a name of the path is not among them: whoever adds one tells here what it is.
+    pub(crate) fn path_with(&self, names: &Names) -> String {
+        let mut path = self.path.clone();
+        for name in &self.names {
+            let value = names.get(name.as_str());
+            let value = value.unwrap_or_else(|| panic!("what is {{{name}}} of {}?", self.name()));
+            path = path.replace(&format!("{{{name}}}"), value);
+        }
+        path
+    }
+
+    /// Asks for it.
+    pub(crate) async fn ask(&self, api: &Api, names: &Names, query: &str) -> Answer {
+        let path = format!("{}{query}", self.path_with(names));
+        let body = match self.method.as_str() {
+            "GET" | "DELETE" => String::new(),
+            _ => body_for_all().to_string(),
+        };
+        let headers = [("content-type", "application/json")];
+        api.send(&self.method, &path, &headers, body.as_bytes()).await
+    }
+}
