@@ -12,9 +12,8 @@ use figment::Figment;
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
     Admin, Api, Config, Delivery, Effective, Egress, Encryption, Endpoints, KeySource, Limits, Log,
-    Mistake, RabbitMq, Retention, Shutdown, layers, settings,
+    Mistake, Operator, RabbitMq, Retention, Shutdown, layers, settings,
 };
-
 use crate::domain::event::ApplicationName;
 
 /// What `dev` adds to `egress.allow_cidrs`.

@@ -35,19 +35,29 @@ pub struct Operator {
     pub publisher: Arc<dyn Publish>,
 }
 
+/// Tells the operator until stopped; nobody, if there is none. `routes` know whether its application is
+/// there.
+pub async fn run(
+    operator: Option<Operator>,
+    routes: Routes,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    match operator {
+        Some(operator) => Herald { operator, routes, metrics }.run(stop).await,
+        None => stop.cancelled().await,
+    }
+}
+
 /// The stage.
-pub struct Herald {
-    /// Whom to tell.
-    pub operator: Operator,
-    /// Where it is looked up whether the operator's application is there.
-    pub routes: Routes,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
+struct Herald {
+    operator: Operator,
+    routes: Routes,
+    metrics: Arc<Metrics>,
 }
 
 impl Herald {
-    /// Tells until stopped.
-    pub async fn run(self, stop: CancellationToken) {
+    async fn run(self, stop: CancellationToken) {
         let telling = async {
             let mut missing = false;
             loop {

@@ -80,16 +80,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let keeper_stop = CancellationToken::new();
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
-    let warden = Warden {
-        failing: backends.failing(),
-        disable_after: config.endpoints.disable_after,
-        operator: config
-            .operator
-            .application
-            .clone()
-            .map(|name| (name, Arc::clone(&backends.catalogue))),
-        now: Arc::new(clock::now),
-    };
+    let warden = warden(&config, &backends);
     let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
     let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
     let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
@@ -180,6 +171,17 @@ fn parts(
         max_in_flight_per_host: config.limits.max_in_flight_per_host,
         svix_headers: config.delivery.svix_headers,
     })
+}
+
+/// Who looks after endpoints that fail.
+fn warden(config: &Config, backends: &Backends) -> Warden {
+    let application = config.operator.application.clone();
+    Warden {
+        failing: backends.failing(),
+        disable_after: config.endpoints.disable_after,
+        operator: application.map(|name| (name, Arc::clone(&backends.catalogue))),
+        now: Arc::new(clock::now),
+    }
 }
 
 /// What stands behind the API.
