@@ -8,6 +8,7 @@ mod support;
 use std::process::Child;
 use std::time::Duration;
 
+use support::api::Api;
 use support::receiver::{Receiver, Script, now_ms};
 use support::router::{Posthaste, Running};
 use support::store::Store;
@@ -133,4 +134,35 @@ async fn a_router_that_was_killed_keeps_nobody_waiting() {
     posthaste.json(&["endpoint", "pause", &endpoint]);
 
     assert!(now_ms() - asked_at < 5_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_router_that_takes_a_deletion_over_http_holds_it_at_once() {
+    const ROUNDS: usize = 10;
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let router = posthaste.serve().await;
+    let (store, api) = (Store::of(&posthaste).await, Api::of(&posthaste, &router));
+    let mut took = Vec::new();
+    for round in 0..ROUNDS {
+        let name = format!("hook{round}");
+        let url = receiver.endpoint(&name, Script::Answer(200));
+        let (endpoint, _) = posthaste.endpoint(&name, &url, &[]);
+        let hammer = Hammer::on(&posthaste);
+        until("it is called", SOON, async || receiver.count(&name) >= 20 + round).await;
+
+        let asked_at = now_ms();
+        let path = format!("/api/v1/app/acme/endpoint/{endpoint}");
+        let answer = api.send("DELETE", &path, &[], b"").await;
+        let answered_at = now_ms();
+
+        assert_eq!(answer.status, 204, "{answer:?}");
+        took.push(answered_at - asked_at);
+        drop(hammer);
+        settled(&router).await;
+        let last = store.last_attempt(&endpoint, &name);
+        assert!(last <= answered_at, "round {round}: one began {} ms late", last - answered_at);
+    }
+    took.sort_unstable();
+    println!("{ROUNDS} deletions over HTTP answered in {took:?} ms");
 }

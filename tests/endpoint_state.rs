@@ -195,3 +195,94 @@ async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_
     books_say(&router, DELIVERED, 20 - i64::try_from(asked).expect("few")).await;
     books_say(&router, WAITING, 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_has_failed_for_days_is_disabled_and_one_that_recovered_is_not() {
+    let posthaste = Posthaste::embedded().with_application();
+    let receiver = Receiver::start().await;
+    let (sick, well) = (Script::Answer(500), Script::Answer(200));
+    let (sick, well) = (receiver.endpoint("sick", sick), receiver.endpoint("well", well));
+    let (sick, _) = posthaste.endpoint("sick", &sick, &["--retry", "none"]);
+    let (well, _) = posthaste.endpoint("well", &well, &[]);
+    let router = posthaste.serve().await;
+    publish(&posthaste, 1);
+    books_say(&router, DEAD, 1).await;
+    drop(router);
+    let store = Store::of(&posthaste).await;
+    assert_eq!(store.number("SELECT sum(attempts) FROM failing"), 1, "the sick one is counted");
+    // As if it had failed, and been warned of, all these days.
+    store.change(
+        "UPDATE failing SET since = since - 6 * 86400000, attempts = 40, warned_at = since",
+    );
+
+    let router = posthaste.serve().await;
+
+    let state = |endpoint: &str| posthaste.json(&["endpoint", "show", endpoint])["state"].clone();
+    until("it is disabled", SOON, async || state(&sick) == "disabled").await;
+    assert_eq!(state(&well), "active");
+    publish(&posthaste, 1);
+    books_say(&router, DELIVERED, 2).await;
+    assert_eq!(receiver.count("sick"), 1, "it is owed nothing new");
+}
+
+/// The types of the events that the operator was told, and their bodies.
+fn told(receiver: &Receiver) -> Vec<(String, serde_json::Value)> {
+    let mut told: Vec<_> = receiver
+        .arrived("operator")
+        .into_iter()
+        .map(|one| {
+            let body: serde_json::Value = serde_json::from_slice(&one.body).expect("JSON");
+            (body["type"].as_str().expect("a type").to_owned(), body["data"].clone())
+        })
+        .collect();
+    told.sort_by(|one, other| one.0.cmp(&other.0));
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_are_told_by_ordinary_events_once_though_the_router_is_killed_at_it() {
+    let mut posthaste = Posthaste::embedded().with_application();
+    posthaste.json(&["app", "create", "Operators", "--uid", "operators"]);
+    posthaste.set("POSTHASTE_OPERATOR__APPLICATION", "operators");
+    let receiver = Receiver::start().await;
+    let hook = receiver.endpoint("hook", Script::Answer(410));
+    let (hook, _) = posthaste.endpoint("hook", &hook, &["--max-in-flight", "1"]);
+    let operator = receiver.endpoint("operator", Script::Answer(200));
+    posthaste.json(&["endpoint", "create", "--app", "operators", "--url", &operator]);
+    posthaste.set("FAILPOINT_KILL_AT", "herald.published=1");
+    let mut doomed = posthaste.start();
+    publish(&posthaste, 1);
+    until("it is killed at it", SOON, async || doomed.ended().is_some()).await;
+    posthaste.set("FAILPOINT_KILL_AT", "none");
+    let router = posthaste.serve().await;
+
+    let store = Store::of(&posthaste).await;
+    let untold = "SELECT count(*) FROM tidings";
+    until("all is told", SOON, async || store.number(untold) == 0).await;
+    books_say(&router, DELIVERED, 2).await;
+
+    let told = told(&receiver);
+    let kinds: Vec<_> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["endpoint.disabled", "message.attempt.exhausted"], "each once");
+    for (_, data) in &told {
+        assert_eq!((&data["endpointId"], &data["appUid"]), (&hook.as_str().into(), &"acme".into()));
+        assert_eq!(data["msgId"], receiver.arrived("hook")[0].id.as_str());
+        assert_eq!(data["lastAttempt"]["responseStatusCode"], 410);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_to_the_operators_own_events_is_told_to_nobody() {
+    let mut posthaste = Posthaste::embedded().with_application();
+    posthaste.set("POSTHASTE_OPERATOR__APPLICATION", "acme");
+    let receiver = Receiver::start().await;
+    let url = receiver.endpoint("hook", Script::Answer(500));
+    posthaste.endpoint("hook", &url, &["--retry", "none"]);
+    let router = posthaste.serve().await;
+
+    publish(&posthaste, 3);
+
+    books_say(&router, DEAD, 3).await;
+    assert_eq!(Store::of(&posthaste).await.number("SELECT count(*) FROM tidings"), 0);
+    books_say(&router, "posthaste_ledger_deliveries{state=\"owed\"}", 3).await;
+}

@@ -13,6 +13,7 @@ use posthaste::domain::event::{
     EVENT_TYPE_MAX, EventType, NotAnEventType, Rejection, SHORT_TEXT_MAX, check_payload,
 };
 use posthaste::domain::settlement::DeathReason;
+use posthaste::domain::tiding::Tiding;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::outlet::Verdict;
 use posthaste::storage::rabbitmq::topology::{Argument, Declaration, Topology};
@@ -369,4 +370,15 @@ fn the_description_of_the_api_is_the_one_that_is_served() {
     let served = document.to_pretty_json().expect("a document is JSON") + "\n";
     let kept = text_of("schemas/openapi.json");
     assert!(kept == served, "schemas/openapi.json is not current: `make openapi` writes it anew");
+}
+
+// ── What operators are told ──────────────────────────────────────────────────────────────────────
+
+#[test]
+fn operators_are_told_in_the_words_of_the_schema() {
+    let kinds = set(Tiding::ALL.map(Tiding::as_str));
+    assert_eq!(words(&schema("operator-events.json"), "/properties/type/enum"), kinds);
+    for kind in kinds {
+        assert!(kind.parse::<EventType>().is_ok(), "{kind} can be the type of an event");
+    }
 }

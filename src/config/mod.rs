@@ -19,6 +19,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::domain::event::ApplicationName;
+
 pub use self::values::{BrokerUrl, KeyPlace, KeySource, LogFormat};
 
 /// Everything that can be decided from outside, checked.
@@ -41,6 +43,10 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API.
     pub api: Api,
+    /// Who is told what operators should know.
+    pub operator: Operator,
+    /// What becomes of endpoints by themselves.
+    pub endpoints: Endpoints,
     /// How long history is kept.
     pub retention: Retention,
     /// Metrics and probes.
@@ -140,6 +146,20 @@ pub struct Api {
     pub token_key: Option<KeyPlace>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
     pub requests_per_second: u16,
+}
+
+/// Who is told what operators should know.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The id or uid of the operator's own application; `None`: nobody is told.
+    pub application: Option<ApplicationName>,
+}
+
+/// What becomes of endpoints by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints {
+    /// How long one may do nothing but fail before it is disabled; `None`: for ever.
+    pub disable_after: Option<Duration>,
 }
 
 /// How long history is kept.

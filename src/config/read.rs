@@ -11,9 +11,10 @@ use figment::Figment;
 
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
-    Admin, Api, Config, Delivery, Effective, Egress, Encryption, KeySource, Limits, Log, Mistake,
-    RabbitMq, Retention, Shutdown, layers, settings,
+    Admin, Api, Config, Delivery, Effective, Egress, Encryption, Endpoints, KeySource, Limits, Log,
+    Mistake, Operator, RabbitMq, Retention, Shutdown, layers, settings,
 };
+use crate::domain::event::ApplicationName;
 
 /// What `dev` adds to `egress.allow_cidrs`.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
@@ -55,6 +56,19 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             token_key: read.at_most_one("api.token_key", str::parse),
             requests_per_second: read
                 .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
+        },
+        operator: Operator {
+            application: read.at_most_one("operator.application", |text| {
+                some_text(text).map(|name| ApplicationName::from(name.as_str()))
+            }),
+        },
+        endpoints: Endpoints {
+            disable_after: match read
+                .one("endpoints.disable_after_days", |text| number(text, &(0..=365)))
+            {
+                0 => None,
+                days => Some(Duration::from_hours(24 * days)),
+            },
         },
         retention: Retention {
             events: read.days("retention.events_days"),

@@ -172,6 +172,20 @@ pub const SETTINGS: &[Setting] = &[
               twice as many at once; publishing is not counted.",
     },
     Setting {
+        key: "operator.application",
+        default: "",
+        accepted: "the id or uid of an application of the default organisation, or nothing",
+        doc: "Where operators are told of endpoints that are disabled or failing and of deliveries that \
+              are given up, failing or recovered: each is an event of this application.",
+    },
+    Setting {
+        key: "endpoints.disable_after_days",
+        default: "5",
+        accepted: "0 to 365; 0 is never",
+        doc: "How long an endpoint may do nothing but fail (twenty attempts at least) before it is \
+              disabled; its owner's operator is warned behind an hour.",
+    },
+    Setting {
         key: "retention.events_days",
         default: "30",
         accepted: "1 to 3650",

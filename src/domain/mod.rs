@@ -20,4 +20,5 @@ pub mod pace;
 pub mod retry;
 pub mod settlement;
 pub mod signature;
+pub mod tiding;
 pub mod time;

@@ -50,6 +50,22 @@ pub struct Adopter {
 }
 
 impl Adopter {
+    /// Reads the catalogue for the first time, and says that a router goes by it.
+    ///
+    /// # Errors
+    /// As [`Catalogue::snapshot`].
+    pub async fn begin(
+        catalogue: Arc<dyn Catalogue>,
+        routers: Arc<dyn Routers>,
+        dispatcher: Dispatcher,
+        world: World,
+    ) -> Result<Self, StorageError> {
+        let routes = Routes::load(catalogue.as_ref()).await?;
+        let router = RouterId::minted(world.now(), world.chance_bytes());
+        routers.joined(router, routes.version(), world.now()).await?;
+        Ok(Self { router, routes, catalogue, routers, dispatcher, world })
+    }
+
     /// Takes over what the catalogue says now; the version. When this returns, no request starts by an
     /// older one, here.
     ///

@@ -16,14 +16,13 @@ use tracing::{error, warn};
 use super::World;
 use super::adopt::Adopter;
 use super::dispatch::{Dispatch, Dispatcher};
+use super::herald::{self, Operator};
 use super::ingest::Ingest;
 use super::reclaim::Reclaim;
 use super::resend::Resends;
-use super::route::Routes;
 use super::send::Courier;
 use super::settle::{Record, Release, Settler};
 use super::window::Window;
-use crate::domain::id::RouterId;
 use crate::egress::Sender;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
@@ -42,8 +41,8 @@ const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const LAST_STEPS: Duration = Duration::from_secs(10);
 
 /// The tasks of [`Engine::intake`], in their order.
-const INTAKE: [&str; 4] =
-    ["reclaim", "resend", "the follower of the catalogue", "the reader of the books"];
+const INTAKE: [&str; 5] =
+    ["reclaim", "resend", "the follower of the catalogue", "the herald", "the reader of the books"];
 
 /// What an engine is made of.
 pub struct Parts {
@@ -59,6 +58,8 @@ pub struct Parts {
     pub ladder: Arc<dyn Ladder>,
     /// Who is told.
     pub outlet: Arc<dyn Outlet>,
+    /// Who is told what operators should know, if anybody is.
+    pub operator: Option<Operator>,
     /// The way out.
     pub sender: Arc<dyn Sender>,
     /// Clock and chance.
@@ -101,21 +102,14 @@ impl Engine {
     /// As [`Catalogue::snapshot`]: without a catalogue nothing can be routed.
     pub async fn start(parts: Parts) -> Result<Self, StorageError> {
         let Parts { catalogue, journal, inbox, ladder, outlet, sender, world, metrics, .. } = parts;
-        let routes = Routes::load(catalogue.as_ref()).await?;
-        let router = RouterId::minted(world.now(), world.chance_bytes());
-        // Before anything starts: who edits from now on has to wait for us.
-        parts.routers.joined(router, routes.version(), world.now()).await?;
+        let operator = parts.operator.as_ref().map(|operator| operator.application.clone());
         let window = Window::new(parts.max_deliveries_in_memory, parts.max_payload_bytes_in_memory);
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
-        let adopter = Adopter {
-            router,
-            routes: routes.clone(),
-            catalogue: Arc::clone(&catalogue),
-            routers: parts.routers,
-            dispatcher: dispatcher.clone(),
-            world: world.clone(),
-        };
+        // Before anything starts: who edits from now on has to wait for us.
+        let (routers, own) = (parts.routers, dispatcher.clone());
+        let adopter = Adopter::begin(Arc::clone(&catalogue), routers, own, world.clone()).await?;
+        let routes = adopter.routes.clone();
         let stop_intake = CancellationToken::new();
         let out_of_time = CancellationToken::new();
         let (stop_record, stop_release) = (CancellationToken::new(), CancellationToken::new());
@@ -128,6 +122,7 @@ impl Engine {
                 outlet: Arc::clone(&outlet),
                 dispatcher: dispatcher.clone(),
                 routes: routes.clone(),
+                operator: operator.clone(),
                 settler: settler.clone(),
                 world: world.clone(),
                 metrics: Arc::clone(&metrics),
@@ -183,6 +178,8 @@ impl Engine {
             metrics: Arc::clone(&metrics),
         };
         let follow = adopter.clone().follow(stop_intake.clone());
+        let telling =
+            herald::run(parts.operator, routes, Arc::clone(&metrics), stop_intake.clone());
         let books = read_books(journal, window, metrics, stop_intake.clone());
         Ok(Self {
             adopter,
@@ -195,6 +192,7 @@ impl Engine {
                 tokio::spawn(reclaim.run(stop_intake.clone())),
                 tokio::spawn(resends.run(stop_intake.clone())),
                 tokio::spawn(follow),
+                tokio::spawn(telling),
                 tokio::spawn(books),
             ],
             stop_intake,

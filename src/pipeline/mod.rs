@@ -21,6 +21,7 @@
 pub mod adopt;
 pub mod dispatch;
 pub mod engine;
+pub mod herald;
 pub mod ingest;
 pub mod reclaim;
 pub mod resend;

@@ -25,6 +25,7 @@ use super::window::Share;
 use super::{Job, World, until_taken};
 use crate::domain::delivery::{Attempt, Delivery, Holder, Trigger, Turn};
 use crate::domain::endpoint::Endpoint;
+use crate::domain::event::ApplicationName;
 use crate::domain::lane::HOLD_MAX;
 use crate::domain::outcome::Meaning;
 use crate::domain::retry::{Chance, Due};
@@ -150,6 +151,8 @@ pub struct Record {
     pub dispatcher: Dispatcher,
     /// Where endpoints are looked up: who is disabled by its own answer has to be known there.
     pub routes: Routes,
+    /// The operator's own application, if there is one to be told in.
+    pub operator: Option<ApplicationName>,
     /// Where what goes on is passed on to.
     pub settler: Settler,
     /// Clock and chance.
@@ -236,8 +239,16 @@ impl Record {
             settlement,
             held_by,
             at,
+            tells: self.tells(&job.delivery),
         };
         Decided { job, settled, next }
+    }
+
+    /// Whether what becomes of a delivery is told to the operator: not of the operator's own.
+    fn tells(&self, delivery: &Delivery) -> bool {
+        let table = self.operator.as_ref().map(|name| (name, self.routes.table()));
+        let operator = table.and_then(|(name, table)| table.application(name));
+        operator.is_some_and(|own| own != delivery.event.application)
     }
 
     /// Where a delivery goes on, and who holds it from the record on. A short wait stays in memory,

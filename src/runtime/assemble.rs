@@ -20,6 +20,7 @@ use crate::egress::http::HttpSender;
 use crate::storage::answers::Answers;
 use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::failing::FailingEndpoints;
 use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
 use crate::storage::journal::Journal;
@@ -32,6 +33,7 @@ use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
 use crate::storage::tasks::Tasks;
+use crate::storage::tidings::Tidings;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 
@@ -278,6 +280,16 @@ impl Backends {
     /// Who goes by the catalogue: this router.
     pub(super) fn adoption(&self, config: &Config, here: Box<dyn Here>) -> Adoption {
         adoption(config, &self.sqlite, Some(here))
+    }
+
+    /// What operators are to be told of.
+    pub(super) fn tidings(&self) -> Arc<dyn Tidings> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// Who does nothing but fail.
+    pub(super) fn failing(&self) -> Arc<dyn FailingEndpoints> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// What has to be looked after.

@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod chance;
 pub mod clock;
+mod failing;
 mod keys;
 pub mod serve;
 mod upkeep;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
+use super::failing::Warden;
 use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
@@ -29,6 +30,7 @@ use crate::control::{self, Control};
 use crate::pipeline::World;
 use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::{Engine, Parts};
+use crate::pipeline::herald::Operator;
 use crate::storage::StorageError;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
@@ -78,6 +80,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let keeper_stop = CancellationToken::new();
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
+    let warden = warden(&config, &backends);
+    let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
     let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
     let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
@@ -103,6 +107,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         () = engine.ended_early() => anyhow::bail!("a part of the router has ended; see the log"),
         // A port or an upkeep that is gone, silently, is worse than a restart.
         _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
+        _ = &mut watching => anyhow::bail!("the warden of endpoints has ended: this is a defect"),
         _ = &mut running => anyhow::bail!("the runner of tasks has ended: this is a defect"),
         _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
@@ -111,7 +116,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
-        let _ = tokio::join!(keeping, running); // they end at their next breath
+        let _ = tokio::join!(keeping, watching, running); // they end at their next breath
         // What the API is answering meanwhile is in the store for the next start; its requests are over
         // before the store is closed, or their senders ask again.
         let (api, ()) = tokio::join!(
@@ -148,6 +153,11 @@ fn parts(
     Ok(Parts {
         catalogue: Arc::clone(&backends.catalogue),
         routers: backends.routers(),
+        operator: config.operator.application.clone().map(|application| Operator {
+            application,
+            tidings: backends.tidings(),
+            publisher: Arc::clone(&backends.publisher),
+        }),
         journal: Arc::clone(&backends.journal),
         inbox: backends.inbox(),
         ladder: Arc::clone(&backends.ladder),
@@ -161,6 +171,17 @@ fn parts(
         max_in_flight_per_host: config.limits.max_in_flight_per_host,
         svix_headers: config.delivery.svix_headers,
     })
+}
+
+/// Who looks after endpoints that fail.
+fn warden(config: &Config, backends: &Backends) -> Warden {
+    let application = config.operator.application.clone();
+    Warden {
+        failing: backends.failing(),
+        disable_after: config.endpoints.disable_after,
+        operator: application.map(|name| (name, Arc::clone(&backends.catalogue))),
+        now: Arc::new(clock::now),
+    }
 }
 
 /// What stands behind the API.

@@ -58,6 +58,9 @@ pub struct Settled {
     pub held_by: Holder,
     /// When it was decided.
     pub at: Timestamp,
+    /// Whether operators are told what is worth it, in the same transaction
+    /// ([`tidings`](super::tidings)).
+    pub tells: bool,
 }
 
 /// What recording a settlement came to.
@@ -155,6 +158,8 @@ pub trait Journal: Send + Sync {
     /// An endpoint that answered that it is gone (410) is disabled in the same transaction, and the version
     /// of the catalogue moves on; not when it was edited since it was asked. What it is owed is held by
     /// the journal until a person acts, as for one that is paused.
+    ///
+    /// Whoever keeps count of failing endpoints ([`failing`](super::failing)) counts here.
     ///
     /// An attempt by hand is outside the turns: it is kept, and a success delivers whatever was not
     /// delivered yet, given up or taken back too. Its request is done with in the same transaction, or,

@@ -7,10 +7,12 @@
 //! - [`recorded`]: publishing on a broker, and what it published on record at once.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
+//! - [`failing`]: endpoints that do nothing but fail.
 //! - [`history`]: what tenants ask of the record.
 //! - [`tasks`]: work on many deliveries that goes on behind the answer.
 //! - [`routers`]: which version of the catalogue each router goes by.
 //! - [`page`]: a part of a list.
+//! - [`tidings`]: what operators are to be told of.
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
@@ -21,6 +23,7 @@
 pub mod answers;
 pub mod audit;
 pub mod catalogue;
+pub mod failing;
 pub mod history;
 pub mod inbox;
 pub mod journal;
@@ -29,6 +32,7 @@ pub mod outlet;
 pub mod page;
 pub mod recorded;
 pub mod tasks;
+pub mod tidings;
 pub mod upkeep;
 
 pub mod memory;

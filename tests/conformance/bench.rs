@@ -465,6 +465,7 @@ fn settled(delivery: &Delivery, status: Option<u16>, settlement: Settlement) -> 
         settlement,
         held_by: Holder::Router,
         at,
+        tells: false,
     }
 }
 

@@ -186,6 +186,7 @@ impl Course {
                 let started = Engine::start(Parts {
                     catalogue: Arc::new(world.memory().clone()),
                     routers: Arc::new(routers::Nobody),
+                    operator: None,
                     journal: ports.clone(),
                     inbox: Box::new(inbox),
                     ladder: ports,

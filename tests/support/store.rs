@@ -52,7 +52,13 @@ impl Store {
                    WHERE endpoint = ?1 AND url LIKE '%' || ?2";
         let values = rusqlite::params![id.as_bytes().as_slice(), url];
         let at: i64 = connection.query_row(sql, values, |row| row.get(0)).expect(sql);
-        u64::try_from(at).expect("behind the epoch")
+        u64::try_from(at).expect("after 1970")
+    }
+
+    /// Changes something that nobody else would.
+    pub(crate) fn change(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(&self.path).expect("opens");
+        connection.execute(sql, []).expect(sql);
     }
 
     /// One number that the database knows.

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::failing;
 use super::faults::is_taken;
 use super::rows::{corrupt, json, read_json};
 use super::walk::Walk;
@@ -109,6 +110,7 @@ pub(super) fn set_state(
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let because = because.map(DisabledBecause::as_str);
+    failing::forget(connection, id)?;
     let written = connection.execute(
         "UPDATE endpoints SET state = ?3, disabled_because = ?4, updated_at = ?5 \
          WHERE id = ?1 AND application = ?2 AND deleted_at IS NULL",
@@ -129,7 +131,11 @@ pub(super) fn close(
         "UPDATE endpoints SET state = 'disabled', disabled_because = 'gone', updated_at = ?3 \
          WHERE id = ?1 AND updated_at <= ?2 AND state <> 'disabled' AND deleted_at IS NULL",
     )?;
-    Ok(update.execute(params![id, asked_at, now])? == 1)
+    let closed = update.execute(params![id, asked_at, now])? == 1;
+    if closed {
+        failing::forget(connection, id)?;
+    }
+    Ok(closed)
 }
 
 /// Replaces an endpoint's keys.
@@ -168,6 +174,7 @@ pub(super) fn delete(
     )?;
     if written == 1 {
         connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
+        failing::forget(connection, id)?;
     }
     Ok(written == 1)
 }

@@ -11,6 +11,7 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
+//! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
 //! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
 //! - [`rows`], [`books`], [`faults`], [`migrations`]: columns, accounts, errors, the file's shape.
@@ -29,6 +30,7 @@ mod claim;
 mod dead_letters;
 mod endpoints;
 mod event_types;
+mod failing;
 mod faults;
 mod history;
 pub mod inbox;
@@ -46,6 +48,7 @@ mod room;
 mod routers;
 mod rows;
 mod tasks;
+mod tidings;
 mod upkeep;
 mod walk;
 mod writer;

@@ -1,15 +1,20 @@
 //! Recording what became of deliveries: the fence, the attempt, the dead letter, the books.
 //!
+//! How endpoints fare is counted on the way ([`Heard`]): at most one row for each endpoint of a batch.
+//!
 //! What a person asked for is outside the fence: see [`Record::by_hand`].
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::books::Movement;
+use super::failing::Heard;
 use super::rows::State;
+use super::tidings::{self, About};
 use super::{catalogue, endpoints, resend};
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
 use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
+use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{Recorded, Settled, to_hand_on};
@@ -43,9 +48,11 @@ pub(super) fn record(
              WHERE event = ?1 AND endpoint = ?2",
         )?,
         movement: Movement::default(),
+        heard: Heard::default(),
     };
     let answers = batch.iter().map(|settled| record.one(settled)).collect::<Result<_, _>>()?;
     record.movement.post(connection)?;
+    record.heard.post(connection)?;
     Ok(answers)
 }
 
@@ -55,6 +62,7 @@ struct Record<'c> {
     keep: CachedStatement<'c>,
     settle: CachedStatement<'c>,
     movement: Movement,
+    heard: Heard,
 }
 
 /// A delivery's row, as far as the fence looks.
@@ -87,6 +95,8 @@ impl Record<'_> {
         // A request that was made is history, whoever settles the turn.
         if let Some(attempt) = &settled.attempt {
             self.keep(found.event, settled, attempt)?;
+            let by_hand = settled.trigger.is_by_hand();
+            self.heard.hear(settled.key.endpoint, &attempt.outcome, by_hand, settled.at);
         }
         self.close_if_gone(settled)?;
         if settled.trigger.is_by_hand() {
@@ -108,6 +118,7 @@ impl Record<'_> {
         let (id, asked_at) = (settled.key.endpoint, attempt.started_at);
         if endpoints::close(self.connection, id, asked_at, settled.at)? {
             catalogue::edited(self.connection)?;
+            self.tell(Tiding::EndpointDisabled, settled)?;
         }
         Ok(())
     }
@@ -181,7 +192,21 @@ impl Record<'_> {
             self.lay_down(found.event, settled, reason)?;
         }
         self.movement.moves(found.state, state);
+        if let Some(tiding) = Tiding::of(&settled.settlement, attempts) {
+            self.tell(tiding, settled)?;
+        }
         Ok(())
+    }
+
+    /// Writes down what operators are to know of a settlement, if they want to.
+    fn tell(&self, tiding: Tiding, settled: &Settled) -> Result<(), StorageError> {
+        if !settled.tells {
+            return Ok(());
+        }
+        let last_attempt = settled.attempt.as_ref();
+        let event = Some(settled.key.event);
+        let about = About { event, last_attempt, ..About::default() };
+        tidings::tell(self.connection, tiding, settled.key.endpoint, &about, settled.at)
     }
 
     /// Who holds what goes on, and until when: whom the settlement says; or, when nobody has to hand

@@ -80,8 +80,9 @@ async fn take(place: &Place, step: Step) {
         }
         Step::ByHand { event, endpoint, succeeds } => {
             let key = key_of(event, endpoint);
-            // What was never accepted is not there to be sent, and what was expunged has nothing to send.
-            let _ = place.resend(acme(), key, NOW).await;
+            // What was expunged cannot be sent again.
+            let asked = place.resend(acme(), key, NOW).await;
+            assert!(matches!(asked, Ok(_) | Err(StorageError::Conflict(_))), "{asked:?}");
             for resend in place.claim_resends(NOW, NOW + SECOND, 10).await.expect("claimed") {
                 let (key, turn) = (resend.delivery.key(), resend.delivery.turn.0);
                 let settled = if succeeds {

@@ -3,6 +3,7 @@
 mod backup;
 mod balance;
 mod catalogue;
+mod failing;
 mod file;
 mod history;
 mod inbox;
@@ -13,6 +14,7 @@ mod resend;
 mod retention;
 mod routers;
 mod tasks;
+mod tidings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,6 +238,7 @@ fn settled(
         settlement,
         held_by: Holder::Router,
         at: NOW + turn * SECOND,
+        tells: false,
     }
 }
 
