@@ -25,7 +25,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Sent<T> {
 }
 
 /// Reads it.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+///
+/// # Errors
+/// The first fault, with its place.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut from)
         .map_err(|error| fault(error.path(), error.inner().to_string()))?;

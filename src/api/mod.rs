@@ -7,7 +7,8 @@
 //! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
 //!   a repeated request is done once, that who did what is written down.
 //! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`event_types`],
-//!   [`messages`]: the handlers, one file for each kind of thing.
+//!   [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`], [`health`]: the
+//!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
 //! - [`rest`]: what a refused request still had to say.
@@ -19,6 +20,7 @@
 
 pub mod admin;
 mod applications;
+mod attempts;
 mod audit;
 mod auth;
 mod body;
@@ -26,17 +28,22 @@ mod endpoint_headers;
 mod endpoint_secrets;
 mod endpoints;
 mod event_types;
+mod health;
 mod idempotency;
 mod json;
+mod lists;
+mod message_endpoints;
 mod messages;
 pub mod openapi;
 mod pace;
 mod place;
+mod portal;
 mod problem;
 mod query;
 mod rest;
 pub mod routes;
 pub mod server;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod wire;

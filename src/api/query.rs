@@ -91,17 +91,26 @@ impl Query {
     /// # Errors
     /// For a limit, an iterator or an order that is none.
     pub(super) fn part<K: FromStr>(&self, default: Order) -> Result<Part<K>, Problem> {
-        let wanted = format!("1 to {LIMIT_MAX} is accepted");
-        let limit = self.read("limit", &wanted)?.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(fault("limit", &wanted));
-        }
         let order = match self.text("order") {
             None => default,
             Some("ascending") => Order::Ascending,
             Some("descending") => Order::Descending,
             Some(_) => return Err(fault("order", "ascending or descending is accepted")),
         };
+        let Page { limit, place, order } = self.page(order)?;
+        Ok(Part { limit, page: Page { limit: limit + 1, place, order } })
+    }
+
+    /// Which part of a list that has this order is wanted.
+    ///
+    /// # Errors
+    /// For a limit or an iterator that is none.
+    pub(super) fn page<K: FromStr>(&self, order: Order) -> Result<Page<K>, Problem> {
+        let wanted = format!("1 to {LIMIT_MAX} is accepted");
+        let limit = self.read("limit", &wanted)?.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(fault("limit", &wanted));
+        }
         let key = |text: &str| {
             text.parse().map_err(|_| fault("iterator", "an iterator of this list is wanted"))
         };
@@ -110,7 +119,7 @@ impl Query {
             Some((_, Some(text))) => Place::InFrontOf(key(text)?),
             Some((text, None)) => Place::Behind(key(text)?),
         };
-        Ok(Part { limit, page: Page { limit: limit + 1, place, order } })
+        Ok(Page { limit, place, order })
     }
 }
 

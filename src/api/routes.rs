@@ -24,8 +24,9 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, audit, auth, endpoint_headers, endpoint_secrets, endpoints, event_types,
-    idempotency, messages, openapi, rest,
+    applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
+    event_types, health, idempotency, message_endpoints, messages, openapi, portal, rest,
+    statistics,
 };
 use crate::control::Control;
 use crate::control::publish::Intake;
@@ -58,6 +59,8 @@ pub struct Parts {
     pub now: fn() -> Timestamp,
     /// Largest payload that is accepted.
     pub max_payload_bytes: usize,
+    /// What this server is called by in links for tenants.
+    pub public_url: Url,
     /// What requests were answered.
     pub answers: Arc<dyn Answers>,
     /// Who did what.
@@ -102,6 +105,10 @@ impl Api {
 
     pub(super) fn now(&self) -> Timestamp {
         (self.parts.now)()
+    }
+
+    pub(super) const fn public_url(&self) -> &Url {
+        &self.parts.public_url
     }
 
     pub(super) fn answers(&self) -> &dyn Answers {
@@ -167,7 +174,23 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
             event_types::patch,
             event_types::delete
         ))
-        .routes(routes!(messages::create))
+        .routes(routes!(messages::create, messages::list))
+        .routes(routes!(messages::get))
+        .routes(routes!(messages::expunge))
+        .routes(routes!(attempts::at_endpoint))
+        .routes(routes!(attempts::for_message))
+        .routes(routes!(attempts::get))
+        .routes(routes!(attempts::expunge))
+        .routes(routes!(message_endpoints::messages))
+        .routes(routes!(message_endpoints::endpoints))
+        .routes(routes!(message_endpoints::resend))
+        .routes(routes!(statistics::stats))
+        .routes(routes!(statistics::recover))
+        .routes(routes!(statistics::replay_missing))
+        .routes(routes!(statistics::task))
+        .routes(routes!(portal::access))
+        .routes(routes!(portal::logout))
+        .routes(routes!(health::health))
         .routes(routes!(audit::list));
     OpenApiRouter::new().nest("/api/v1", operations)
 }

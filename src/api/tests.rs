@@ -92,6 +92,7 @@ async fn silent() -> axum::Router {
         urls: Box::new(|_| Err("no URL is accepted here".into())),
         now: || NOW,
         max_payload_bytes: 1_024,
+        public_url: "http://api.example".parse().expect("a URL"),
         answers: Arc::new(Nothing),
         audit: Arc::new(Nothing),
         requests_per_second: 0,

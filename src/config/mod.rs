@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
 pub use self::values::{BrokerUrl, KeyPlace, KeySource, LogFormat};
 
@@ -133,6 +134,8 @@ pub struct Limits {
 pub struct Api {
     /// Where it is served.
     pub listen: std::net::SocketAddr,
+    /// What links for tenants begin with; `None`: where it is served.
+    pub public_url: Option<Url>,
     /// What tokens are signed with; `None`: [`Config::token_key_file`].
     pub token_key: Option<KeyPlace>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.

@@ -51,6 +51,7 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         },
         api: Api {
             listen: read.one("api.listen", address),
+            public_url: read.at_most_one("api.public_url", base_url),
             token_key: read.at_most_one("api.token_key", str::parse),
             requests_per_second: read
                 .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
@@ -183,6 +184,16 @@ fn row(key: &str) -> &'static settings::Setting {
 
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an address with a port"))
+}
+
+/// A URL that paths are put behind. No user either: links with it go to tenants.
+fn base_url(text: &str) -> Result<url::Url, String> {
+    let wrong = || format!("`{text}` is not the URL of a server");
+    let url = text.parse::<url::Url>().map_err(|_| wrong())?;
+    let whole = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let more = url.query().is_some() || url.fragment().is_some();
+    let user = !url.username().is_empty() || url.password().is_some();
+    if whole && !more && !user { Ok(url) } else { Err(wrong()) }
 }
 
 fn cidr(text: &str) -> Result<ipnet::IpNet, String> {

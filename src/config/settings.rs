@@ -151,6 +151,13 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Where the HTTP API is served.",
     },
     Setting {
+        key: "api.public_url",
+        default: "",
+        accepted: "an http or https URL without query, as https://hooks.example.com, or nothing",
+        doc: "What tenants reach this server by: links for them begin with it; none means \
+              http:// and the address of api.listen.",
+    },
+    Setting {
         key: "api.token_key",
         default: "",
         accepted: "`file:/path` or `env:NAME`, or nothing",

@@ -163,6 +163,21 @@ fn the_key_of_tokens_is_one_and_may_be_in_any_variable() {
 }
 
 #[test]
+fn links_begin_with_the_url_of_a_server() {
+    let set = |text: &str| variables(&[("POSTHASTE_API__PUBLIC_URL", text)]);
+    let (config, _) = load(&set("https://hooks.example.com/ph")).expect("no mistakes");
+    let url = config.api.public_url.expect("it is set");
+    assert_eq!(url.as_str(), "https://hooks.example.com/ph");
+    assert_eq!(load(&set("")).expect("no mistakes").0.api.public_url, None);
+
+    for wrong in
+        ["hooks.example.com", "ftp://a.example", "http://a.example?x", "http://u@a.example"]
+    {
+        assert_eq!(mistaken_keys(&set(wrong)), ["api.public_url"], "{wrong}");
+    }
+}
+
+#[test]
 fn dev_opens_loopback_and_http_and_says_so() {
     let (config, effective) = load(&variables(&[("POSTHASTE_DEV", "true")])).expect("no mistakes");
 

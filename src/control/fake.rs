@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use super::{Context, Control};
+use super::fake_history::Past;
+use super::{Context, Control, Ports};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
@@ -49,9 +50,16 @@ struct Inner {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(Arc::default())
+    }
+
+    /// One with a past.
+    pub(super) fn with(past: Arc<Past>) -> Self {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
-        Self { control: Control::new(stores.clone(), stores.clone(), context), stores }
+        let (catalogue, ledger) = (stores.clone(), stores.clone());
+        let ports = Ports { catalogue, ledger, history: past.clone(), tasks: past };
+        Self { control: Control::new(ports, context), stores }
     }
 
     pub(super) fn bury(&self, event: &str, died_at: Timestamp) {

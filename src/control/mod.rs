@@ -13,6 +13,7 @@ pub mod dead_letters;
 pub mod endpoints;
 pub mod event_types;
 pub mod headers;
+pub mod history;
 mod names;
 pub mod publish;
 mod schemas;
@@ -22,6 +23,8 @@ pub mod tokens;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fake_history;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ use url::Url;
 
 use self::adoption::Adoption;
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+use self::tasks::TaskDesk;
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -36,7 +40,9 @@ use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::history::History;
 use crate::storage::journal::Ledger;
+use crate::storage::tasks::Tasks;
 
 /// Judges a URL: the normalised one, or a sentence about what is wrong with it.
 pub type UrlRule<'a> = &'a (dyn Fn(&str) -> Result<Url, String> + Send + Sync);
@@ -59,11 +65,26 @@ impl Context {
     }
 }
 
+/// What it stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// Who there is and who wants what.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// What operators ask of the record.
+    pub ledger: Arc<dyn Ledger>,
+    /// What tenants ask of the record.
+    pub history: Arc<dyn History>,
+    /// Work on many deliveries.
+    pub tasks: Arc<dyn Tasks>,
+}
+
 /// What a person may do.
 #[derive(Clone)]
 pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
+    history: Arc<dyn History>,
+    tasks: Arc<dyn Tasks>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -138,14 +159,29 @@ pub type Answer<T> = Result<T, ControlError>;
 
 impl Control {
     /// Control over these stores, within the default organisation.
-    pub fn new(catalogue: Arc<dyn Catalogue>, ledger: Arc<dyn Ledger>, context: Context) -> Self {
-        Self { catalogue, ledger, context, organisation: OrganisationId::DEFAULT, adoption: None }
+    pub fn new(ports: Ports, context: Context) -> Self {
+        let Ports { catalogue, ledger, history, tasks } = ports;
+        let organisation = OrganisationId::DEFAULT;
+        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None }
     }
 
     /// The same within another organisation.
     #[must_use]
     pub fn within(&self, organisation: OrganisationId) -> Self {
         Self { organisation, ..self.clone() }
+    }
+
+    /// Where tasks are begun and looked at.
+    pub fn task_desk(&self) -> TaskDesk {
+        TaskDesk::new(Arc::clone(&self.tasks), self.context)
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// `Unavailable`: why not.
+    pub async fn health(&self) -> Answer<()> {
+        Ok(self.catalogue.version().await.map(drop)?)
     }
 
     /// Whose matters these are.

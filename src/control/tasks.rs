@@ -198,6 +198,10 @@ mod tests {
             Ok(None)
         }
 
+        async fn any(&self, _: TaskId) -> Result<Option<Task>, StorageError> {
+            Ok(None)
+        }
+
         async fn next_running(
             &self,
             after: Option<TaskId>,

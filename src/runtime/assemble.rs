@@ -11,6 +11,7 @@ use super::{clock, keys};
 use crate::api::openapi;
 use crate::api::routes::UrlCheck;
 use crate::config::{Config, KeyPlace};
+use crate::control::Ports;
 use crate::control::adoption::{Adoption, Here};
 use crate::control::tokens::TokenKey;
 use crate::egress::Sender;
@@ -21,11 +22,12 @@ use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
-use crate::storage::journal::{Journal, Ledger};
+use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
+use crate::storage::recorded::Recorded;
 use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
@@ -37,10 +39,8 @@ pub use super::serve::serve;
 
 /// What a person's commands need.
 pub struct Stores {
-    /// Who there is and who wants what.
-    pub catalogue: Arc<dyn Catalogue>,
-    /// What became of it.
-    pub ledger: Arc<dyn Ledger>,
+    /// What people may do stands on these.
+    pub ports: Ports,
     /// Who goes by the catalogue.
     pub adoption: Adoption,
 }
@@ -57,8 +57,8 @@ pub(super) struct Backends {
     pub(super) outlet: Arc<dyn Outlet>,
     /// Where events that come over HTTP are published.
     pub(super) publisher: Arc<dyn Publish>,
-    /// What people ask of the record.
-    pub(super) ledger: Arc<dyn Ledger>,
+    /// What people may do stands on these.
+    pub(super) control: Ports,
     sqlite: Sqlite,
     /// What brings events and keeps what waits.
     queues: Queues,
@@ -72,14 +72,23 @@ enum Queues {
     Rabbit(Rabbit),
 }
 
-/// Opens the stores.
+/// Opens what a person's commands need.
 ///
 /// # Errors
 /// When the data folder, a key or the database cannot be opened.
 pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
     let sqlite = open_sqlite(config).await?;
     let adoption = adoption(config, &sqlite, None);
-    Ok(Stores { catalogue: Arc::new(sqlite.clone()), ledger: Arc::new(sqlite), adoption })
+    Ok(Stores { ports: ports(&sqlite), adoption })
+}
+
+fn ports(sqlite: &Sqlite) -> Ports {
+    Ports {
+        catalogue: Arc::new(sqlite.clone()),
+        ledger: Arc::new(sqlite.clone()),
+        history: Arc::new(sqlite.clone()),
+        tasks: Arc::new(sqlite.clone()),
+    }
 }
 
 /// Who goes by the catalogue of this database: the router of this process, if it has one, and the one
@@ -204,7 +213,7 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
     let sqlite = open_sqlite(config).await?;
     let catalogue: Arc<dyn Catalogue> = Arc::new(sqlite.clone());
     let journal: Arc<dyn Journal> = Arc::new(sqlite.clone());
-    let ledger: Arc<dyn Ledger> = Arc::new(sqlite.clone());
+    let control = ports(&sqlite);
     if config.is_embedded() {
         let inbox = sqlite.inbox(Arc::new(clock::now)).await?;
         return Ok(Backends {
@@ -213,7 +222,7 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
             ladder: Arc::new(sqlite.clone()),
             outlet: Arc::new(outlet::Nobody),
             publisher: Arc::new(sqlite.publisher(Arc::new(clock::now))),
-            ledger,
+            control,
             queues: Queues::Embedded(Some(inbox)),
             sqlite,
         });
@@ -225,8 +234,11 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
         journal,
         ladder: rabbit.ladder(),
         outlet: rabbit.outlet(),
-        publisher: rabbit.producer(),
-        ledger,
+        publisher: Arc::new(Recorded::new(
+            rabbit.producer(),
+            Arc::new(sqlite.publisher(Arc::new(clock::now))),
+        )),
+        control,
         queues: Queues::Rabbit(rabbit),
         sqlite,
     })
@@ -306,7 +318,7 @@ impl Backends {
         if let Queues::Rabbit(rabbit) = &self.queues {
             rabbit.close().await;
         }
-        drop((self.catalogue, self.journal, self.ladder, self.publisher, self.ledger));
+        drop((self.catalogue, self.journal, self.ladder, self.publisher, self.control));
         self.sqlite.close().await;
     }
 }

@@ -83,7 +83,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api = Api::new(api_parts(&config, &backends, tokens, engine.adopter()));
+    let api = Api::new(api_parts(&config, &backends, tokens, engine.adopter(), api_address)?);
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -169,24 +169,29 @@ fn api_parts(
     backends: &Backends,
     tokens: TokenKey,
     adopter: Adopter,
-) -> routes::Parts {
+    address: SocketAddr,
+) -> anyhow::Result<routes::Parts> {
     let context = control::Context { now: clock::now, chance: chance::bytes };
-    let (catalogue, ledger) = (Arc::clone(&backends.catalogue), Arc::clone(&backends.ledger));
     let adoption = backends.adoption(config, Box::new(OwnRouter(adopter)));
-    let control = Control::new(catalogue, ledger, context).adopting(adoption);
+    let control = Control::new(backends.control.clone(), context).adopting(adoption);
     let max_payload_bytes = config.limits.max_payload_bytes;
     let publisher = Arc::clone(&backends.publisher);
-    routes::Parts {
+    let public_url = match &config.api.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", welcome::reachable(address)).parse()?,
+    };
+    Ok(routes::Parts {
         intake: Intake::new(control.clone(), publisher, max_payload_bytes),
         control,
         tokens,
         urls: assemble::url_check(config),
         now: clock::now,
         max_payload_bytes,
+        public_url,
         answers: backends.answers(),
         audit: backends.audit(),
         requests_per_second: config.api.requests_per_second,
-    }
+    })
 }
 
 /// The router of this process, as edits wait for it.

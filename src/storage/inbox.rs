@@ -127,6 +127,25 @@ pub trait Publish: Send + Sync {
     }
 }
 
+/// The record, asked and told about events that are published elsewhere: on a broker, which cannot look
+/// anything up.
+#[async_trait]
+pub trait Record: Send + Sync {
+    /// What publishing each of these would be answered, by what is on record, in their order. Nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// As for [`Publish::publish`].
+    async fn foresee(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError>;
+
+    /// Records events that were published and will arrive, so that they are found before they do: accepting
+    /// one is still what fixes what it owes. One that was accepted meanwhile stays as it is.
+    ///
+    /// # Errors
+    /// `Unavailable`: recorded or not, we cannot know. They arrive in any case.
+    async fn announce(&self, batch: &[Publication]) -> Result<(), StorageError>;
+}
+
 /// Something arrived.
 #[derive(Debug)]
 pub struct Arrival {

@@ -4,6 +4,7 @@
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
 //! - [`inbox`]: events that are not finished yet.
+//! - [`recorded`]: publishing on a broker, and what it published on record at once.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
 //! - [`history`]: what tenants ask of the record.
@@ -26,6 +27,7 @@ pub mod journal;
 pub mod ladder;
 pub mod outlet;
 pub mod page;
+pub mod recorded;
 pub mod tasks;
 pub mod upkeep;
 

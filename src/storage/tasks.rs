@@ -127,6 +127,12 @@ pub trait Tasks: Send + Sync {
     /// `Unavailable`.
     async fn task(&self, tenant: Tenant, id: TaskId) -> Result<Option<Task>, StorageError>;
 
+    /// A task, whosever it is: for its application's owner, who has to look whether it is that.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn any(&self, id: TaskId) -> Result<Option<Task>, StorageError>;
+
     /// The running task whose turn it is when the last step was one of `after`: they take turns in the
     /// order in which they were begun. `None` when none is running.
     ///

@@ -292,20 +292,19 @@ async fn a_reset_is_a_connection_lost_until_the_head_is_whole_and_a_broken_body_
         assert_eq!(reply.outcome, Outcome::ConnectionLost, "{before:?}: {}", reply.detail);
     }
 
-    let (told, heard) = tokio::sync::watch::channel(());
-    let receiver = after_the_request(move |mut stream| {
-        let mut heard = heard.clone();
-        async move {
-            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
-            stream.write_all(head).await.expect("written");
-            // A reset takes with it what was not read: so it waits until the head must have been.
-            let _ = tokio::time::timeout(DEADLINE, heard.changed()).await;
-            stream.set_zero_linger().expect("an option of the socket");
+    // A reset takes with it what was not read: the bytes between give time to read the head.
+    let receiver = after_the_request(|mut stream| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n";
+        stream.write_all(head).await.expect("written");
+        let mut beat = tokio::time::interval(PACE);
+        for _ in 0..10 {
+            beat.tick().await;
+            stream.write_all(b"x").await.expect("written");
         }
+        stream.set_zero_linger().expect("an option of the socket");
     })
     .await;
     let reply = send(receiver.url(), AMPLE).await;
-    drop(told);
     assert_eq!((reply.outcome, reply.detail.as_str()), (answered(200), "the answer broke off"));
 }
 

@@ -88,6 +88,19 @@ impl From<ApplicationIn> for NewApplication {
     }
 }
 
+impl ApplicationIn {
+    /// The application to be made when the path calls one `named` that is not there: its uid is that name.
+    ///
+    /// # Errors
+    /// When it says another uid: what is accepted.
+    pub(in super::super) fn under(self, named: &str) -> Result<NewApplication, String> {
+        if self.uid.as_deref().is_some_and(|uid| uid != named) {
+            return Err(format!("`{named}`, as the path names it, is accepted"));
+        }
+        Ok(NewApplication { uid: Some(named.to_owned()), ..self.into() })
+    }
+}
+
 impl From<ApplicationPatch> for ApplicationEdit {
     fn from(sent: ApplicationPatch) -> Self {
         let ApplicationPatch { name, uid, throttle_rate, metadata } = sent;

@@ -1,23 +1,31 @@
-//! `MessageIn` and `MessageOut`: an event as it is sent to the API and as it is answered.
+//! `MessageIn`: an event as it is sent to the API.
 //!
 //! A payload is cut out of the body as it stands there, and never built up and written again: so
 //! receivers get its sender's bytes, with its spaces, its numbers of any length and its escapes.
 //!
-//! What would change how an event is delivered and is not built is refused, and not passed over: an event
-//! for one channel must not go to everybody.
+//! What would change what is delivered and is not built is refused, and not passed over: an event that is
+//! to be made over first must not go out as it is.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::super::json;
 use super::super::problem::{Fault, FaultKind};
-use crate::control::publish::{self, Accepted, BATCH_MAX, Draft, Field};
+use super::application::ApplicationIn;
+use crate::control::applications::NewApplication;
+use crate::control::publish::{self, BATCH_MAX, Draft, Field};
+use crate::domain::event::CHANNELS_MAX;
 use crate::domain::time::Timestamp;
+
+/// Days that a sender may ask for a payload to be kept: what client libraries know.
+const RETENTION_DAYS: RangeInclusive<u64> = 5..=90;
 
 /// Whether one event was sent or a list of them: it is answered in kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,31 +59,27 @@ pub(in super::super) struct MessageIn {
     /// Not to be delivered before this.
     #[schema(format = DateTime)]
     deliver_at: Option<String>,
+    /// Channels that it is for: endpoints with channels of their own get it when they share one.
+    #[schema(min_items = 1, max_items = 5)]
+    channels: Option<Vec<String>>,
+    /// Accepted, and without effect: payloads are kept for as long as the operator says
+    /// (`retention.events_days`), all alike.
+    #[schema(minimum = 5, maximum = 90, default = 90)]
+    payload_retention_period: Option<u16>,
+    /// Made first, when there is no application of the path's name; its uid is that name. Is there one, it
+    /// stays as it is.
+    application: Option<ApplicationIn>,
 }
 
-/// An event.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "it describes what `Answered` writes, for the description of the API")]
-pub(in super::super) struct MessageOut {
-    /// Its id, which receivers see as `webhook-id`.
-    #[schema(example = "msg_1srOrx2ZWZBpBUvZwXKQmoEYga2")]
-    id: String,
-    /// What happened.
-    event_type: String,
-    /// The payload; `{}` where it was not asked for, `{"expired": true}` when it is gone.
-    #[schema(value_type = Object)]
-    payload: Value,
-    /// When it happened.
-    #[schema(format = DateTime)]
-    timestamp: String,
-    /// Its producer's id for it.
-    event_id: Option<String>,
-    /// What it is about.
-    subject: Option<String>,
-    /// Not to be delivered before this.
-    #[schema(format = DateTime)]
-    deliver_at: Option<String>,
+/// What was sent.
+#[derive(Debug)]
+pub(in super::super) struct Reading {
+    /// One event or a list.
+    pub(in super::super) shape: Shape,
+    /// The events.
+    pub(in super::super) drafts: Vec<Draft>,
+    /// The application to be made when there is none of the path's name.
+    pub(in super::super) application: Option<NewApplication>,
 }
 
 /// `MessageIn`, each field as it stands in the body.
@@ -92,6 +96,10 @@ struct Sent<'a> {
     channels: Option<&'a RawValue>,
     #[serde(borrow)]
     transformations_params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    payload_retention_period: Option<&'a RawValue>,
+    #[serde(borrow)]
+    application: Option<&'a RawValue>,
     // Ours.
     #[serde(borrow)]
     subject: Option<&'a RawValue>,
@@ -101,27 +109,11 @@ struct Sent<'a> {
     deliver_at: Option<&'a RawValue>,
 }
 
-/// `MessageOut`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answered<'a> {
-    id: String,
-    event_type: &'a str,
-    payload: &'a RawValue,
-    timestamp: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deliver_at: Option<Timestamp>,
-}
-
-/// Reads one `MessageIn`, or a list of them.
+/// Reads one `MessageIn`, or a list of them, sent to the application that the path calls `named`.
 ///
 /// # Errors
 /// Everything that has not the right form, with its place.
-pub(in super::super) fn read(body: &Bytes) -> Result<(Shape, Vec<Draft>), Vec<Fault>> {
+pub(in super::super) fn read(body: &Bytes, named: &str) -> Result<Reading, Vec<Fault>> {
     let whole = |msg: String| vec![form(vec!["body".into()], msg)];
     let text = std::str::from_utf8(body)
         .map_err(|error| whole(format!("it is not UTF-8 from byte {} on", error.valid_up_to())))?;
@@ -140,21 +132,15 @@ pub(in super::super) fn read(body: &Bytes) -> Result<(Shape, Vec<Draft>), Vec<Fa
         return Err(whole(format!("the list is empty: 1 to {BATCH_MAX} messages are accepted")));
     }
     let (mut drafts, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
+    let mut application = None;
     for (place, item) in items.into_iter().enumerate() {
-        let mut reader = Reader { body, base: base(shape, place), faults: &mut faults };
-        drafts.extend(reader.draft(item));
+        let mut reader = Reader { body, named, base: base(shape, place), faults: &mut faults };
+        if let Some((draft, wanted)) = reader.message(item) {
+            drafts.push(draft);
+            application = application.or(wanted);
+        }
     }
-    if faults.is_empty() { Ok((shape, drafts)) } else { Err(faults) }
-}
-
-/// Writes what was accepted in the shape it was sent; without the content, payloads are `{}`.
-pub(in super::super) fn write(shape: Shape, accepted: &[Accepted], with_content: bool) -> Vec<u8> {
-    let answered: Vec<_> = accepted.iter().map(|one| answered(one, with_content)).collect();
-    let text = match (shape, answered.as_slice()) {
-        (Shape::One, [one]) => serde_json::to_vec(one),
-        (Shape::One | Shape::Batch, all) => serde_json::to_vec(all),
-    };
-    text.expect("texts and JSON are JSON")
+    if faults.is_empty() { Ok(Reading { shape, drafts, application }) } else { Err(faults) }
 }
 
 /// A fault that the rules found, as it is written.
@@ -164,23 +150,11 @@ pub(in super::super) fn fault(shape: Shape, fault: publish::Fault) -> Fault {
         Field::Payload => "payload",
         Field::EventId => "eventId",
         Field::Subject => "subject",
+        Field::Channels => "channels",
     };
     let mut loc = base(shape, fault.place);
     loc.push(field.into());
     Fault { loc, msg: fault.why, kind: FaultKind::Value }
-}
-
-fn answered(one: &Accepted, with_content: bool) -> Answered<'_> {
-    let payload: &[u8] = if with_content { &one.payload } else { b"{}" };
-    Answered {
-        id: one.id.to_string(),
-        event_type: one.event_type.as_str(),
-        payload: serde_json::from_slice(payload).expect("a payload that was accepted is JSON"),
-        timestamp: one.occurred_at,
-        event_id: one.event_id.as_deref(),
-        subject: one.subject.as_deref(),
-        deliver_at: one.deliver_at,
-    }
 }
 
 /// Where a message is in the body.
@@ -198,12 +172,14 @@ const fn form(loc: Vec<String>, msg: String) -> Fault {
 /// Reads one message and notes what is wrong with it.
 struct Reader<'a> {
     body: &'a Bytes,
+    /// What the path calls the application.
+    named: &'a str,
     base: Vec<String>,
     faults: &'a mut Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn draft(&mut self, item: &RawValue) -> Option<Draft> {
+    fn message(&mut self, item: &RawValue) -> Option<(Draft, Option<NewApplication>)> {
         if !item.get().starts_with('{') {
             self.faults.push(form(self.base.clone(), "a message is an object".into()));
             return None;
@@ -215,13 +191,11 @@ impl Reader<'_> {
                 return None;
             }
         };
-        for (field, value) in
-            [("channels", sent.channels), ("transformationsParams", sent.transformations_params)]
-        {
-            if value.is_some() {
-                self.note(FaultKind::Value, field, "is not supported yet: leave it out");
-            }
+        if sent.transformations_params.is_some() {
+            let why = "is not supported: leave it out";
+            self.note(FaultKind::Value, "transformationsParams", why);
         }
+        self.retention(sent.payload_retention_period);
         let event_type = self.text("eventType", sent.event_type);
         if sent.event_type.is_none() {
             self.note(FaultKind::Form, "eventType", "field required");
@@ -231,14 +205,61 @@ impl Reader<'_> {
         let subject = self.text("subject", sent.subject);
         let occurred_at = self.moment("occurredAt", sent.occurred_at);
         let deliver_at = self.moment("deliverAt", sent.deliver_at);
-        Some(Draft {
+        let channels = self.channels(sent.channels);
+        let application = self.application(sent.application);
+        let draft = Draft {
             event_type: event_type?,
             payload: payload?,
             event_id,
             subject,
             occurred_at,
             deliver_at,
-        })
+            channels,
+        };
+        Some((draft, application))
+    }
+
+    /// Says that it was read, and nothing more: payloads are kept for as long as the operator says.
+    fn retention(&mut self, value: Option<&RawValue>) {
+        let Some(value) = value else { return };
+        let [first, last] = [RETENTION_DAYS.start(), RETENTION_DAYS.end()];
+        let why = format!("{first} to {last} days are accepted");
+        match serde_json::from_str::<u64>(value.get()) {
+            Ok(days) if RETENTION_DAYS.contains(&days) => {}
+            Ok(_) => self.note(FaultKind::Value, "payloadRetentionPeriod", &why),
+            Err(_) => self.note(FaultKind::Form, "payloadRetentionPeriod", &why),
+        }
+    }
+
+    fn channels(&mut self, value: Option<&RawValue>) -> Vec<String> {
+        let Some(value) = value else { return Vec::new() };
+        match serde_json::from_str::<Vec<String>>(value.get()) {
+            Ok(names) if names.is_empty() => {
+                let why = format!("the list is empty: 1 to {CHANNELS_MAX} are accepted");
+                self.note(FaultKind::Value, "channels", &why);
+            }
+            Ok(names) => return names,
+            Err(_) => self.note(FaultKind::Form, "channels", "a list of texts is wanted"),
+        }
+        Vec::new()
+    }
+
+    /// The application that the path names, should there be none.
+    fn application(&mut self, value: Option<&RawValue>) -> Option<NewApplication> {
+        let mut fault = match json::read::<ApplicationIn>(value?.get().as_bytes()) {
+            Ok(sent) => match sent.under(self.named) {
+                Ok(wanted) => return Some(wanted),
+                Err(msg) => {
+                    let loc = vec!["body".into(), "uid".into()];
+                    Fault { loc, msg, kind: FaultKind::Value }
+                }
+            },
+            Err(fault) => fault,
+        };
+        let inner = fault.loc.split_off(1);
+        fault.loc = [self.base.clone(), vec!["application".into()], inner].concat();
+        self.faults.push(fault);
+        None
     }
 
     /// The payload's bytes as they stand in the body, which stays in memory with them.
@@ -315,14 +336,18 @@ impl<'de> Visitor<'de> for Collect {
 mod tests {
     use super::*;
 
+    fn reading(body: &'static str) -> Reading {
+        let reading = read(&Bytes::from_static(body.as_bytes()), "acme").expect("a message");
+        assert_eq!((reading.shape, reading.drafts.len()), (Shape::One, 1));
+        reading
+    }
+
     fn draft(body: &'static str) -> Draft {
-        let (shape, mut drafts) = read(&Bytes::from_static(body.as_bytes())).expect("a message");
-        assert_eq!((shape, drafts.len()), (Shape::One, 1));
-        drafts.remove(0)
+        reading(body).drafts.remove(0)
     }
 
     fn locs(body: &[u8]) -> Vec<String> {
-        let faults = read(&Bytes::copy_from_slice(body)).expect_err("faults");
+        let faults = read(&Bytes::copy_from_slice(body), "acme").expect_err("faults");
         faults.iter().map(|fault| fault.loc.join(".")).collect()
     }
 
@@ -344,14 +369,26 @@ mod tests {
         let sent = draft(
             r#"{"eventType":"job.done","data":{},"eventId":"run-7","subject":"7","tags":["x"],
                 "occurredAt":"2026-08-21T12:11:12.5+02:00","deliverAt":"2026-08-21T10:11:12Z",
-                "payloadRetentionPeriod":90,"channels":null}"#,
+                "payloadRetentionPeriod":90,"channels":["eu","us"]}"#,
         );
+        assert_eq!(sent.channels, ["eu", "us"]);
+        assert!(draft(r#"{"eventType":"a","payload":{},"channels":null}"#).channels.is_empty());
         assert_eq!(sent.event_type, "job.done");
         assert_eq!(sent.payload, "{}");
         assert_eq!(sent.event_id.as_deref(), Some("run-7"));
         assert_eq!(sent.subject.as_deref(), Some("7"));
         assert_eq!(sent.occurred_at, Some(Timestamp::from_millis(1_787_307_072_500)));
         assert_eq!(sent.deliver_at, Some(Timestamp::from_millis(1_787_307_072_000)));
+    }
+
+    #[test]
+    fn an_application_to_be_made_has_the_name_of_the_path() {
+        for application in [r#"{"name":"A"}"#, r#"{"name":"A","uid":"acme"}"#] {
+            let body = format!(r#"{{"eventType":"a","payload":{{}},"application":{application}}}"#);
+            let wanted = reading(body.leak()).application.expect("one is wanted");
+            assert_eq!((wanted.name.as_str(), wanted.uid.as_deref()), ("A", Some("acme")));
+        }
+        assert!(reading(r#"{"eventType":"a","payload":{}}"#).application.is_none());
     }
 
     #[test]
@@ -365,7 +402,24 @@ mod tests {
             (r#"{"eventType":null,"payload":null}"#, vec!["body.eventType", "body.payload"]),
             (r#"{"eventType":7,"payload":[]}"#, vec!["body.eventType", "body.payload"]),
             (r#"{"eventType":"a","payload":{},"data":{}}"#, vec!["body"]),
-            (r#"{"eventType":"a","payload":{},"channels":["x"]}"#, vec!["body.channels"]),
+            (r#"{"eventType":"a","payload":{},"channels":[]}"#, vec!["body.channels"]),
+            (r#"{"eventType":"a","payload":{},"channels":"x"}"#, vec!["body.channels"]),
+            (
+                r#"{"eventType":"a","payload":{},"payloadRetentionPeriod":4}"#,
+                vec!["body.payloadRetentionPeriod"],
+            ),
+            (
+                r#"{"eventType":"a","payload":{},"transformationsParams":{}}"#,
+                vec!["body.transformationsParams"],
+            ),
+            (
+                r#"{"eventType":"a","payload":{},"application":{"uid":"acme"}}"#,
+                vec!["body.application.name"],
+            ),
+            (
+                r#"{"eventType":"a","payload":{},"application":{"name":"A","uid":"other"}}"#,
+                vec!["body.application.uid"],
+            ),
             (r#"{"eventType":"a","payload":{},"deliverAt":"soon"}"#, vec!["body.deliverAt"]),
             (
                 r#"[{"eventType":"a","payload":{}},{},7]"#,
@@ -383,29 +437,9 @@ mod tests {
             let items = vec![r#"{"eventType":"a","payload":{}}"#; length];
             Bytes::from(format!("[{}]", items.join(",")))
         };
-        assert_eq!(read(&list(BATCH_MAX)).expect("a batch").1.len(), BATCH_MAX);
-        let faults = read(&list(BATCH_MAX + 1)).expect_err("one too many");
+        let reading = read(&list(BATCH_MAX), "acme").expect("a batch");
+        assert_eq!(reading.drafts.len(), BATCH_MAX);
+        let faults = read(&list(BATCH_MAX + 1), "acme").expect_err("one too many");
         assert!(faults[0].msg.contains("1 to 500"), "{faults:?}");
-    }
-
-    #[test]
-    fn an_answer_has_every_field_that_clients_need() {
-        let accepted = Accepted {
-            id: "msg_0ujtsYcgvSTl8PAuAdqWYSMnLOv".parse().expect("an id"),
-            event_type: "job.done".parse().expect("a type"),
-            payload: Bytes::from_static(b"{\"n\": 1.50}"),
-            event_id: None,
-            subject: None,
-            occurred_at: Timestamp::from_seconds(1_790_000_000),
-            deliver_at: None,
-        };
-        let text = |shape, content| {
-            let one = std::slice::from_ref(&accepted);
-            String::from_utf8(write(shape, one, content)).expect("text")
-        };
-        let whole = r#"{"id":"msg_0ujtsYcgvSTl8PAuAdqWYSMnLOv","eventType":"job.done","payload":{"n": 1.50},"timestamp":"2026-09-21T14:13:20.000Z"}"#;
-        assert_eq!(text(Shape::One, true), whole);
-        assert_eq!(text(Shape::Batch, true), format!("[{whole}]"));
-        assert_eq!(text(Shape::One, false), whole.replace("{\"n\": 1.50}", "{}"));
     }
 }

@@ -4,6 +4,7 @@
 //! when there is nothing to say.
 
 pub(super) mod application;
+pub(super) mod attempt;
 pub(super) mod audit;
 pub(super) mod endpoint;
 pub(super) mod endpoint_headers;
@@ -11,5 +12,8 @@ pub(super) mod endpoint_secret;
 pub(super) mod event_type;
 pub(super) mod list;
 pub(super) mod message;
+pub(super) mod message_out;
 pub(super) mod patch;
 pub(super) mod policy;
+pub(super) mod portal;
+pub(super) mod task;

@@ -14,9 +14,8 @@
 //! The same answer is given for the same content alone: a key that comes back with something else is a
 //! mistake of its sender, and taking either for the other would lose an event.
 //!
-//! On a broker the answer is always that the event is new, because a broker cannot look it up: what was
-//! published before is recognised when it is accepted, and is one event there as well. Who wants to be
-//! told of conflicts has to keep the events in the file.
+//! A broker alone cannot tell what was published before; who publishes over one asks the record first, and
+//! records what was confirmed (`storage::recorded`), so that all of this holds there too.
 //!
 //! A batch is published whole or not at all. Not here: how a message is written on the wire (`api`).
 //!
@@ -31,7 +30,9 @@ use bytes::Bytes;
 use super::names::is_plain;
 use super::{Control, ControlError};
 use crate::domain::application::Application;
-use crate::domain::event::{self, EventType, Rejection, SHORT_TEXT_MAX, check_payload};
+use crate::domain::event::{
+    self, EventType, Rejection, SHORT_TEXT_MAX, check_channels, check_payload,
+};
 use crate::domain::id::{ApplicationId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::inbox::{Publication, Publish, Published};
@@ -55,6 +56,8 @@ pub struct Draft {
     pub occurred_at: Option<Timestamp>,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
+    /// Channels that it is for.
+    pub channels: Vec<String>,
 }
 
 /// An event that is durable.
@@ -74,6 +77,8 @@ pub struct Accepted {
     pub occurred_at: Timestamp,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
+    /// Channels that it is for.
+    pub channels: Vec<String>,
 }
 
 /// Which part of an event is wrong.
@@ -87,6 +92,8 @@ pub enum Field {
     EventId,
     /// What it is about.
     Subject,
+    /// Channels that it is for.
+    Channels,
 }
 
 /// One thing that is wrong with one event.
@@ -184,6 +191,9 @@ impl Intake {
             if draft.subject.as_ref().is_some_and(|s| !(1..=SHORT_TEXT_MAX).contains(&s.len())) {
                 wrong(Field::Subject, format!("1 to {SHORT_TEXT_MAX} bytes are accepted"));
             }
+            if let Err(why) = check_channels(&draft.channels) {
+                wrong(Field::Channels, why);
+            }
             match draft.event_type.parse::<EventType>() {
                 Ok(event_type) => {
                     checked.push(self.ready(application, place, draft, event_type, key));
@@ -222,7 +232,7 @@ impl Intake {
             subject: draft.subject.clone(),
             occurred_at: Some(occurred_at),
             deliver_at: draft.deliver_at,
-            channels: Vec::new(),
+            channels: draft.channels.clone(),
             payload: draft.payload.clone(),
         };
         let accepted = Accepted {
@@ -233,6 +243,7 @@ impl Intake {
             subject: draft.subject,
             occurred_at,
             deliver_at: draft.deliver_at,
+            channels: draft.channels,
         };
         Checked { accepted, timed: draft.occurred_at.is_some(), publication }
     }
@@ -276,6 +287,7 @@ impl Intake {
             && stored.payload == again.payload
             && stored.subject.as_deref() == again.subject.as_deref()
             && stored.deliver_at == again.deliver_at
+            && stored.channels.iter().map(AsRef::as_ref).eq(&again.channels)
             && (!one.timed || stored.occurred_at == again.occurred_at);
         if same {
             Ok(Accepted { occurred_at: stored.occurred_at, ..again })

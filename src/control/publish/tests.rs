@@ -63,6 +63,7 @@ fn draft() -> Draft {
         subject: None,
         occurred_at: None,
         deliver_at: None,
+        channels: Vec::new(),
     }
 }
 
@@ -81,15 +82,18 @@ fn conflict(outcome: Outcome) -> String {
 async fn an_event_gets_the_id_that_its_receivers_will_see() {
     let desk = Desk::new().await;
 
-    let accepted = desk.publish(vec![draft(), named("run-7")], None).await.expect("accepted");
+    let drafts = vec![draft(), Draft { channels: vec!["eu".into()], ..named("run-7") }];
+    let accepted = desk.publish(drafts, None).await.expect("accepted");
 
     for (one, publication) in accepted.iter().zip(desk.published()) {
         assert_eq!(one.id, event::id_of(desk.application.id, &publication.event_id));
         assert_eq!(one.occurred_at, NOW);
         assert_eq!(publication.idempotency_key, None);
+        assert_eq!(publication.channels, one.channels);
         assert_eq!(publication.application, desk.application.id.to_string());
     }
     assert_eq!(accepted[1].event_id.as_deref(), Some("run-7"));
+    assert_eq!(accepted[1].channels, ["eu"]);
     let name = &desk.published()[0].event_id;
     assert!(name.parse::<EventId>().is_ok(), "{name} is not taken for its producer's id");
 }
@@ -146,6 +150,8 @@ async fn every_fault_is_told_with_its_place_and_nothing_is_published() {
         named("msg_1"),
         named("run-7"),
         named("run-7"),
+        Draft { channels: vec!["team a".into()], ..draft() },
+        Draft { channels: vec!["x".into(); 6], ..draft() },
     ];
 
     let Err(PublishError::Refused(faults)) = desk.publish(drafts, None).await else {
@@ -160,6 +166,8 @@ async fn every_fault_is_told_with_its_place_and_nothing_is_published() {
         (2, Field::Subject),
         (3, Field::EventId),
         (5, Field::EventId),
+        (6, Field::Channels),
+        (7, Field::Channels),
     ];
     assert_eq!(places, expected);
     assert!(desk.published().is_empty());

@@ -1,4 +1,5 @@
-//! Publishing into the file: the event is appended, and noted as not routed yet.
+//! Publishing into the file: the event is appended, and noted as not routed yet. Beside a broker it is the
+//! same, behind its confirm, and the broker brings the event.
 //!
 //! The payload is written once: accepting the event later adds what it owes beside it.
 //!
@@ -19,7 +20,7 @@ use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::StorageError;
-use crate::storage::inbox::{Publication, Publish, Published};
+use crate::storage::inbox::{Publication, Publish, Published, Record};
 
 /// Publishes into the file.
 pub struct SqlitePublisher {
@@ -63,6 +64,21 @@ impl Publish for SqlitePublisher {
     }
 }
 
+#[async_trait]
+impl Record for SqlitePublisher {
+    async fn foresee(&self, batch: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        let entries = batch.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let now = (self.now)();
+        self.sqlite.read(move |connection| foresee(connection, &entries, now)).await
+    }
+
+    async fn announce(&self, batch: &[Publication]) -> Result<(), StorageError> {
+        let entries = batch.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let now = (self.now)();
+        self.sqlite.write(move |connection| announce(connection, &entries, now)).await
+    }
+}
+
 /// An event with what its request is recognised by.
 type Arriving = (NewEvent, Option<String>);
 
@@ -91,14 +107,10 @@ fn append(
     now: Timestamp,
 ) -> Result<Vec<Published>, StorageError> {
     let mut note = connection.prepare_cached("INSERT INTO inbox (event) VALUES (?1)")?;
-    // A batch is nearly always of one application.
-    let mut known = HashMap::new();
+    let mut applications = Applications::new(connection);
     let mut answers = Vec::with_capacity(entries.len());
     for (event, key) in entries {
-        let application = match known.entry(event.application.clone()) {
-            Entry::Occupied(found) => *found.get(),
-            Entry::Vacant(place) => *place.insert(application(connection, &event.application)?),
-        };
+        let application = applications.id(&event.application)?;
         let event = event.clone().of(application, now);
         let request = key.as_deref().map(|key| request(application, key));
         if let Some(seq) = rows::add_event(connection, &event)? {
@@ -109,14 +121,80 @@ fn append(
             answers.push(Published::Now);
         } else {
             let seq = rows::seq_of(connection, event.id)?;
-            let before = match request {
-                Some(request) => published_by(connection, request)? == seq,
-                None => false,
-            };
-            answers.push(if before { Published::Before } else { Published::Taken });
+            answers.push(known(connection, seq, request)?);
         }
     }
     Ok(answers)
+}
+
+/// What publishing something again is answered that has this number.
+fn known(
+    connection: &Connection,
+    seq: Option<i64>,
+    request: Option<[u8; 16]>,
+) -> Result<Published, StorageError> {
+    let before = match request {
+        Some(request) => published_by(connection, request)? == seq,
+        None => false,
+    };
+    Ok(if before { Published::Before } else { Published::Taken })
+}
+
+fn foresee(
+    connection: &Connection,
+    entries: &[Arriving],
+    now: Timestamp,
+) -> Result<Vec<Published>, StorageError> {
+    let mut applications = Applications::new(connection);
+    let mut answers = Vec::with_capacity(entries.len());
+    for (event, key) in entries {
+        let application = applications.id(&event.application)?;
+        let request = key.as_deref().map(|key| request(application, key));
+        let seq = rows::seq_of(connection, event.clone().of(application, now).id)?;
+        answers.push(match seq {
+            Some(seq) => known(connection, Some(seq), request)?,
+            None => Published::Now,
+        });
+    }
+    Ok(answers)
+}
+
+fn announce(
+    connection: &Connection,
+    entries: &[Arriving],
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let answers = append(connection, entries, now)?;
+    let mut applications = Applications::new(connection);
+    for ((event, key), answer) in entries.iter().zip(answers) {
+        let (Some(key), Published::Taken) = (key, answer) else { continue };
+        // The broker was faster, and it is accepted already: by this request all the same.
+        let application = applications.id(&event.application)?;
+        let id = event.clone().of(application, now).id;
+        if let Some(seq) = rows::seq_of(connection, id)? {
+            remember(connection, request(application, key), seq, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Applications by what they are called: a batch is nearly always of one.
+struct Applications<'a> {
+    connection: &'a Connection,
+    known: HashMap<ApplicationName, ApplicationId>,
+}
+
+impl<'a> Applications<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        Self { connection, known: HashMap::new() }
+    }
+
+    fn id(&mut self, name: &ApplicationName) -> Result<ApplicationId, StorageError> {
+        Ok(match self.known.entry(name.clone()) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(place) => *place.insert(application(self.connection, name)?),
+        })
+    }
 }
 
 fn application(

@@ -55,6 +55,10 @@ impl Tasks for Sqlite {
         .await
     }
 
+    async fn any(&self, id: TaskId) -> Result<Option<Task>, StorageError> {
+        self.read(move |connection| Ok(entry(connection, id)?.map(|entry| entry.task))).await
+    }
+
     async fn next_running(&self, after: Option<TaskId>) -> Result<Option<TaskId>, StorageError> {
         self.read(move |connection| next_running(connection, after)).await
     }

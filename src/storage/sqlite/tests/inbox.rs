@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::domain::event::{Identity, Rejection};
-use crate::storage::inbox::{Arrival, Content, Inbox, Publication, Publish, Published};
+use crate::storage::inbox::{Arrival, Content, Inbox, Publication, Publish, Published, Record};
 use crate::storage::journal::Acceptance;
 use crate::storage::ladder::{Ladder, Waiting};
 use crate::storage::sqlite::inbox::SqliteInbox;
@@ -145,6 +145,46 @@ async fn what_can_never_be_an_event_is_refused_and_nothing_of_its_batch_is_writt
         );
     }
     assert_eq!(publish(&place, &["run-7"]).await, [Published::Now], "it was not written before");
+}
+
+#[tokio::test]
+async fn what_a_broker_confirmed_is_found_before_it_is_accepted_and_is_new_then() {
+    let place = Place::new();
+    place.have_endpoint("a").await;
+    let record = place.publisher(Clock::at(NOW).read());
+    let one = Publication { idempotency_key: Some("k".into()), ..publication("run-7") };
+    assert_eq!(record.foresee(&[one.clone()]).await, Ok(vec![Published::Now]));
+
+    record.announce(&[one.clone()]).await.expect("recorded");
+
+    let event = Arc::new(one.event().expect("an event").of(application("acme").id, NOW));
+    let stored = crate::storage::journal::Ledger::event(&place.store, event.id).await;
+    assert_eq!(stored.expect("read").expect("there").payload, event.payload);
+    assert_eq!(record.foresee(&[one.clone()]).await, Ok(vec![Published::Before]));
+    assert_eq!(record.foresee(&[publication("run-7")]).await, Ok(vec![Published::Taken]));
+    let brought = place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
+    assert_eq!(brought, [Acceptance::New]);
+    assert_eq!(place.standing(key(&event, "a")).await.state, DeliveryState::Pending);
+    let again = place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
+    assert!(matches!(again[0], Acceptance::Known(_)));
+}
+
+#[tokio::test]
+async fn what_the_broker_brought_before_it_was_recorded_stays_as_it_is_and_has_its_key() {
+    let place = Place::new();
+    place.have_endpoint("a").await;
+    let record = place.publisher(Clock::at(NOW).read());
+    let one = Publication { idempotency_key: Some("k".into()), ..publication("run-7") };
+    let event = Arc::new(one.event().expect("an event").of(application("acme").id, NOW));
+    place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
+    place.settle(delivered(key(&event, "a"), 0)).await;
+
+    record.announce(&[one.clone()]).await.expect("recorded");
+
+    assert_eq!(record.foresee(&[one]).await, Ok(vec![Published::Before]));
+    let mut inbox = place.inbox(Clock::at(NOW).read()).await.expect("opens");
+    publish(&place, &["next"]).await;
+    assert_eq!(shown(&next(&mut inbox).await), "next", "it is not to be routed once more");
 }
 
 #[tokio::test]

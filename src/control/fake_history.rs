@@ -1,0 +1,161 @@
+//! A history and its tasks that forget, for the tests of `control`: as little as its rules need.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use crate::domain::application::Tenant;
+use crate::domain::delivery::{Shown, Standing};
+use crate::domain::event::Event;
+use crate::domain::id::{AttemptId, EndpointId, EventId, TaskId};
+use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
+use crate::storage::history::{
+    AttemptEntry, AttemptFilter, DeliveryCounts, EndpointDelivery, EventDelivery, EventFilter,
+    History,
+};
+use crate::storage::page::{Listed, Page};
+use crate::storage::tasks::{NewTask, Task, TaskState, Tasks};
+
+type Stored<T> = Result<T, StorageError>;
+
+/// Events, which spans were counted, and one task.
+#[derive(Default)]
+pub(super) struct Past {
+    pub(super) events: Vec<Event>,
+    pub(super) counted: Mutex<Vec<(Timestamp, Timestamp)>>,
+    pub(super) begun: Mutex<Option<Task>>,
+}
+
+#[async_trait]
+impl History for Past {
+    async fn events(
+        &self,
+        _: Tenant,
+        _: &EventFilter,
+        _: &Page<EventId>,
+        _: bool,
+    ) -> Stored<Listed<Event, EventId>> {
+        Ok(Listed { rows: self.events.clone(), beyond: None })
+    }
+
+    async fn event_of(&self, _: Tenant, name: &str) -> Stored<Option<Event>> {
+        Ok(self.events.iter().find(|event| event.id.to_string() == name).cloned())
+    }
+
+    async fn attempts_at(
+        &self,
+        _: Tenant,
+        _: EndpointId,
+        _: &AttemptFilter,
+        _: &Page<AttemptId>,
+        _: bool,
+    ) -> Stored<Listed<AttemptEntry, AttemptId>> {
+        Ok(Listed::nothing())
+    }
+
+    async fn attempts_for(
+        &self,
+        _: Tenant,
+        _: EventId,
+        _: &AttemptFilter,
+        _: &Page<AttemptId>,
+        _: bool,
+    ) -> Stored<Listed<AttemptEntry, AttemptId>> {
+        Ok(Listed::nothing())
+    }
+
+    async fn attempt_of(
+        &self,
+        _: Tenant,
+        _: EventId,
+        _: AttemptId,
+    ) -> Stored<Option<AttemptEntry>> {
+        Ok(None)
+    }
+
+    async fn deliveries_to(
+        &self,
+        _: Tenant,
+        _: EndpointId,
+        _: Option<Shown>,
+        _: &EventFilter,
+        _: &Page<EventId>,
+        _: bool,
+    ) -> Stored<Listed<EventDelivery, EventId>> {
+        Ok(Listed::nothing())
+    }
+
+    async fn deliveries_of(
+        &self,
+        _: Tenant,
+        _: EventId,
+        _: &Page<EndpointId>,
+    ) -> Stored<Listed<EndpointDelivery, EndpointId>> {
+        Ok(Listed::nothing())
+    }
+
+    async fn delivery_counts(
+        &self,
+        _: Tenant,
+        _: EndpointId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Stored<DeliveryCounts> {
+        self.counted.lock().expect("no panic").push((since, until));
+        Ok(DeliveryCounts::default())
+    }
+
+    async fn owed(&self, _: Tenant, _: EventId, _: EndpointId) -> Stored<Option<Standing>> {
+        Ok(None)
+    }
+
+    async fn expunge_payload(&self, _: Tenant, _: EventId) -> Stored<bool> {
+        Ok(false)
+    }
+
+    async fn expunge_response(&self, _: Tenant, _: EventId, _: AttemptId) -> Stored<bool> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl Tasks for Past {
+    async fn begin(&self, tenant: Tenant, task: NewTask, now: Timestamp) -> Stored<Task> {
+        let NewTask { id, kind, endpoint, since, until } = task;
+        let begun = Task {
+            id,
+            kind,
+            application: tenant.application(),
+            endpoint,
+            since,
+            until,
+            moved: 0,
+            state: TaskState::Running,
+            created_at: now,
+            updated_at: now,
+        };
+        *self.begun.lock().expect("no panic") = Some(begun.clone());
+        Ok(begun)
+    }
+
+    async fn any(&self, id: TaskId) -> Stored<Option<Task>> {
+        Ok(self.begun.lock().expect("no panic").clone().filter(|task| task.id == id))
+    }
+
+    async fn task(&self, _: Tenant, _: TaskId) -> Stored<Option<Task>> {
+        Ok(None)
+    }
+
+    async fn next_running(&self, _: Option<TaskId>) -> Stored<Option<TaskId>> {
+        Ok(None)
+    }
+
+    async fn step(&self, _: TaskId, _: Timestamp) -> Stored<u64> {
+        Ok(0)
+    }
+
+    async fn fail(&self, _: TaskId, _: Timestamp) -> Stored<()> {
+        Ok(())
+    }
+}
