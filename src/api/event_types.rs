@@ -30,9 +30,12 @@ pub(super) async fn create(
     ForOrganisation { control }: ForOrganisation,
     Sent(sent): Sent<EventTypeIn>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), Problem> {
-    let made = control.create_event_type(sent.into_new()?).await.map_err(|error| match error {
-        ControlError::Conflict(why) => Problem::EventTypeExists(why),
-        other => other.into(),
+    let made = control.create_event_type(sent.into_new()?).await.map_err(|error| {
+        if let ControlError::Conflict(why) = error {
+            Problem::EventTypeExists(why)
+        } else {
+            error.into()
+        }
     })?;
     Ok((StatusCode::CREATED, Json(made.into())))
 }
@@ -91,9 +94,12 @@ pub(super) async fn put(
     Place(name): Place<String>,
     Sent(sent): Sent<EventTypeUpdate>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), Problem> {
-    let put = control.put_event_type(sent.into_new(name)?).await.map_err(|error| match error {
-        ControlError::InvalidField { field: "name", why } => Problem::of_path("event_type", why),
-        other => other.into(),
+    let put = control.put_event_type(sent.into_new(name)?).await.map_err(|error| {
+        if let ControlError::InvalidField { field: "name", why } = error {
+            Problem::of_path("event_type", why)
+        } else {
+            error.into()
+        }
     })?;
     Ok(match put {
         Put::Made(entry) => (StatusCode::CREATED, Json(entry.into())),

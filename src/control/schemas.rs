@@ -135,7 +135,7 @@ fn fault_of_schema(schema: &Value, place: &str) -> Option<String> {
             fault_of_value(*kind, value, &format!("{place}/{word}"))
         }),
         Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            wanted(place, "a schema: an object, true or false")
+            Some(wanted(place, "a schema: an object, true or false"))
         }
     }
 }
@@ -159,18 +159,18 @@ fn fault_of_value(kind: Kind, value: &Value, place: &str) -> Option<String> {
         Kind::SchemaOrSchemas => return fault_of_schema(value, place),
         Kind::NamedSchemas => return fault_of_named(value, place, fault_of_schema),
         Kind::Dependencies => {
-            return fault_of_named(value, place, |value, place| match value {
-                Value::Array(_) => fault_of_value(Kind::Texts, value, place),
-                other => fault_of_schema(other, place),
+            return fault_of_named(value, place, |value, place| {
+                let kind = if value.is_array() { Kind::Texts } else { Kind::Schema };
+                fault_of_value(kind, value, place)
             });
         }
     };
-    if fits { None } else { wanted(place, accepted) }
+    (!fits).then(|| wanted(place, accepted))
 }
 
 fn fault_of_list(value: &Value, place: &str) -> Option<String> {
     let Some(schemas) = value.as_array().filter(|list| !list.is_empty()) else {
-        return wanted(place, "a list with at least one schema");
+        return Some(wanted(place, "a list with at least one schema"));
     };
     let mut schemas = schemas.iter().enumerate();
     schemas.find_map(|(number, schema)| fault_of_schema(schema, &format!("{place}/{number}")))
@@ -181,19 +181,15 @@ fn fault_of_named(
     place: &str,
     fault: impl Fn(&Value, &str) -> Option<String>,
 ) -> Option<String> {
-    let Value::Object(named) = value else { return wanted(place, "an object") };
+    let Value::Object(named) = value else { return Some(wanted(place, "an object")) };
     named.iter().find_map(|(name, value)| fault(value, &format!("{place}/{name}")))
 }
 
 fn are_types(value: &Value) -> bool {
     let is_type = |value: &Value| value.as_str().is_some_and(|word| TYPES.contains(&word));
-    match value {
-        Value::Array(list) => {
-            let once = |place: usize| !list[..place].contains(&list[place]);
-            !list.is_empty() && list.iter().all(is_type) && (0..list.len()).all(once)
-        }
-        other => is_type(other),
-    }
+    let Some(list) = value.as_array() else { return is_type(value) };
+    let once = |place: usize| !list[..place].contains(&list[place]);
+    !list.is_empty() && list.iter().all(is_type) && (0..list.len()).all(once)
 }
 
 /// Refuses what points out of the schema, wherever it stands: also where the draft would not follow it, for
@@ -219,12 +215,13 @@ fn fault_of_pointer(words: &Map<String, Value>, place: &str) -> Option<String> {
         if target.starts_with('#') {
             return None;
         }
-        wanted(&format!("{place}/{word}"), "a place in the same schema, as #/definitions/job")
+        let place = format!("{place}/{word}");
+        Some(wanted(&place, "a place in the same schema, as #/definitions/job"))
     })
 }
 
-fn wanted(place: &str, accepted: &str) -> Option<String> {
-    Some(format!("{place}: {accepted} is accepted"))
+fn wanted(place: &str, accepted: &str) -> String {
+    format!("{place}: {accepted} is accepted")
 }
 
 #[cfg(test)]
