@@ -153,14 +153,14 @@ async fn what_a_broker_confirmed_is_found_before_it_is_accepted_and_is_new_then(
     place.have_endpoint("a").await;
     let record = place.publisher(Clock::at(NOW).read());
     let one = Publication { idempotency_key: Some("k".into()), ..publication("run-7") };
-    assert_eq!(record.foresee(&[one.clone()]).await, Ok(vec![Published::Now]));
+    assert_eq!(record.foresee(std::slice::from_ref(&one)).await, Ok(vec![Published::Now]));
 
-    record.announce(&[one.clone()]).await.expect("recorded");
+    record.announce(std::slice::from_ref(&one)).await.expect("recorded");
 
     let event = Arc::new(one.event().expect("an event").of(application("acme").id, NOW));
     let stored = crate::storage::journal::Ledger::event(&place.store, event.id).await;
     assert_eq!(stored.expect("read").expect("there").payload, event.payload);
-    assert_eq!(record.foresee(&[one.clone()]).await, Ok(vec![Published::Before]));
+    assert_eq!(record.foresee(std::slice::from_ref(&one)).await, Ok(vec![Published::Before]));
     assert_eq!(record.foresee(&[publication("run-7")]).await, Ok(vec![Published::Taken]));
     let brought = place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
     assert_eq!(brought, [Acceptance::New]);
@@ -179,7 +179,7 @@ async fn what_the_broker_brought_before_it_was_recorded_stays_as_it_is_and_has_i
     place.accept(vec![owed(&event, &["a"])]).await.expect("accepted");
     place.settle(delivered(key(&event, "a"), 0)).await;
 
-    record.announce(&[one.clone()]).await.expect("recorded");
+    record.announce(std::slice::from_ref(&one)).await.expect("recorded");
 
     assert_eq!(record.foresee(&[one]).await, Ok(vec![Published::Before]));
     let mut inbox = place.inbox(Clock::at(NOW).read()).await.expect("opens");
