@@ -287,7 +287,7 @@ async fn every_attempt_is_told_with_what_was_answered() {
         (format!("{at}?channel=eu"), 0),
         (format!("{of}?endpoint_id={good}"), 1),
         (format!("{of}?endpoint_id=flaky"), 2),
-        (format!("{of}?before={}", first["timestamp"].as_str().expect("a time")), 0),
+        (format!("{at}?before={}", first["timestamp"].as_str().expect("a time")), 0),
     ] {
         let rows = case.see(&query).await;
         assert_eq!(rows["data"].as_array().expect("rows").len(), expected, "{query}: {rows}");

@@ -66,7 +66,7 @@ impl FromRequestParts<Arc<Api>> for ForOrganisation {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let organisation = organisation(caller(&parts.headers, api)?)?;
+        let organisation = organisation(&caller(&parts.headers, api)?)?;
         Ok(Self { control: api.control().within(organisation) })
     }
 }
@@ -75,7 +75,7 @@ impl FromRequestParts<Arc<Api>> for ForOwner {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let control = api.control().within(organisation(caller(&parts.headers, api)?)?);
+        let control = api.control().within(organisation(&caller(&parts.headers, api)?)?);
         let application = control.application(&named(parts, api).await?).await?;
         Ok(Self { control, application })
     }
@@ -109,9 +109,9 @@ impl FromRequestParts<Arc<Api>> for ForReader {
     }
 }
 
-fn organisation(caller: Caller) -> Result<OrganisationId, Problem> {
+fn organisation(caller: &Caller) -> Result<OrganisationId, Problem> {
     match caller {
-        Caller::Organisation(organisation) => Ok(organisation),
+        Caller::Organisation(organisation) => Ok(*organisation),
         Caller::Application { .. } => Err(Problem::Forbidden),
     }
 }
@@ -135,6 +135,6 @@ async fn named(parts: &mut Parts, api: &Arc<Api>) -> Result<String, Problem> {
     // A name that is no text names nothing.
     let nothing = || Problem::NotFound("no application is called so".into());
     let names = RawPathParams::from_request_parts(parts, api).await.map_err(|_| nothing())?;
-    let named = names.iter().find(|(what, _)| *what == "app");
-    named.map(|(_, name)| name.to_owned()).ok_or_else(nothing)
+    let found = names.iter().find(|(what, _)| *what == "app");
+    found.map(|(_, name)| name.to_owned()).ok_or_else(nothing)
 }

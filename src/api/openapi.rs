@@ -1,4 +1,4 @@
-//! What the API says of itself: an OpenAPI 3.1 document made of the handlers' own descriptions, and a page
+//! What the API says of itself: an `OpenAPI` 3.1 document made of the handlers' own descriptions, and a page
 //! to read and try it, with its assets in the binary.
 //!
 //! The same document is kept in `schemas/openapi.json`, and a test holds the two together.

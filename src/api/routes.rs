@@ -83,8 +83,7 @@ impl Api {
     pub fn new(parts: Parts) -> Self {
         let bodies = Bodies::new(parts.max_payload_bytes);
         let paces = Paces::new(parts.requests_per_second, parts.now);
-        let places = Semaphore::new(REQUESTS);
-        Self { parts, bodies, places, paces, in_hand: InHand::default() }
+        Self { parts, bodies, places: Semaphore::new(REQUESTS), paces, in_hand: InHand::default() }
     }
 
     pub(super) const fn control(&self) -> &Control {

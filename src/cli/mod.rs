@@ -99,7 +99,7 @@ enum Command {
     /// Settings
     #[command(subcommand)]
     Config(settings::ConfigCommand),
-    /// Print the description of the HTTP API (OpenAPI 3.1)
+    /// Print the description of the HTTP API, as `schemas/openapi.json` has it
     Openapi,
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn body_for_all() -> Value {
     json!({
         "name": "changed.by-another",
         "description": "changed by another",
-        "url": "http://127.0.0.1:9/changed-by-another",
+        "url": "http://127.0.0.1:1024/changed-by-another",
         "headers": { "x-changed": "by another" },
         "metadata": { "changed": "by another" },
         "eventType": "job.completed",

@@ -1,12 +1,14 @@
 //! Attempts, and how deliveries stand: the rows of a history.
 
 use serde::Serialize;
+use url::{Host, Url};
 use utoipa::ToSchema;
 
 use super::message_out::MessageOut;
 use crate::control::history::AttemptWithEvent;
 use crate::domain::delivery::{Shown, Standing};
 use crate::domain::endpoint::EndpointState;
+use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::storage::history::{
     AttemptEntry, DeliveryCounts, EndpointDelivery, EndpointFacts, EventDelivery,
@@ -64,6 +66,7 @@ impl MessageAttemptOut {
             "{}".into()
         };
         Self {
+            outcome: told(attempt.outcome, &attempt.url),
             id: attempt.id.to_string(),
             url: attempt.url,
             response,
@@ -76,7 +79,6 @@ impl MessageAttemptOut {
             endpoint_id: endpoint.to_string(),
             timestamp: attempt.started_at,
             msg: None,
-            outcome: attempt.outcome,
             detail: attempt.detail,
             number: attempt.number,
         }
@@ -90,6 +92,16 @@ impl MessageAttemptOut {
         let msg = event.map(|event| MessageOut::stored(event, with_content));
         Self { msg, ..Self::of(entry, with_content) }
     }
+}
+
+/// The outcome as its tenant is told it: whether a name leads to an address inside or to none is nothing
+/// that it should be able to find out by asking us. What its URL says outright it knows.
+fn told(outcome: String, url: &str) -> String {
+    let by_name = Url::parse(url).is_ok_and(|url| matches!(url.host(), Some(Host::Domain(_))));
+    if by_name && outcome == Outcome::TargetNotAllowed.class() {
+        return Outcome::DnsFailed.class().to_owned();
+    }
+    outcome
 }
 
 /// How a delivery stands.
@@ -254,3 +266,17 @@ impl From<DeliveryCounts> for EndpointStats {
 /// It will be sent: nothing more is to be told.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in super::super) struct ResendOut {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_inside_is_told_like_one_that_leads_nowhere() {
+        let told = |outcome: &str, url: &str| told(outcome.to_owned(), url);
+        assert_eq!(told("target_not_allowed", "https://inside.example.com/"), "dns");
+        assert_eq!(told("dns", "https://nowhere.example.com/"), "dns");
+        assert_eq!(told("target_not_allowed", "https://10.0.0.1/"), "target_not_allowed");
+        assert_eq!(told("server_error", "https://example.com/"), "server_error");
+    }
+}

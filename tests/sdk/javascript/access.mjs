@@ -29,7 +29,7 @@ async function strangers(run, token) {
 async function narrow(run, svix, narrow) {
   await run.check("errors", "an application's token manages its own endpoints, and no more", async () => {
     hasFields(await narrow.application.get(APP), { uid: APP });
-    await narrow.endpoint.create(APP, { url: "http://127.0.0.1:9/own", uid: "own" });
+    await narrow.endpoint.create(APP, { url: "http://127.0.0.1:1024/own", uid: "own" });
     await narrow.endpoint.delete(APP, "own");
     await narrow.eventType.list();
     const message = { eventType: "job.created", payload: {} };

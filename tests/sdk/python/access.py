@@ -49,7 +49,7 @@ def narrow(run, svix, narrow):
     own = svix.application.get(APP)
     with run.check("errors", "an application's token reads and manages its own endpoints"):
         equal(narrow.application.get(APP), own, "the application")
-        made = narrow.endpoint.create(APP, EndpointIn(url="http://127.0.0.1:9/own", uid="own"))
+        made = narrow.endpoint.create(APP, EndpointIn(url="http://127.0.0.1:1024/own", uid="own"))
         equal(narrow.endpoint.get(own.id, "own"), made, "the endpoint")
         narrow.endpoint.get_secret(APP, "own")
         narrow.endpoint.delete(APP, "own")
@@ -74,7 +74,7 @@ def narrow(run, svix, narrow):
         equal(svix.application.get(APP), own, "the application")
     with run.check("errors", "another application is not there for it"):
         svix.application.create(ApplicationIn(name="Other", uid="other"))
-        svix.endpoint.create("other", EndpointIn(url="http://127.0.0.1:9/other", uid="theirs"))
+        svix.endpoint.create("other", EndpointIn(url="http://127.0.0.1:1024/other", uid="theirs"))
         for ask in [
             lambda: narrow.application.get("other"),
             lambda: narrow.endpoint.list("other"),

@@ -138,9 +138,13 @@ async fn the_last_page_costs_what_the_first_did_and_so_does_one_beside_a_moment(
         assert!(found >= PAGE, "{found}");
         statement.get_status(StatementStatus::VmStep)
     };
-    let (near_the_end, tenant, to) = (300, acme(), endpoint_id("a"));
+    let (near_the_end, far_up) = (300, EVENTS - 300);
+    let (tenant, to) = (acme(), endpoint_id("a"));
     let long_ago = EventFilter { before: Some(NOW + 280 * APART), ..EventFilter::default() };
     let soon_after = EventFilter { after: Some(NOW + 20 * APART), ..EventFilter::default() };
+    // Bounds that leave everything in, so that the place alone says where the page begins.
+    let not_yet = EventFilter { before: Some(NOW + EVENTS * APART), ..EventFilter::default() };
+    let since_ever = EventFilter { after: Some(NOW), ..EventFilter::default() };
     let no = EventFilter::default();
     let attempts_in =
         |events: &EventFilter| AttemptFilter { events: events.clone(), ..Default::default() };
@@ -154,6 +158,8 @@ async fn the_last_page_costs_what_the_first_did_and_so_does_one_beside_a_moment(
         (&long_ago, InList::Beginning, InList::Beginning),
         (&long_ago, InList::Behind(id(near_the_end)), InList::Behind(attempt(near_the_end))),
         (&soon_after, InList::End, InList::End),
+        (&not_yet, InList::Behind(id(near_the_end)), InList::Behind(attempt(near_the_end))),
+        (&since_ever, InList::InFrontOf(id(far_up)), InList::InFrontOf(attempt(far_up))),
     ] {
         let (of_event, of_attempt) = (newest(PAGE, of_event), newest(PAGE, of_attempt));
         let attempts_filter = attempts_in(filter);
