@@ -60,10 +60,10 @@ impl Adopter {
         dispatcher: Dispatcher,
         world: World,
     ) -> Result<Self, StorageError> {
-        let routes = Routes::load(catalogue.as_ref()).await?;
+        let index = Routes::load(catalogue.as_ref()).await?;
         let router = RouterId::minted(world.now(), world.chance_bytes());
-        routers.joined(router, routes.version(), world.now()).await?;
-        Ok(Self { router, routes, catalogue, routers, dispatcher, world })
+        routers.joined(router, index.version(), world.now()).await?;
+        Ok(Self { router, routes: index, catalogue, routers, dispatcher, world })
     }
 
     /// Takes over what the catalogue says now; the version. When this returns, no request starts by an

@@ -93,9 +93,9 @@ impl Dispatcher {
     /// Says that endpoints may have changed. When it returns, every request that was let go by what was
     /// known before has begun, and none begins by it any more.
     pub async fn catalogue_changed(&self) {
-        let (heard, hears) = oneshot::channel();
-        self.post(Message::CatalogueChanged(heard));
-        let _ = hears.await; // a dispatcher that has stopped starts nothing
+        let (tell, told) = oneshot::channel();
+        self.post(Message::CatalogueChanged(tell));
+        let _ = told.await; // a dispatcher that has stopped starts nothing
     }
 
     /// Starts nothing more, hands on what is held, and ends when nothing is on the way.
@@ -551,23 +551,23 @@ mod tests {
     async fn who_asks_is_told_when_the_last_that_was_let_go_has_begun() {
         let mut starting = Starting::default();
         let let_go = [starting.clone(), starting.clone()];
-        let (heard, mut hears) = oneshot::channel();
+        let (tell, mut told) = oneshot::channel();
 
-        std::mem::take(&mut starting).tell_when_begun(heard);
+        std::mem::take(&mut starting).tell_when_begun(tell);
         let let_go_later = starting.clone();
 
         let [one, other] = let_go;
         drop(one);
-        assert!(hears.try_recv().is_err(), "one has not begun");
+        assert!(told.try_recv().is_err(), "one has not begun");
         drop(other);
-        assert_eq!(hears.try_recv(), Ok(()), "whatever is let go by what is known now");
+        assert_eq!(told.try_recv(), Ok(()), "whatever is let go by what is known now");
         drop(let_go_later);
     }
 
     #[tokio::test]
     async fn who_asks_when_nothing_was_let_go_is_told_at_once() {
-        let (heard, mut hears) = oneshot::channel();
-        Starting::default().tell_when_begun(heard);
-        assert_eq!(hears.try_recv(), Ok(()));
+        let (tell, mut told) = oneshot::channel();
+        Starting::default().tell_when_begun(tell);
+        assert_eq!(told.try_recv(), Ok(()));
     }
 }

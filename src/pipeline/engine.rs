@@ -107,8 +107,8 @@ impl Engine {
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
         // Before anything starts: who edits from now on has to wait for us.
-        let (routers, own) = (parts.routers, dispatcher.clone());
-        let adopter = Adopter::begin(Arc::clone(&catalogue), routers, own, world.clone()).await?;
+        let (book, own) = (parts.routers, dispatcher.clone());
+        let adopter = Adopter::begin(Arc::clone(&catalogue), book, own, world.clone()).await?;
         let routes = adopter.routes.clone();
         let stop_intake = CancellationToken::new();
         let out_of_time = CancellationToken::new();

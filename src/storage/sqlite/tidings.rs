@@ -64,7 +64,7 @@ pub(super) fn tell(
     )?;
     let names =
         find.query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((app_id, endpoint_uid, app_uid)) = names else { return Ok(()) };
+    let Some((app_id, endpoint_uid, owners_uid)) = names else { return Ok(()) };
     let mut find = connection.prepare_cached("SELECT event_id FROM events WHERE id = ?1")?;
     let msg_event_id = match about.event {
         Some(event) => find.query_row([event], |row| row.get(0)).optional()?.flatten(),
@@ -72,7 +72,7 @@ pub(super) fn tell(
     };
     let data = Data {
         app_id,
-        app_uid,
+        app_uid: owners_uid,
         endpoint_id: endpoint,
         endpoint_uid,
         msg_id: about.event,
