@@ -191,16 +191,15 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if sent.transformations_params.is_some() {
-            let why = "is not supported: leave it out";
-            self.note(FaultKind::Value, "transformationsParams", why);
-        }
         self.retention(sent.payload_retention_period);
         let event_type = self.text("eventType", sent.event_type);
         if sent.event_type.is_none() {
             self.note(FaultKind::Form, "eventType", "field required");
         }
-        let payload = self.payload(sent.payload);
+        let payload = match self.raw_payload(sent.transformations_params) {
+            Some(raw) => Some(raw),
+            None => self.payload(sent.payload),
+        };
         let event_id = self.text("eventId", sent.event_id);
         let subject = self.text("subject", sent.subject);
         let occurred_at = self.moment("occurredAt", sent.occurred_at);
@@ -217,6 +216,25 @@ impl Reader<'_> {
             channels,
         };
         Some((draft, application))
+    }
+
+    /// A payload that came as a text within the body: how some client libraries send one to the byte.
+    fn raw_payload(&mut self, value: Option<&RawValue>) -> Option<Bytes> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params {
+            raw_payload: Option<String>,
+        }
+        let Ok(Params { raw_payload }) = serde_json::from_str(value?.get()) else {
+            self.note(FaultKind::Form, "transformationsParams", "an object is wanted");
+            return None;
+        };
+        let raw = raw_payload?;
+        // Client libraries read payloads back as objects, and fail on anything else.
+        if !raw.trim_start().starts_with('{') {
+            self.note(FaultKind::Value, "transformationsParams", "a raw payload is a JSON object");
+        }
+        Some(Bytes::from(raw))
     }
 
     /// Says that it was read, and nothing more: payloads are kept for as long as the operator says.
@@ -409,7 +427,7 @@ mod tests {
                 vec!["body.payloadRetentionPeriod"],
             ),
             (
-                r#"{"eventType":"a","payload":{},"transformationsParams":{}}"#,
+                r#"{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"7"}}"#,
                 vec!["body.transformationsParams"],
             ),
             (
