@@ -289,8 +289,12 @@ async fn a_secret_is_in_no_answer_but_its_own_and_is_rotated() {
     assert!(!made.body.contains("whsec_"));
 
     let rotate = format!("{path}/rotate");
-    case.send("POST", &rotate, &json!({})).await.is(204);
-    let made = case.get(&path).await["key"].as_str().expect("a key").to_owned();
+    let key = [("idempotency-key", "rotated-once")];
+    let rotated = case.api.post(&rotate, &key, b"{}").await;
+    let made = rotated.is(200)["key"].as_str().expect("a key").to_owned();
+    assert_eq!(case.get(&path).await["key"], made.as_str());
+    let repeated = case.api.post(&rotate, &key, b"{}").await;
+    assert_eq!(repeated.is(200)["key"], made.as_str(), "a repeated request rotates once");
     assert!(made.starts_with("whsec_") && made != SECRET, "{made}");
     for (body, field) in [
         (json!({ "gracePeriodSeconds": 604_801 }), "gracePeriodSeconds"),
@@ -302,12 +306,12 @@ async fn a_secret_is_in_no_answer_but_its_own_and_is_rotated() {
         assert!(!refused.body.contains(&made), "a refusal does not repeat it");
     }
     for _ in 0..9 {
-        case.send("POST", &rotate, &json!({ "gracePeriodSeconds": 600 })).await.is(204);
+        case.send("POST", &rotate, &json!({ "gracePeriodSeconds": 600 })).await.is(200);
     }
     let limit = case.send("POST", &rotate, &Value::Null).await;
     assert_eq!(limit.is(400)["code"], "limit_reached");
     let last = json!({ "key": OTHER_SECRET, "gracePeriodSeconds": 0 });
-    case.send("POST", &rotate, &last).await.is(204);
+    case.send("POST", &rotate, &last).await.is(200);
     assert_eq!(case.get(&path).await["key"], OTHER_SECRET);
 }
 

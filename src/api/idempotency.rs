@@ -4,7 +4,8 @@
 //! The same request is the same caller, method, path, query and key; with another body it is a mistake of
 //! its sender, and refused. Only what was done (2xx) is kept, for [`KEPT_FOR`]: what was refused may be
 //! asked again with better luck. Publishing has its own way, without a table (`control::publish`), and
-//! what answers with a token is never kept.
+//! what answers with a token is never kept. Of an answer with a secret in it only that it was given is
+//! kept: its handler is told that the request is [`Repeated`], and says it again without doing it again.
 //!
 //! **What if we die right here?** Behind the deed and before its answer is kept, the repetition does it
 //! again: a `uid` makes that a conflict instead of a second thing.
@@ -41,6 +42,10 @@ const ANSWER_MAX: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct InHand(Mutex<HashSet<Hash>>);
 
+/// The mark of a request that was done before, for a handler whose answer is not kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeated;
+
 /// The key of a request, if it has one.
 ///
 /// # Errors
@@ -74,15 +79,20 @@ pub(super) async fn once(
     let asked: Hash = Sha256::digest(&bytes).into();
     let since = api.now() - KEPT_FOR;
     let known = api.answers().answer(key, since).await.map_err(ControlError::from)?;
+    let has_a_secret = head.uri.path().ends_with("/secret/rotate");
+    let mut request = Request::from_parts(head, Body::from(bytes));
     if let Some(kept) = known {
+        if kept.request == asked && has_a_secret {
+            request.extensions_mut().insert(Repeated);
+            return Ok(next.run(request).await);
+        }
         return again(kept, asked);
     }
-    let request = Request::from_parts(head, Body::from(bytes));
     let answer = next.run(request).await;
     if !answer.status().is_success() {
         return Ok(answer);
     }
-    keep(&api, key, asked, answer).await
+    keep(&api, key, asked, answer, has_a_secret).await
 }
 
 /// What this request is known by, if it is one that is to be recognised.
@@ -122,12 +132,19 @@ fn again(kept: Kept, asked: Hash) -> Result<Response, Problem> {
     Ok(answer)
 }
 
-async fn keep(api: &Api, key: Hash, asked: Hash, answer: Response) -> Result<Response, Problem> {
+async fn keep(
+    api: &Api,
+    key: Hash,
+    asked: Hash,
+    answer: Response,
+    has_a_secret: bool,
+) -> Result<Response, Problem> {
     let (head, body) = answer.into_parts();
     let whole = axum::body::to_bytes(body, ANSWER_MAX).await;
     let body =
         whole.map_err(|error| Problem::Corrupt(format!("an answer is too long: {error}")))?;
-    let kept = Kept { request: asked, status: head.status.as_u16(), body: body.to_vec() };
+    let shown = if has_a_secret { Vec::new() } else { body.to_vec() };
+    let kept = Kept { request: asked, status: head.status.as_u16(), body: shown };
     if let Err(error) = api.answers().keep_answer(key, &kept, api.now()).await {
         // It is done, and saying otherwise would have it done again.
         tracing::warn!(%error, "an answer could not be kept: a repeated request would be done again");

@@ -151,7 +151,7 @@ pub fn routes(api: Arc<Api>) -> Router {
 
 /// Every operation, with its description.
 pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
-    let operations = OpenApiRouter::with_openapi(openapi::about())
+    let operations = OpenApiRouter::new()
         .routes(routes!(applications::create, applications::list))
         .routes(routes!(
             applications::get,
@@ -192,7 +192,7 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(portal::logout))
         .routes(routes!(health::health))
         .routes(routes!(audit::list));
-    OpenApiRouter::new().nest("/api/v1", operations)
+    OpenApiRouter::with_openapi(openapi::about()).nest("/api/v1", operations)
 }
 
 /// Paths are the same with a slash behind them.

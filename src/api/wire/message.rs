@@ -109,6 +109,13 @@ struct Sent<'a> {
     deliver_at: Option<&'a RawValue>,
 }
 
+/// `transformationsParams`, as far as there is something to do.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawPayload {
+    raw_payload: String,
+}
+
 /// Reads one `MessageIn`, or a list of them, sent to the application that the path calls `named`.
 ///
 /// # Errors
@@ -196,9 +203,10 @@ impl Reader<'_> {
         if sent.event_type.is_none() {
             self.note(FaultKind::Form, "eventType", "field required");
         }
-        let payload = match self.raw_payload(sent.transformations_params) {
-            Some(raw) => Some(raw),
-            None => self.payload(sent.payload),
+        let payload = self.payload(sent.payload);
+        let payload = match sent.transformations_params {
+            None => payload,
+            Some(value) => self.raw_payload(value),
         };
         let event_id = self.text("eventId", sent.event_id);
         let subject = self.text("subject", sent.subject);
@@ -216,25 +224,6 @@ impl Reader<'_> {
             channels,
         };
         Some((draft, application))
-    }
-
-    /// A payload that came as a text within the body: how some client libraries send one to the byte.
-    fn raw_payload(&mut self, value: Option<&RawValue>) -> Option<Bytes> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Params {
-            raw_payload: Option<String>,
-        }
-        let Ok(Params { raw_payload }) = serde_json::from_str(value?.get()) else {
-            self.note(FaultKind::Form, "transformationsParams", "an object is wanted");
-            return None;
-        };
-        let raw = raw_payload?;
-        // Client libraries read payloads back as objects, and fail on anything else.
-        if !raw.trim_start().starts_with('{') {
-            self.note(FaultKind::Value, "transformationsParams", "a raw payload is a JSON object");
-        }
-        Some(Bytes::from(raw))
     }
 
     /// Says that it was read, and nothing more: payloads are kept for as long as the operator says.
@@ -292,6 +281,20 @@ impl Reader<'_> {
             return None;
         }
         Some(self.body.slice_ref(value.get().as_bytes()))
+    }
+
+    /// The payload as a text within the body: the one thing that is asked of transformations and needs
+    /// none. Payloads go out to the byte in any case.
+    fn raw_payload(&mut self, value: &RawValue) -> Option<Bytes> {
+        let sent: Option<RawPayload> = serde_json::from_str(value.get()).ok();
+        let text = sent.map(|sent| sent.raw_payload).filter(|text| {
+            text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()
+        });
+        if text.is_none() {
+            let why = "only `rawPayload` is supported, a text that is a JSON object";
+            self.note(FaultKind::Value, "transformationsParams", why);
+        }
+        text.map(Bytes::from)
     }
 
     fn text(&mut self, field: &str, value: Option<&RawValue>) -> Option<String> {
@@ -427,7 +430,7 @@ mod tests {
                 vec!["body.payloadRetentionPeriod"],
             ),
             (
-                r#"{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"7"}}"#,
+                r#"{"eventType":"a","payload":{},"transformationsParams":{}}"#,
                 vec!["body.transformationsParams"],
             ),
             (
@@ -447,6 +450,23 @@ mod tests {
             assert_eq!(locs(body.as_bytes()), expected, "{body}");
         }
         assert_eq!(locs(b"{\"eventType\":\"\xff\"}"), ["body"]);
+    }
+
+    #[test]
+    fn a_payload_may_be_given_as_a_text() {
+        let sent = draft(
+            r#"{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"{ \"n\" : 1.50 }"}}"#,
+        );
+        assert_eq!(sent.payload, r#"{ "n" : 1.50 }"#);
+        for raw in [
+            r#"{"rawPayload":"[1]"}"#,
+            r#"{"rawPayload":"{"}"#,
+            r#"{"rawPayload":"{}","headers":{}}"#,
+        ] {
+            let body =
+                format!(r#"{{"eventType":"a","payload":{{}},"transformationsParams":{raw}}}"#);
+            assert_eq!(locs(body.as_bytes()), ["body.transformationsParams"], "{raw}");
+        }
     }
 
     #[test]

@@ -41,12 +41,13 @@ pub(in super::super) struct PolicyOut {
 
 /// When failed deliveries are tried again.
 #[derive(Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes `RetryPolicy`, for the description of the API")]
 pub(in super::super) enum Retry {
     /// Never.
     None,
     /// Behind each of these waits.
+    #[serde(rename_all = "camelCase")]
     Schedule {
         /// The waits, in milliseconds.
         delays_ms: Vec<u64>,
@@ -55,6 +56,7 @@ pub(in super::super) enum Retry {
         jitter: f64,
     },
     /// Behind growing waits.
+    #[serde(rename_all = "camelCase")]
     Exponential {
         /// The first wait, in milliseconds.
         base_ms: u64,

@@ -179,6 +179,13 @@ async function again(run, svix, receiver, ids, began) {
       return rows.every((row) => row.status === 0);
     });
     equal(ids.map((id) => receiver.here("gives-up", id).length), ids.map(() => 2), "requests");
+    await run.check("background_task.get", "tells how it went", async () => {
+      const now = await eventually("the task is through", async () => {
+        const asked = await svix.backgroundTask.get(task.id);
+        return asked.status === "finished" && asked;
+      });
+      hasFields(now, { id: task.id, task: task.task });
+    });
     const longAgo = new Date(Date.now() - 15 * 24 * HOUR_MS);
     await refused(422, "", () => svix.endpoint.recover(APP, "gives-up", { since: longAgo }));
   });

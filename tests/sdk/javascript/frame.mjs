@@ -133,6 +133,15 @@ export async function eventually(what, ask) {
   }
 }
 
+/** A moment with nothing made close to it: what is told by it was made clearly before or after. */
+export async function moment() {
+  const passed = (when) => eventually("time passes", () => Date.now() > when + 20);
+  await passed(Date.now());
+  const now = new Date();
+  await passed(now.getTime());
+  return now;
+}
+
 const keyOf = (row) => row.id ?? row.name;
 
 /**

@@ -11,7 +11,6 @@ from svix.models import (
     ApplicationIn,
     ApplicationPatch,
     EndpointIn,
-    EventExampleIn,
     EventTypeIn,
     MessageIn,
 )
@@ -66,7 +65,6 @@ def narrow(run, svix, narrow):
             lambda: narrow.event_type.delete("job.completed"),
             lambda: narrow.message.create(APP, message),
             lambda: narrow.message.expunge_content(APP, f"msg_{NOBODY}"),
-            lambda: narrow.endpoint.send_example(APP, "x", EventExampleIn(event_type="svix.ping")),
             lambda: narrow.authentication.app_portal_access(APP, AppPortalAccessIn()),
         ]:
             with refused(403, "insufficient access"):

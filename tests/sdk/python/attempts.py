@@ -14,6 +14,7 @@ from svix.api import (
     MessageAttemptListByMsgOptions,
 )
 from svix.models import (
+    BackgroundTaskStatus,
     BackgroundTaskType,
     EndpointIn,
     MessageAttemptTriggerType,
@@ -25,7 +26,7 @@ from svix.models import (
     StatusCodeClass,
 )
 
-from frame import NOBODY, equal, eventually, has_fields, refused, true, walked
+from frame import NOBODY, equal, eventually, has_fields, moment, refused, true, walked
 
 APP = "contract"
 COUNT = 7
@@ -38,6 +39,8 @@ def check(run, svix, receiver):
     svix.endpoint.create(APP, EndpointIn(url=receiver.url("accepts"), uid="accepts"))
     ids = []
     for number in range(COUNT):
+        if number == 3:
+            middle = moment()
         message = MessageIn(
             event_type=["job.completed", "job.failed"][number % 2],
             payload={"n": number},
@@ -56,7 +59,7 @@ def check(run, svix, receiver):
     by_endpoint(run, svix, receiver, ids)
     filtered(run, attempt)
     by_message(run, svix, ids)
-    attempted_messages(run, svix, ids)
+    attempted_messages(run, svix, ids, middle)
     destinations(run, svix, ids)
     one(run, svix, ids)
     stats(run, svix, began)
@@ -208,7 +211,7 @@ def by_message(run, svix, ids):
             listed(f"msg_{NOBODY}")
 
 
-def attempted_messages(run, svix, ids):
+def attempted_messages(run, svix, ids, middle):
     attempt = svix.message_attempt
     operation = "message_attempt.list_attempted_messages"
 
@@ -240,11 +243,8 @@ def attempted_messages(run, svix, ids):
         equal(len(listed("accepts", event_types=["job.failed"])), 3, "of a type")
         rows = listed("accepts", with_content=True)
         equal([row.payload["n"] for row in rows], list(range(COUNT))[::-1], "payloads")
-        middle = rows[3].timestamp
-        found = [row.id for row in listed("accepts", before=middle)]
-        equal(found, [row.id for row in rows if row.timestamp < middle], "before")
-        found = [row.id for row in listed("accepts", after=middle)]
-        equal(found, [row.id for row in rows if row.timestamp > middle], "after")
+        equal([row.id for row in listed("accepts", before=middle)], ids[-3:], "before")
+        equal([row.id for row in listed("accepts", after=middle)], ids[:-3], "after")
     with run.check(operation, "is walked newest first and back"):
         for limit in [2, COUNT]:
             rows = walked(
@@ -380,6 +380,15 @@ def recover(run, svix, receiver, ids, began):
         eventually("everything is delivered", all_delivered)
         for id in ids:
             equal(len(receiver.arrived("gives-up", id=id)), 2, "requests for each")
+    with run.check("background_task.get", "tells how it went"):
+
+        def finished():
+            now = svix.background_task.get(task.id)
+            return now if now.status == BackgroundTaskStatus.FINISHED else None
+
+        has_fields(eventually("the task is through", finished), id=task.id, task=task.task)
+        with refused(404, "not_found"):
+            svix.background_task.get(f"qtask_{NOBODY}")
     with run.check("endpoint.recover", "a moment too long ago is told"):
         long_ago = datetime.now(timezone.utc) - timedelta(days=15)
         with refused(422):

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import traceback
+from datetime import datetime, timedelta, timezone
 
 from svix.api import Svix, SvixOptions
 from svix.api.errors.http_error import HttpError
@@ -143,6 +144,18 @@ def eventually(what, ask):
         if time.monotonic() > end:
             raise AssertionError(f"not within {PATIENCE_S} s: {what}")
         pause.wait(0.05)
+
+
+def moment():
+    """A moment with nothing made close to it: what is told by it was made clearly before or after."""
+
+    def passed(when):
+        return lambda: datetime.now(timezone.utc) > when + timedelta(milliseconds=20)
+
+    eventually("time passes", passed(datetime.now(timezone.utc)))
+    now = datetime.now(timezone.utc)
+    eventually("time passes", passed(now))
+    return now
 
 
 def key_of(row):

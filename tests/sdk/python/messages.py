@@ -10,7 +10,7 @@ from svix.api import (
 from svix.api.message import message_in_raw
 from svix.models import ApplicationIn, EndpointIn, MessageIn
 
-from frame import NOBODY, equal, has_fields, refused, true, walked
+from frame import NOBODY, equal, has_fields, moment, refused, true, walked
 
 APP = "messages"
 WHOLE = MessageCreateOptions(with_content=True)
@@ -120,7 +120,10 @@ def listed(run, svix):
     app = "message-list"
     svix.application.create(ApplicationIn(name="Lists", uid=app))
     message = svix.message
+    moments = []
     for number in range(9):
+        if number in (1, 4, 8):
+            moments.append(moment())
         message.create(
             app,
             MessageIn(
@@ -153,20 +156,20 @@ def listed(run, svix):
         found = walked(fetch(channel="us"), 2)
         equal(found, [stripped(row) for row in rows if row.channels and "us" in row.channels], "us")
         equal(len(walked(fetch(channel="eu"), 4)), 6, "eu")
-    with run.check("message.list", "before and after a moment, which is left out"):
-        middle = rows[4].timestamp
-        found = [row.id for row in walked(fetch(before=middle), 2)]
-        equal(found, [row.id for row in rows if row.timestamp < middle], "before")
-        found = [row.id for row in message.list(app, MessageListOptions(after=middle)).data]
-        equal(found, [row.id for row in rows if row.timestamp > middle], "after")
-        between = MessageListOptions(after=rows[-1].timestamp, before=rows[0].timestamp)
-        found = [row.id for row in message.list(app, between).data]
-        ends = (rows[-1].timestamp, rows[0].timestamp)
-        equal(found, [row.id for row in rows if ends[0] < row.timestamp < ends[1]], "between")
-        oldest = rows[-1].timestamp
-        found = message.list(app, MessageListOptions(after=oldest, limit=2)).data
-        nearest = [row.id for row in rows if row.timestamp > oldest][-2:]
-        equal([row.id for row in found], nearest, "the page nearest to `after`")
+    with run.check("message.list", "before and after a moment"):
+        [first, middle, last] = moments
+
+        def numbers(rows):
+            return [row.payload["n"] for row in rows]
+
+        def listed_by(**options):
+            return message.list(app, MessageListOptions(with_content=True, **options)).data
+
+        found = walked(fetch(before=middle, with_content=True), 3)
+        equal(numbers(found), [3, 2, 1, 0], "before")
+        equal(numbers(listed_by(after=middle)), [8, 7, 6, 5, 4], "after")
+        equal(numbers(listed_by(after=first, before=last)), [7, 6, 5, 4, 3, 2, 1], "between")
+        equal(numbers(listed_by(after=middle, limit=2)), [5, 4], "the page nearest to `after`")
         year = timedelta(days=365)
         equal(message.list(app, MessageListOptions(before=middle - year)).data, [], "a year ago")
     with run.check("message.list", "options that are not known here do no harm"):
