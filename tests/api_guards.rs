@@ -72,9 +72,12 @@ async fn an_application_is_made_found_changed_and_deleted() {
     assert_eq!((&patched["name"], &patched["uid"]), (&json!("Acme 2"), &json!("acme")));
     assert_eq!(patched["throttleRate"], Value::Null);
     let put = case.send("PUT", "/api/v1/app/acme", &json!({ "name": "Acme 3" })).await;
-    assert_eq!((put.status, &put.json()["uid"]), (200, &Value::Null), "all of it anew");
-    let put = case.send("PUT", "/api/v1/app/acme", &json!({ "name": "Another" })).await;
-    assert_eq!((put.status, &put.json()["uid"]), (201, &json!("acme")), "the uid was free");
+    assert_eq!((put.status, &put.json()["uid"]), (200, &json!("acme")), "named by it, it keeps it");
+    assert_eq!(put.json()["metadata"], json!({}), "all else anew");
+    let put = case.send("PUT", "/api/v1/app/beta", &json!({ "name": "Another" })).await;
+    assert_eq!((put.status, &put.json()["uid"]), (201, &json!("beta")), "the uid was free");
+    let back = case.send("PUT", "/api/v1/app/beta", &put.json()).await;
+    assert_eq!(back.status, 200, "what was answered can be sent back: {back:?}");
 
     let gone = case.send("DELETE", "/api/v1/app/acme", &Value::Null).await;
     assert_eq!((gone.status, gone.body.as_str()), (204, ""));

@@ -321,7 +321,7 @@ async fn listed(case: &Case, findings: &mut Findings) {
 async fn what_is_another_tenants_is_as_if_it_never_was() {
     let case = Case::new("none").await;
     let before = case.a.read(&case.operations).await;
-    let came = case.receiver.count("first");
+    let arrived = case.receiver.count("first");
 
     let findings = tried(&case).await;
 
@@ -340,7 +340,7 @@ async fn what_is_another_tenants_is_as_if_it_never_was() {
     for (operation, was) in &before {
         assert_eq!(&after[operation], was, "{operation} for its owner, before and after");
     }
-    assert_eq!(case.receiver.count("first"), came, "nothing was sent to the owner's endpoint");
+    assert_eq!(case.receiver.count("first"), arrived, "nothing was sent to the owner's endpoint");
     owner_is_answered(&case).await;
 }
 

@@ -105,7 +105,14 @@ impl FromRequestParts<Arc<Api>> for ForReader {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = caller(&parts.headers, api)?;
-        Ok(Self { control: api.control().within(caller.organisation()), caller })
+        let control = api.control().within(caller.organisation());
+        if let Caller::Application { application, .. } = &caller {
+            // A token outlives its application, and stands for nobody then.
+            if control.known_application(&application.to_string()).await?.is_none() {
+                return Err(Problem::Unauthenticated);
+            }
+        }
+        Ok(Self { control, caller })
     }
 }
 

@@ -19,6 +19,8 @@ use super::routes::Api;
 
 /// Bytes of the largest body, unless a single payload may be larger: a batch of 500 events of 32 KiB.
 const BODY_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of the largest body that is not a message: an event type with the schemas of its versions.
+const SMALL_MAX: usize = 256 * 1024;
 /// Bytes of a message besides its payload: its id, subject and times, with room to spare.
 const AROUND_A_PAYLOAD: usize = 64 * 1024;
 /// Bytes of all bodies together, as KiB: four of the largest, or sixty of a MiB. Each is in memory up to
@@ -56,9 +58,37 @@ impl Bodies {
             Err(_) => Err(Problem::Busy),
         }
     }
+}
 
-    fn too_large(&self) -> Problem {
-        Problem::TooLarge(format!("the body has more than the {} bytes accepted", self.max_bytes))
+impl Body {
+    /// A body that is no message: what people and their programs write about endpoints and their like. The
+    /// bound is small, so that few of them cannot take the room of all others.
+    ///
+    /// # Errors
+    /// As for any body.
+    pub(super) async fn small(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        Self::within(SMALL_MAX, request, api).await
+    }
+
+    async fn within(max: usize, request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let bodies = api.bodies();
+        if let Some(coding) = coding(request.headers()) {
+            return Err(Problem::Encoded(coding));
+        }
+        let announced = announced(request.headers());
+        if announced.is_some_and(|bytes| bytes > max) {
+            return Err(too_large(max));
+        }
+        let share = bodies.share(announced.unwrap_or(max)).await?;
+        let reading = read(request, announced.unwrap_or_default(), max);
+        match tokio::time::timeout(SLOWEST, reading).await {
+            Ok(Ok(Some(bytes))) => Ok(Self { bytes, _share: share }),
+            Ok(Ok(None)) => Err(too_large(max)),
+            Ok(Err(error)) => {
+                Err(Problem::Invalid(format!("the body did not come whole: {error}")))
+            }
+            Err(_) => Err(Problem::Slow(SLOWEST)),
+        }
     }
 }
 
@@ -66,25 +96,12 @@ impl FromRequest<Arc<Api>> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        let bodies = api.bodies();
-        if let Some(coding) = coding(request.headers()) {
-            return Err(Problem::Encoded(coding));
-        }
-        let announced = announced(request.headers());
-        if announced.is_some_and(|bytes| bytes > bodies.max_bytes) {
-            return Err(bodies.too_large());
-        }
-        let share = bodies.share(announced.unwrap_or(bodies.max_bytes)).await?;
-        let reading = read(request, announced.unwrap_or_default(), bodies.max_bytes);
-        match tokio::time::timeout(SLOWEST, reading).await {
-            Ok(Ok(Some(bytes))) => Ok(Self { bytes, _share: share }),
-            Ok(Ok(None)) => Err(bodies.too_large()),
-            Ok(Err(error)) => {
-                Err(Problem::Invalid(format!("the body did not come whole: {error}")))
-            }
-            Err(_) => Err(Problem::Slow(SLOWEST)),
-        }
+        Self::within(api.bodies().max_bytes, request, api).await
     }
+}
+
+fn too_large(max: usize) -> Problem {
+    Problem::TooLarge(format!("the body has more than the {max} bytes accepted"))
 }
 
 /// How the body is encoded, if it is.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -74,8 +74,7 @@ pub(super) async fn once(
     })?;
     let (head, body) = request.into_parts();
     // Its share of the room goes back at once: the handler takes one of its own.
-    let Sent { bytes, .. } =
-        Sent::from_request(Request::from_parts(head.clone(), body), &api).await?;
+    let Sent { bytes, .. } = Sent::small(Request::from_parts(head.clone(), body), &api).await?;
     let asked: Hash = Sha256::digest(&bytes).into();
     let since = api.now() - KEPT_FOR;
     let known = api.answers().answer(key, since).await.map_err(ControlError::from)?;

@@ -18,7 +18,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        let body = Body::from_request(request, api).await?;
+        let body = Body::small(request, api).await?;
         let bytes: &[u8] = if body.bytes.is_empty() { b"{}" } else { &body.bytes };
         read(bytes).map(Self).map_err(|fault| Problem::Faults(vec![fault]))
     }

@@ -98,7 +98,7 @@ pub(super) async fn resend(
         Err(error @ ResendError::MissingPayload(_)) => {
             Err(Problem::Refused { code: "missing_payload", why: error.to_string() })
         }
-        Err(error @ ResendError::Disabled(_)) => Err(Problem::Invalid(error.to_string())),
+        Err(error @ ResendError::NotActive(..)) => Err(Problem::Invalid(error.to_string())),
         Err(ResendError::Control(error)) => Err(error.into()),
     }
 }

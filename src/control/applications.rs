@@ -106,7 +106,12 @@ impl Control {
         if let Some(known) = self.known_application(name).await? {
             let edit = ApplicationEdit {
                 name: Some(new.name),
-                uid: new.uid.map_or(Change::Clear, Change::Set),
+                // One that the path names it by stays: or the same request again would make another.
+                uid: match new.uid {
+                    Some(uid) => Change::Set(uid),
+                    None if known.uid.as_deref() == Some(name) => Change::Keep,
+                    None => Change::Clear,
+                },
                 throttle_rate: new.throttle_rate.map_or(Change::Clear, Change::Set),
                 metadata: Some(new.metadata),
             };

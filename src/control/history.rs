@@ -34,8 +34,8 @@ pub enum ResendError {
     #[error("the payload of event {0} was deleted: there is nothing to send")]
     MissingPayload(EventId),
     /// The endpoint is not called.
-    #[error("endpoint {0} is disabled: enable it first")]
-    Disabled(EndpointId),
+    #[error("endpoint {0} is {1}: it has to be active to be called")]
+    NotActive(EndpointId, EndpointState),
     /// Everything else.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -237,7 +237,7 @@ impl Control {
     /// durable and will be done.
     ///
     /// # Errors
-    /// `NotFound`; `MissingPayload`; `Disabled`; `Conflict` when the event is not routed yet.
+    /// `NotFound`; `MissingPayload`; `NotActive`; `Conflict` when the event is not routed yet.
     pub async fn resend(
         &self,
         tenant: Tenant,
@@ -249,8 +249,8 @@ impl Control {
         if event.payload.is_empty() {
             return Err(ResendError::MissingPayload(event.id));
         }
-        if endpoint.state == EndpointState::Disabled {
-            return Err(ResendError::Disabled(endpoint.id));
+        if endpoint.state != EndpointState::Active {
+            return Err(ResendError::NotActive(endpoint.id, endpoint.state));
         }
         let key = DeliveryKey { event: event.id, endpoint: endpoint.id };
         let now = (self.context.now)();

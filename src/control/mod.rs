@@ -199,7 +199,11 @@ impl Control {
         known.ok_or_else(|| ControlError::NotFound(format!("no application is called `{name}`")))
     }
 
-    async fn known_application(&self, name: &str) -> Answer<Option<Application>> {
+    /// The application of that id or uid, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn known_application(&self, name: &str) -> Answer<Option<Application>> {
         Ok(self.catalogue.application(self.organisation, &ApplicationName::from(name)).await?)
     }
 

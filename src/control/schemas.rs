@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    fn fault(schema: Value) -> Option<String> {
+    fn fault(schema: &Value) -> Option<String> {
         check_schemas(Some(json!({ "1": schema }))).err().map(|error| error.to_string())
     }
 
@@ -254,8 +254,8 @@ mod tests {
             "examples": [{ "id": "7" }],
             "contentSchema": "whatever",
         });
-        assert_eq!(fault(schema), None);
-        assert_eq!(fault(json!({})), None);
+        assert_eq!(fault(&schema), None);
+        assert_eq!(fault(&json!({})), None);
         assert_eq!(check_schemas(None), Ok(None));
     }
 
@@ -276,7 +276,7 @@ mod tests {
             (json!({ "definitions": { "a": { "maximum": "7" } } }), "/1/definitions/a/maximum"),
             (json!({ "examples": {} }), "/1/examples"),
         ] {
-            let why = fault(schema).expect(place);
+            let why = fault(&schema).expect(place);
             assert!(why.starts_with(&format!("{place}: ")), "{why}");
         }
     }
@@ -289,10 +289,10 @@ mod tests {
             json!({ "whatever": [{ "$dynamicRef": "file:///etc/passwd" }] }),
             json!({ "allOf": [{ "$recursiveRef": "" }] }),
         ] {
-            let why = fault(schema).expect("refused");
+            let why = fault(&schema).expect("refused");
             assert!(why.contains("a place in the same schema"), "{why}");
         }
-        assert_eq!(fault(json!({ "$ref": "#" })), None);
+        assert_eq!(fault(&json!({ "$ref": "#" })), None);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub const EVENT_TYPE_MAX: usize = 128;
 /// Longest subject and producer's event id, in bytes: what an AMQP short string can hold.
 pub const SHORT_TEXT_MAX: usize = 255;
 
+/// Deepest nesting of a payload. Receivers' parsers go down by calling themselves, and common ones end at a
+/// hundred or so.
+pub const PAYLOAD_DEPTH_MAX: usize = 64;
 /// Most channels that an event is for: client libraries know of five.
 pub const CHANNELS_MAX: usize = 5;
 /// Longest name of a channel, in characters.
@@ -317,8 +320,35 @@ pub fn check_payload(payload: &[u8], limit: usize) -> Result<(), Rejection> {
     }
     let text = std::str::from_utf8(payload).map_err(|e| Rejection::NotUtf8(e.valid_up_to()))?;
     serde_json::from_str::<IgnoredAny>(text)
-        .map(|_| ())
-        .map_err(|error| Rejection::NotJson(error.to_string()))
+        .map_err(|error| Rejection::NotJson(error.to_string()))?;
+    let depth = depth(payload);
+    if depth > PAYLOAD_DEPTH_MAX {
+        return Err(Rejection::NotJson(format!(
+            "it is nested {depth} deep: at most {PAYLOAD_DEPTH_MAX} is accepted"
+        )));
+    }
+    Ok(())
+}
+
+/// How deep lists and objects are nested in what is JSON.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match (in_text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => in_text = false,
+            (true, _) => {}
+            (false, b'"') => in_text = true,
+            (false, b'[' | b'{') => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            (false, _) => {}
+        }
+    }
+    deepest
 }
 
 #[cfg(test)]
@@ -350,6 +380,10 @@ mod tests {
         assert_eq!(check_payload(b"{\"a\":\"\xff\"}", 100), Err(Rejection::NotUtf8(6)));
         assert!(matches!(check_payload(b"{", 100), Err(Rejection::NotJson(_))));
         assert!(matches!(check_payload(b"", 100), Err(Rejection::NotJson(_))));
+        let nested =
+            |depth: usize| format!("{}\"[[[\\\"\"{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(check_payload(nested(64).as_bytes(), 1_000), Ok(()));
+        assert!(matches!(check_payload(nested(65).as_bytes(), 1_000), Err(Rejection::NotJson(_))));
         assert_eq!(check_payload(b"[1]", 2), Err(Rejection::TooLarge { size: 3, limit: 2 }));
     }
 

@@ -32,6 +32,9 @@ pub(super) fn judge(error: &legacy::Error) -> (Outcome, String) {
     if let Some(late) = found.late {
         return (Outcome::ConnectFailed, late.to_string());
     }
+    if let Some(what) = found.io.and_then(ours) {
+        return (Outcome::Internal, what.to_owned());
+    }
     if error.is_connect() {
         let kind = found.io.map(io::Error::kind);
         if found.io_within_io {
@@ -60,6 +63,17 @@ pub(super) fn judge(error: &legacy::Error) -> (Outcome, String) {
         Some(_) | None => {
             (Outcome::ConnectionLost, "the connection ended before an answer came".to_owned())
         }
+    }
+}
+
+/// What is short on our side, if that is what the socket complains of: no doing of the receiver's.
+fn ours(error: &io::Error) -> Option<&'static str> {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE => Some("we have no more files for a connection"),
+        Errno::NOBUFS | Errno::NOMEM => Some("we have no more memory for a connection"),
+        Errno::ADDRNOTAVAIL => Some("we have no more ports for a connection"),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@
 //! is dropped here comes again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -212,7 +212,7 @@ impl Lanes {
             }
             Message::CatalogueChanged(heard) => {
                 self.adjust(now);
-                std::mem::take(&mut self.starting).tell_when_begun(heard);
+                self.starting.tell_when_begun(heard);
             }
             Message::Stop => self.stop(),
         }
@@ -465,24 +465,41 @@ impl Lanes {
 }
 
 /// Requests that were let go and have not begun: each holds a clone, and who waits for them is told when
-/// the last is dropped.
+/// the last is dropped, and the last of those that were let go before.
 #[derive(Debug, Clone, Default)]
 struct Starting(Arc<Begun>);
 
 #[derive(Debug, Default)]
-struct Begun(OnceLock<oneshot::Sender<()>>);
+struct Begun {
+    waiting: Mutex<Vec<oneshot::Sender<()>>>,
+    /// Those before, should some of them not have begun.
+    earlier: Weak<Begun>,
+}
 
 impl Starting {
-    /// Tells this one when all of them have begun.
-    fn tell_when_begun(self, heard: oneshot::Sender<()>) {
-        self.0.0.set(heard).expect("it is asked once: others hold the next ones");
+    /// Tells this one when all of them have begun. Those that are let go from now on are others.
+    fn tell_when_begun(&mut self, heard: oneshot::Sender<()>) {
+        let earlier = Arc::downgrade(&self.0);
+        let later = Begun { waiting: Mutex::default(), earlier };
+        let so_far = std::mem::replace(&mut self.0, Arc::new(later));
+        so_far.wait(vec![heard]);
+    }
+}
+
+impl Begun {
+    fn wait(&self, waiting: Vec<oneshot::Sender<()>>) {
+        self.waiting.lock().expect("nobody panics with it").extend(waiting);
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if let Some(heard) = self.0.take() {
-            let _nobody_waits = heard.send(());
+        let waiting = std::mem::take(&mut *self.waiting.lock().expect("nobody panics with it"));
+        match self.earlier.upgrade() {
+            Some(earlier) => earlier.wait(waiting),
+            None => waiting.into_iter().for_each(|one| {
+                let _nobody_waits = one.send(());
+            }),
         }
     }
 }
@@ -553,7 +570,7 @@ mod tests {
         let let_go = [starting.clone(), starting.clone()];
         let (tell, mut told) = oneshot::channel();
 
-        std::mem::take(&mut starting).tell_when_begun(tell);
+        starting.tell_when_begun(tell);
         let let_go_later = starting.clone();
 
         let [one, other] = let_go;
@@ -562,6 +579,21 @@ mod tests {
         drop(other);
         assert_eq!(told.try_recv(), Ok(()), "whatever is let go by what is known now");
         drop(let_go_later);
+    }
+
+    #[test]
+    fn who_asks_second_waits_for_those_that_were_let_go_before_the_first() {
+        let mut starting = Starting::default();
+        let let_go = starting.clone();
+        let (first, mut first_told) = oneshot::channel();
+        let (second, mut second_told) = oneshot::channel();
+
+        starting.tell_when_begun(first);
+        starting.tell_when_begun(second);
+
+        assert!(first_told.try_recv().is_err() && second_told.try_recv().is_err());
+        drop(let_go);
+        assert_eq!((first_told.try_recv(), second_told.try_recv()), (Ok(()), Ok(())));
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::until_taken;
 use crate::domain::event::ApplicationName;
+use crate::domain::id::ApplicationId;
 use crate::failpoint;
 use crate::pipeline::route::Routes;
 use crate::storage::inbox::{Publication, Publish};
@@ -61,13 +62,16 @@ impl Herald {
         let telling = async {
             let mut missing = false;
             loop {
-                let there = self.routes.table().application(&self.operator.application).is_some();
-                if !there && !missing {
+                let own = self.routes.table().application(&self.operator.application);
+                if own.is_none() && !missing {
                     let name = &self.operator.application;
                     warn!(%name, "operator.application: there is no such application; nobody is told");
                 }
-                missing = !there;
-                let told = if there { self.tell().await } else { 0 };
+                missing = own.is_none();
+                let told = match own {
+                    Some(own) => self.tell(own).await,
+                    None => 0,
+                };
                 if told < PAGE {
                     tokio::time::sleep(ASK_EVERY).await;
                 }
@@ -76,32 +80,37 @@ impl Herald {
         stop.run_until_cancelled(telling).await;
     }
 
-    async fn tell(&self) -> usize {
+    async fn tell(&self, own: ApplicationId) -> usize {
         let away = |away| self.metrics.journal_away(away);
         let Operator { tidings, publisher, .. } = &self.operator;
         let untold = until_taken("reading tidings", || tidings.untold(PAGE), &away).await;
         if untold.is_empty() {
             return 0;
         }
-        let batch: Vec<Publication> = untold.iter().map(|one| self.event(one)).collect();
+        let batch: Vec<Publication> = untold.iter().map(|one| event(own, one)).collect();
         // One that was published before is answered as taken, which is as good.
-        until_taken("publishing tidings", || publisher.publish(&batch), &away).await;
+        if let Err(error) = publisher.publish(&batch).await {
+            // Not the journal's trouble, and perhaps the application has just gone: looked at again.
+            warn!(%error, "operators could not be told, trying again");
+            return 0;
+        }
         failpoint!("herald.published");
         let numbers: Vec<i64> = untold.iter().map(|one| one.number).collect();
         until_taken("taking tidings away", || tidings.told(numbers.clone()), &away).await;
         untold.len()
     }
+}
 
-    fn event(&self, untold: &Untold) -> Publication {
-        let Untold { number, kind, data, at } = untold;
-        Publication {
-            application: self.operator.application.to_string(),
-            event_type: kind.clone(),
-            // With the moment: after a store was restored from a backup its numbers begin anew.
-            event_id: format!("{kind}-{}-{number}", at.as_millis()),
-            occurred_at: Some(*at),
-            payload: format!(r#"{{"type":"{kind}","data":{data}}}"#).into(),
-            ..Publication::default()
-        }
+/// The event that tells of it, under the id: a uid may be one that a routing key cannot begin with.
+fn event(own: ApplicationId, untold: &Untold) -> Publication {
+    let Untold { number, kind, data, at } = untold;
+    Publication {
+        application: own.to_string(),
+        event_type: kind.clone(),
+        // With the moment: after a store was restored from a backup its numbers begin anew.
+        event_id: format!("{kind}-{}-{number}", at.as_millis()),
+        occurred_at: Some(*at),
+        payload: format!(r#"{{"type":"{kind}","data":{data}}}"#).into(),
+        ..Publication::default()
     }
 }

@@ -145,8 +145,7 @@ mod tests {
         tokio::time::sleep(LOOK_EVERY + Duration::from_secs(1)).await;
         stop.cancel();
         running.await.expect("it ends");
-        let asked = book.0.lock().expect("no panic").clone();
-        asked
+        book.0.lock().expect("no panic").clone()
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
 use super::failing::Warden;
+use super::loose_ends::LooseEnds;
 use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
@@ -82,6 +83,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
     let warden = warden(&config, &backends);
     let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
+    let loose_ends = LooseEnds {
+        upkeep: backends.upkeep(),
+        ledger: Arc::clone(&backends.control.ledger),
+        now: Arc::new(clock::now),
+    };
+    let mut tying = tokio::spawn(loose_ends.run(keeper_stop.clone()));
     let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
     let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
@@ -108,6 +115,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         // A port or an upkeep that is gone, silently, is worse than a restart.
         _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
         _ = &mut watching => anyhow::bail!("the warden of endpoints has ended: this is a defect"),
+        _ = &mut tying => anyhow::bail!("who ties loose ends has ended: this is a defect"),
         _ = &mut running => anyhow::bail!("the runner of tasks has ended: this is a defect"),
         _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
@@ -116,7 +124,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
-        let _ = tokio::join!(keeping, watching, running); // they end at their next breath
+        let _ = tokio::join!(keeping, watching, tying, running); // they end at their next breath
         // What the API is answering meanwhile is in the store for the next start; its requests are over
         // before the store is closed, or their senders ask again.
         let (api, ()) = tokio::join!(

@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::storage::StorageError;
-    use crate::storage::upkeep::{Size, Swept};
+    use crate::storage::upkeep::{Size, Swept, Undone};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
     const DAY: Duration = Duration::from_hours(24);
@@ -166,6 +166,10 @@ mod tests {
 
     #[async_trait]
     impl Upkeep for Scripted {
+        async fn left_undone(&self, _: u32) -> Result<Vec<Undone>, StorageError> {
+            Ok(Vec::new())
+        }
+
         async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError> {
             assert_eq!((old.now, old.events), (NOW, NOW - 30 * DAY));
             assert_eq!((old.dead_letters, old.requests), (NOW - 90 * DAY, NOW - DAY / 2));

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 
 use super::StorageError;
+use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 
 /// What is old: whatever lies before these moments.
@@ -79,6 +80,15 @@ pub struct Size {
     pub oldest_event: Option<Timestamp>,
 }
 
+/// What is left of an edit that did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undone {
+    /// The endpoint is deleted: what it is owed is to be taken back.
+    Deleted(EndpointId),
+    /// The endpoint is active again: what waits for it is to be offered.
+    Activated(EndpointId),
+}
+
 /// A store that has to be looked after.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
@@ -90,6 +100,13 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// `Unavailable`: removed or not, we cannot know; repeating the same call is safe.
     async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError>;
+
+    /// Endpoints whose last edit did not come to its end: one that is deleted and still owed something, or
+    /// active with deliveries that wait for a person. At most `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn left_undone(&self, limit: u32) -> Result<Vec<Undone>, StorageError>;
 
     /// How large it is. Reads a few numbers and no table.
     ///

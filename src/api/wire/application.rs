@@ -22,9 +22,11 @@ pub(in super::super) struct ApplicationIn {
     #[schema(min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     uid: Option<String>,
     /// Requests per second, kept for you. Rates are enforced by endpoint.
-    #[serde(alias = "rateLimit")]
     #[schema(value_type = Option<u16>, minimum = 1)]
     throttle_rate: Option<NonZeroU16>,
+    /// The same, by its older name; the newer one counts where both are given.
+    #[schema(value_type = Option<u16>, minimum = 1, deprecated)]
+    rate_limit: Option<NonZeroU16>,
     /// What you want to keep with it: at most 4096 bytes as JSON.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
@@ -83,8 +85,8 @@ pub(in super::super) struct ApplicationOut {
 
 impl From<ApplicationIn> for NewApplication {
     fn from(sent: ApplicationIn) -> Self {
-        let ApplicationIn { name, uid, throttle_rate, metadata } = sent;
-        Self { name, uid, throttle_rate, metadata }
+        let ApplicationIn { name, uid, throttle_rate, rate_limit, metadata } = sent;
+        Self { name, uid, throttle_rate: throttle_rate.or(rate_limit), metadata }
     }
 }
 

@@ -319,10 +319,10 @@ impl Control {
         match (edit.disabled, endpoint.state) {
             // Also when it was before: perhaps the call that did it was not confirmed.
             (Some(true), _) => self.disable(&mut endpoint).await?,
-            (Some(false), EndpointState::Disabled) => {
+            (Some(false), EndpointState::Disabled | EndpointState::Active) => {
                 self.activate(&mut endpoint).await?;
             }
-            (Some(false), EndpointState::Active | EndpointState::Paused) | (None, _) => {}
+            (Some(false), EndpointState::Paused) | (None, _) => {}
         }
         Ok(endpoint)
     }

@@ -155,6 +155,7 @@ impl<J> Lane<J> {
     /// called.
     pub fn speed_up(&mut self) {
         self.slowed = None;
+        self.pace = Pace::default();
     }
 
     /// Puts a delivery in line, if it can start soon.
@@ -214,7 +215,9 @@ impl<J> Lane<J> {
         self.progress_at = now;
         match pressure {
             // Of what was on the way when the endpoint spoke, some may still succeed: that is no answer.
-            Pressure::Eased if self.starts_from() <= now => self.slowed = None,
+            Pressure::Eased if self.slowed.is_some() && self.starts_from() <= now => {
+                self.speed_up();
+            }
             Pressure::Eased | Pressure::Unsaid => {}
             Pressure::SlowDown(asked) => self.slow_down(asked, now),
         }
@@ -307,7 +310,9 @@ impl<J> Lane<J> {
     fn interval_by_count(&self, now: Timestamp) -> Duration {
         let full = self.in_flight >= self.cap();
         let silence = if full { now.since(self.progress_at) } else { Duration::ZERO };
-        Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.cap())
+        // By what it may have when it is well, also while it is slowed down: or what is sent away for a
+        // minute of quiet would be booked hours ahead.
+        Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.max_in_flight.get())
     }
 
     /// How far apart starts are by the rate.

@@ -42,7 +42,7 @@ impl Audit for Sqlite {
         page: &Page<i64>,
     ) -> Result<Vec<AuditEntry>, StorageError> {
         let page = page.clone();
-        self.read(move |connection| {
+        self.browse(move |connection| {
             Walk::over("audit", "seq", &page)
                 .only("organisation = ?", organisation)
                 .rows(connection, entry)

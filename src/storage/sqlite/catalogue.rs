@@ -89,8 +89,8 @@ impl Catalogue for Sqlite {
     async fn put_event_type(&self, entry: &EventTypeEntry) -> Result<(), StorageError> {
         let entry = entry.clone();
         self.write(move |connection| {
-            event_types::put(connection, &entry)?;
-            edited(connection)
+            // Routing knows nothing of the list: nobody has to read the catalogue anew.
+            event_types::put(connection, &entry)
         })
         .await
     }
@@ -121,11 +121,7 @@ impl Catalogue for Sqlite {
         name: &str,
     ) -> Result<bool, StorageError> {
         let name = name.to_owned();
-        self.write(move |connection| {
-            let there = event_types::delete(connection, organisation, &name)?;
-            edited_if(connection, there)
-        })
-        .await
+        self.write(move |connection| event_types::delete(connection, organisation, &name)).await
     }
 
     async fn add_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {

@@ -23,12 +23,26 @@ use crate::storage::StorageError;
 use crate::storage::page::Page;
 use crate::storage::vault::{Place, Vault};
 
+/// Most endpoints of one application: each is read with every change of the catalogue, and an event may be
+/// owed to all of them.
+const ENDPOINTS_MAX: u32 = 1_000;
+
 /// Adds an endpoint with its keys.
 pub(super) fn add(
     connection: &Connection,
     vault: &Vault,
     endpoint: &Endpoint,
 ) -> Result<(), StorageError> {
+    let mut count = connection.prepare_cached(
+        "SELECT count(*) FROM endpoints WHERE application = ?1 AND deleted_at IS NULL",
+    )?;
+    let there: u32 = count.query_row([endpoint.application], |row| row.get(0))?;
+    if there >= ENDPOINTS_MAX {
+        return Err(StorageError::Conflict(format!(
+            "application {} has {ENDPOINTS_MAX} endpoints already, which is as many as there may be",
+            endpoint.application
+        )));
+    }
     let written = connection
         .execute(
             "INSERT INTO endpoints (id, application, uid, description, url, filter, state, \
@@ -73,6 +87,12 @@ pub(super) fn edit(
     vault: &Vault,
     endpoint: &Endpoint,
 ) -> Result<(), StorageError> {
+    // Another URL is another receiver: what the old one failed at says nothing of it.
+    connection.execute(
+        "DELETE FROM failing WHERE endpoint = ?1 \
+           AND EXISTS (SELECT 1 FROM endpoints WHERE id = ?1 AND url <> ?2)",
+        params![endpoint.id, endpoint.url.as_str()],
+    )?;
     let written = connection
         .execute(
             "UPDATE endpoints SET uid = ?3, description = ?4, url = ?5, filter = ?6, \
@@ -185,6 +205,10 @@ pub(super) fn delete_all_of(
     application: ApplicationId,
     now: Timestamp,
 ) -> Result<(), StorageError> {
+    connection.execute(
+        "DELETE FROM failing WHERE endpoint IN (SELECT id FROM endpoints WHERE application = ?1)",
+        [application],
+    )?;
     connection.execute(
         "DELETE FROM endpoint_keys WHERE endpoint IN \
          (SELECT id FROM endpoints WHERE application = ?1 AND deleted_at IS NULL)",

@@ -65,7 +65,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use self::bell::Bell;
-use self::readers::{READERS, Readers};
+use self::readers::{BROWSERS, READERS, Readers};
 use self::writer::Writer;
 use super::StorageError;
 use super::vault::Vault;
@@ -94,6 +94,8 @@ const STATEMENTS: usize = 128;
 pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
+    /// For those who browse: a long look of theirs does not keep the pipeline waiting.
+    browsers: Arc<Readers>,
     vault: Arc<Vault>,
     bell: Arc<Bell>,
     path: Arc<Path>,
@@ -121,13 +123,15 @@ impl Sqlite {
         };
         make(path).map_err(|error| named(StorageError::Unavailable(error.to_string())))?;
         let writer = open_writer(path).map_err(named)?;
-        let readers = (0..READERS)
-            .map(|_| open_reader(path))
-            .collect::<Result<_, _>>()
-            .map_err(|error| named(error.into()))?;
+        let some = |count: usize| -> Result<Vec<Connection>, StorageError> {
+            let opened = (0..count).map(|_| open_reader(path));
+            opened.collect::<Result<_, _>>().map_err(|error| named(error.into()))
+        };
+        let (readers, browsers) = (some(READERS)?, some(BROWSERS)?);
         Ok(Self {
             writer: Writer::start(writer)?,
             readers: Arc::new(Readers::of(readers)),
+            browsers: Arc::new(Readers::of(browsers)),
             vault,
             bell: Arc::new(Bell::new()),
             path: path.as_path().into(),
@@ -155,6 +159,15 @@ impl Sqlite {
         F: FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
     {
         self.readers.run(work).await
+    }
+
+    /// As `read`, for what people and their programs look through.
+    async fn browse<T, F>(&self, work: F) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
+    {
+        self.browsers.run(work).await
     }
 }
 

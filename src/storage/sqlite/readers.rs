@@ -10,6 +10,9 @@ use crate::storage::StorageError;
 /// How many: enough that a page over a large table does not hold up the fence.
 pub(super) const READERS: usize = 3;
 
+/// How many more for those who browse.
+pub(super) const BROWSERS: usize = 2;
+
 /// A few reading connections, lent to one reader each.
 #[derive(Debug)]
 pub(super) struct Readers {

@@ -57,8 +57,9 @@ pub(super) fn ask(
         movement.moves(State::Pending, State::Cancelled);
         movement.post(connection)?;
     }
-    let mut ask = connection
-        .prepare_cached("INSERT INTO resends (event, endpoint, due_at) VALUES (?1, ?2, ?3)")?;
+    let mut ask = connection.prepare_cached(
+        "INSERT INTO resends (event, endpoint, due_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?;
     ask.execute(params![event, key.endpoint, now])?;
     Ok(true)
 }

@@ -3,16 +3,21 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Sqlite, beside, room};
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::upkeep::{Old, Place, Size, Swept, Upkeep};
+use crate::storage::upkeep::{Old, Place, Size, Swept, Undone, Upkeep};
 
 #[async_trait]
 impl Upkeep for Sqlite {
     async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError> {
         self.sweep_step(old, from).await
+    }
+
+    async fn left_undone(&self, limit: u32) -> Result<Vec<Undone>, StorageError> {
+        self.read(move |connection| left_undone(connection, limit)).await
     }
 
     async fn size(&self) -> Result<Size, StorageError> {
@@ -27,6 +32,34 @@ impl Upkeep for Sqlite {
     async fn try_again(&self) -> Result<(), StorageError> {
         self.writer.try_again().await
     }
+}
+
+/// Each endpoint once, by the index of what is not finished.
+fn left_undone(connection: &Connection, limit: u32) -> Result<Vec<Undone>, StorageError> {
+    let mut deleted = connection.prepare_cached(
+        "SELECT e.id FROM endpoints e WHERE e.deleted_at IS NOT NULL \
+           AND EXISTS (SELECT 1 FROM deliveries WHERE endpoint = e.id AND state < 2) LIMIT ?1",
+    )?;
+    let mut activated = connection.prepare_cached(
+        "SELECT e.id FROM endpoints e WHERE e.deleted_at IS NULL AND e.state = 'active' \
+           AND EXISTS (SELECT 1 FROM deliveries \
+                       WHERE endpoint = e.id AND state < 2 AND state = 1 AND held_by = 2 \
+                         AND due_at = ?2) \
+         LIMIT ?1",
+    )?;
+    let mut any = connection.prepare_cached(
+        "SELECT 1 FROM deliveries WHERE state = 1 AND held_by = 2 AND due_at = ?1",
+    )?;
+    let mut found = deleted
+        .query_map([limit], |row| row.get(0).map(Undone::Deleted))?
+        .collect::<Result<Vec<_>, _>>()?;
+    // Mostly nothing is held back at all, and then no endpoint is looked at.
+    if any.exists([Timestamp::NEVER])? {
+        let active = activated
+            .query_map(params![limit, Timestamp::NEVER], |row| row.get(0).map(Undone::Activated))?;
+        found.extend(active.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
 }
 
 /// Three look-ups in the file system, two numbers of the first page, one row.

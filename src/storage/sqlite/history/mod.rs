@@ -36,13 +36,13 @@ impl History for Sqlite {
         payloads: bool,
     ) -> Result<Listed<Event, EventId>, StorageError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| events::list(connection, tenant, &filter, &page, payloads))
+        self.browse(move |connection| events::list(connection, tenant, &filter, &page, payloads))
             .await
     }
 
     async fn event_of(&self, tenant: Tenant, name: &str) -> Result<Option<Event>, StorageError> {
         let name = name.to_owned();
-        self.read(move |connection| events::named(connection, tenant, &name)).await
+        self.browse(move |connection| events::named(connection, tenant, &name)).await
     }
 
     async fn attempts_at(
@@ -54,7 +54,7 @@ impl History for Sqlite {
         responses: bool,
     ) -> Result<Listed<AttemptEntry, AttemptId>, StorageError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| {
+        self.browse(move |connection| {
             attempts::at(connection, tenant, endpoint, &filter, &page, responses)
         })
         .await
@@ -69,7 +69,7 @@ impl History for Sqlite {
         responses: bool,
     ) -> Result<Listed<AttemptEntry, AttemptId>, StorageError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| {
+        self.browse(move |connection| {
             attempts::of_event(connection, tenant, event, &filter, &page, responses)
         })
         .await
@@ -81,7 +81,7 @@ impl History for Sqlite {
         event: EventId,
         attempt: AttemptId,
     ) -> Result<Option<AttemptEntry>, StorageError> {
-        self.read(move |connection| attempts::one(connection, tenant, event, attempt)).await
+        self.browse(move |connection| attempts::one(connection, tenant, event, attempt)).await
     }
 
     async fn deliveries_to(
@@ -94,7 +94,7 @@ impl History for Sqlite {
         payloads: bool,
     ) -> Result<Listed<EventDelivery, EventId>, StorageError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| {
+        self.browse(move |connection| {
             deliveries::to(connection, tenant, endpoint, shown, &filter, &page, payloads)
         })
         .await
@@ -107,7 +107,7 @@ impl History for Sqlite {
         page: &Page<EndpointId>,
     ) -> Result<Listed<EndpointDelivery, EndpointId>, StorageError> {
         let page = page.clone();
-        self.read(move |connection| deliveries::of(connection, tenant, event, &page)).await
+        self.browse(move |connection| deliveries::of(connection, tenant, event, &page)).await
     }
 
     async fn delivery_counts(
@@ -120,10 +120,10 @@ impl History for Sqlite {
         let span = move |connection: &_| {
             deliveries::Count::over(connection, tenant, endpoint, since, until)
         };
-        let mut count = self.read(span).await?;
+        let mut count = self.browse(span).await?;
         // Each step is a read of its own: others have their turn between them.
         while !count.is_done() {
-            count = self.read(move |connection| count.step(connection)).await?;
+            count = self.browse(move |connection| count.step(connection)).await?;
         }
         Ok(count.counts)
     }
@@ -134,7 +134,7 @@ impl History for Sqlite {
         event: EventId,
         endpoint: EndpointId,
     ) -> Result<Option<Standing>, StorageError> {
-        self.read(move |connection| deliveries::owed(connection, tenant, event, endpoint)).await
+        self.browse(move |connection| deliveries::owed(connection, tenant, event, endpoint)).await
     }
 
     async fn send_only(

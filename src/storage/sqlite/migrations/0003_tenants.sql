@@ -139,6 +139,7 @@ CREATE TABLE resends (
     due_at   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX resends_due ON resends (due_at);
+CREATE UNIQUE INDEX resends_of ON resends (event, endpoint); -- asked for twice is one attempt
 
 -- Which version of the catalogue each router has adopted, and when it last said so.
 CREATE TABLE routers (

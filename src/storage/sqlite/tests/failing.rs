@@ -44,7 +44,7 @@ impl Place {
 async fn who_has_failed_long_and_often_enough_is_named_once() {
     let place = Place::new();
     place.failing("long", 4, HOUR).await;
-    place.failing("not-long", 9, HOUR - SECOND).await;
+    place.failing("not-long", 9, 59 * 60 * SECOND).await;
     place.failing("not-often", 3, 9 * HOUR).await;
 
     let found = place.newly_failing(LITTLE, None, NOW).await.expect("asked");
