@@ -45,10 +45,10 @@ impl Case {
         let receiver = Receiver::start().await;
         let good = receiver.endpoint("good", Script::Answer(200));
         let flaky = receiver.endpoint("flaky", Script::FailFirst(1, 500));
-        let broken = receiver.endpoint("broken", Script::Answer(500));
+        let failing = receiver.endpoint("broken", Script::Answer(500));
         posthaste.endpoint("good", &good, &[]);
         posthaste.endpoint("flaky", &flaky, &["--retry", flaky_waits, "--jitter", "0"]);
-        posthaste.endpoint("broken", &broken, &["--retry", "none"]);
+        posthaste.endpoint("broken", &failing, &["--retry", "none"]);
         Self { posthaste, receiver }
     }
 
