@@ -7,6 +7,7 @@
 //! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
 //!   a repeated request is done once, that who did what is written down.
 //! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`event_types`],
+//!   [`examples`],
 //!   [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
@@ -28,6 +29,7 @@ mod endpoint_headers;
 mod endpoint_secrets;
 mod endpoints;
 mod event_types;
+mod examples;
 mod health;
 mod idempotency;
 mod json;

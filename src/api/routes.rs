@@ -25,7 +25,7 @@ use super::problem::Problem;
 use super::server::Peer;
 use super::{
     applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
-    event_types, health, idempotency, message_endpoints, messages, openapi, portal, rest,
+    event_types, examples, health, idempotency, message_endpoints, messages, openapi, portal, rest,
     statistics,
 };
 use crate::control::Control;
@@ -161,6 +161,7 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         ))
         .routes(routes!(endpoints::create, endpoints::list))
         .routes(routes!(endpoints::get, endpoints::put, endpoints::patch, endpoints::delete))
+        .routes(routes!(examples::send))
         .routes(routes!(endpoints::pause))
         .routes(routes!(endpoints::resume))
         .routes(routes!(endpoint_secrets::get))

@@ -110,6 +110,10 @@ impl History for Past {
         Ok(None)
     }
 
+    async fn send_only(&self, _: Tenant, _: &Event, _: EndpointId, _: Timestamp) -> Stored<()> {
+        Ok(())
+    }
+
     async fn expunge_payload(&self, _: Tenant, _: EventId) -> Stored<bool> {
         Ok(false)
     }

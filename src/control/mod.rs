@@ -12,6 +12,7 @@ pub mod applications;
 pub mod dead_letters;
 pub mod endpoints;
 pub mod event_types;
+pub mod examples;
 pub mod headers;
 pub mod history;
 mod names;

@@ -268,6 +268,19 @@ pub trait History: Send + Sync {
         endpoint: EndpointId,
     ) -> Result<Option<Standing>, StorageError>;
 
+    /// Records an event that is owed to one endpoint alone, whatever others want: held by the journal, due
+    /// `now`. When this returns `Ok`, a power cut does not lose it.
+    ///
+    /// # Errors
+    /// `Conflict` when the endpoint is not the tenant's, or gone; `Unavailable`.
+    async fn send_only(
+        &self,
+        tenant: Tenant,
+        event: &Event,
+        endpoint: EndpointId,
+        now: Timestamp,
+    ) -> Result<(), StorageError>;
+
     /// Forgets an event's payload for good; whether there was such an event. What is still owed of it is
     /// taken back, and so are its dead letters, since nobody could replay them: all in one transaction.
     /// An attempt that somebody has asked for is not made. The event stays, and what became of it.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use posthaste::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing};
+use posthaste::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing, Turn};
 use posthaste::domain::settlement::DeathReason;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Shape;
@@ -47,12 +47,15 @@ impl World {
             Shape::OneStore => None,
             Shape::Broker { .. } => Some(memory.events_at_the_broker()),
         };
+        // Once for all: a backlog of thousands would otherwise be gone through for each of them.
+        let copies = memory.every_copy();
         for (key, standing) in memory.unfinished() {
             let mut safe = true;
             if let Some(events) = &at_the_broker {
                 let name = state.number(key.event).map(|number| &self.scenario.events[number].name);
                 let event_is_there = name.is_some_and(|name| events.contains(name));
-                safe = event_is_there || self.is_in_safe_hands(state, key, standing);
+                safe = event_is_there
+                    || Self::is_in_safe_hands(state, key, standing, copies.get(&key));
             }
             if !safe {
                 let name = self.name(state, key);
@@ -67,16 +70,21 @@ impl World {
     }
 
     /// Whether somebody other than a process has it, now that its event is acknowledged.
-    fn is_in_safe_hands(&self, state: &State, key: DeliveryKey, standing: Standing) -> bool {
-        let copies = || self.memory().copies_of(key);
+    fn is_in_safe_hands(
+        state: &State,
+        key: DeliveryKey,
+        standing: Standing,
+        copies: Option<&Vec<Turn>>,
+    ) -> bool {
+        let copies = copies.map_or(&[][..], Vec::as_slice);
         match standing.state {
             DeliveryState::Pending => false,
             // An old copy takes over; what the journal gave out, it gives out again.
             DeliveryState::Waiting { held_by: Holder::Router, .. } => {
-                state.claimed.contains(&key) || !copies().is_empty()
+                state.claimed.contains(&key) || !copies.is_empty()
             }
             DeliveryState::Waiting { held_by: Holder::Ladder, .. } => {
-                copies().iter().any(|turn| *turn >= standing.turn)
+                copies.iter().any(|turn| *turn >= standing.turn)
             }
             DeliveryState::Waiting { held_by: Holder::Journal, .. }
             | DeliveryState::Delivered

@@ -188,6 +188,15 @@ fn one_flag(flag: Option<String>, flags: Option<Vec<String>>) -> Result<Option<S
     Ok(all.pop())
 }
 
+/// Of which type an example is wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in super::super) struct EventExampleIn {
+    /// Its name.
+    #[schema(max_length = 128, example = "job.completed")]
+    pub(in super::super) event_type: String,
+}
+
 impl From<EventTypeEntry> for EventTypeOut {
     fn from(known: EventTypeEntry) -> Self {
         Self {

@@ -274,7 +274,7 @@ impl<J> Lane<J> {
 
     /// The endpoint's word on when the next may start.
     fn starts_from(&self) -> Timestamp {
-        self.slowed.map_or(Timestamp::default(), |slowed| slowed.until)
+        self.slowed.map_or_else(Timestamp::default, |slowed| slowed.until)
     }
 
     fn slow_down(&mut self, asked: Option<RetryAfter>, now: Timestamp) {

@@ -113,13 +113,15 @@ impl Broker {
         self.unacknowledged.get(&tag)
     }
 
-    /// The turns of every copy of a delivery that is anywhere here.
-    pub(super) fn copies(&self, key: DeliveryKey) -> Vec<Turn> {
-        let turn = |message: &Message| match &message.carried {
-            Carried::Due(delivery, _) if delivery.key() == key => Some(delivery.turn),
-            Carried::Due(..) | Carried::Event(_) => None,
-        };
-        self.messages().filter_map(turn).collect()
+    /// The turns of every copy of every delivery that is anywhere here.
+    pub(super) fn every_copy(&self) -> BTreeMap<DeliveryKey, Vec<Turn>> {
+        let mut copies: BTreeMap<_, Vec<Turn>> = BTreeMap::new();
+        for message in self.messages() {
+            if let Carried::Due(delivery, _) = &message.carried {
+                copies.entry(delivery.key()).or_default().push(delivery.turn);
+            }
+        }
+        copies
     }
 
     /// The names of every event that is here, by their producers.

@@ -1,7 +1,7 @@
 //! What a checker may see that no port shows: every row, the books counted anew, and where the copies
 //! are. Nothing here changes anything, and no fault is met.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Memory;
@@ -106,9 +106,9 @@ impl Memory {
         }
     }
 
-    /// The turns of every copy of a delivery at the broker.
-    pub fn copies_of(&self, key: DeliveryKey) -> Vec<Turn> {
-        self.store().broker.copies(key)
+    /// The turns of every copy of every delivery at the broker.
+    pub fn every_copy(&self) -> BTreeMap<DeliveryKey, Vec<Turn>> {
+        self.store().broker.every_copy()
     }
 
     /// What producers called the events whose messages the broker has, handed out or not.

@@ -9,6 +9,7 @@ pub(super) mod deliveries;
 pub(super) mod events;
 mod expunge;
 pub(super) mod moments;
+mod only;
 
 use async_trait::async_trait;
 
@@ -134,6 +135,17 @@ impl History for Sqlite {
         endpoint: EndpointId,
     ) -> Result<Option<Standing>, StorageError> {
         self.read(move |connection| deliveries::owed(connection, tenant, event, endpoint)).await
+    }
+
+    async fn send_only(
+        &self,
+        tenant: Tenant,
+        event: &Event,
+        endpoint: EndpointId,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let event = event.clone();
+        self.write(move |connection| only::send(connection, tenant, &event, endpoint, now)).await
     }
 
     async fn expunge_payload(&self, tenant: Tenant, event: EventId) -> Result<bool, StorageError> {
