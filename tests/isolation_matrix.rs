@@ -95,6 +95,7 @@ impl Case {
     async fn new(sabotage: &str) -> Self {
         let mut posthaste = Posthaste::embedded();
         posthaste.set("FAILPOINT_SABOTAGE", sabotage);
+        posthaste.set("POSTHASTE_API__REQUESTS_PER_SECOND", "0"); // we ask as fast as we can
         let receiver = Receiver::start().await;
         let router = posthaste.serve().await;
         let default = Api::of(&posthaste, &router);
