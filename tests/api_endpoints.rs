@@ -404,8 +404,8 @@ async fn an_event_type_is_listed_changed_archived_and_deleted() {
     let with = case.get(&format!("{TYPES}?with_content=true")).await;
     assert_eq!(with["data"][0], made);
 
-    let patch = json!({ "deprecated": true, "schemas": null, "featureFlag": null });
-    let patched = case.send("PATCH", &path, &patch).await.is(200);
+    let edit = json!({ "deprecated": true, "schemas": null, "featureFlag": null });
+    let patched = case.send("PATCH", &path, &edit).await.is(200);
     assert_eq!((&patched["schemas"], &patched["featureFlags"]), (&Value::Null, &Value::Null));
     assert_eq!(patched["description"], "A job has ended");
     let update = json!({ "description": "again" });

@@ -113,7 +113,8 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_asked_is_answered_as_described() {
-    let posthaste = Posthaste::embedded();
+    let mut posthaste = Posthaste::embedded();
+    posthaste.set("POSTHASTE_API__REQUESTS_PER_SECOND", "0"); // it asks as fast as it can
     let receiver = Receiver::start().await;
     let router = posthaste.serve().await;
     let api = Api::of(&posthaste, &router);

@@ -60,6 +60,7 @@ impl Case {
     async fn new() -> Self {
         let mut posthaste = Posthaste::embedded();
         posthaste.set("POSTHASTE_DELIVERY__SVIX_HEADERS", "true");
+        posthaste.set("POSTHASTE_API__REQUESTS_PER_SECOND", "0"); // the scripts wait for nobody
         posthaste.json(&["app", "create", "Contract", "--uid", APP]);
         let [receiver_port, _] = two_free_ports().map(|port| port.to_string());
         for (uid, retry) in [("gives-up", "none"), ("retries", "1h")] {

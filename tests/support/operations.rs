@@ -69,7 +69,7 @@ pub(crate) fn body_for_all() -> Value {
         "url": "http://127.0.0.1:1024/changed-by-another",
         "headers": { "x-changed": "by another" },
         "metadata": { "changed": "by another" },
-        "eventType": "job.completed",
+        "eventType": "svix.ping", // the one type that needs no example of its own
         "payload": { "changed": "by another" },
         "since": super::clock() - std::time::Duration::from_mins(10),
     })

@@ -17,8 +17,7 @@ export async function check(run, svix, receiver) {
   await headers(run, svix, receiver);
   await filters(run, svix, receiver);
   await secrets(run, svix, receiver);
-  const isOffered = run.offered.some((one) => one.name === "endpoint.send_example");
-  if (isOffered) await examples(run, svix, receiver);
+  await examples(run, svix, receiver);
 }
 
 async function made(run, endpoint) {

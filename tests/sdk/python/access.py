@@ -11,6 +11,7 @@ from svix.models import (
     ApplicationIn,
     ApplicationPatch,
     EndpointIn,
+    EventExampleIn,
     EventTypeIn,
     MessageIn,
 )
@@ -56,6 +57,7 @@ def narrow(run, svix, narrow):
         narrow.event_type.list()
     with run.check("errors", "an application's token may not do what is the organisation's"):
         message = MessageIn(event_type="job.created", payload={})
+        ping = EventExampleIn(event_type="svix.ping")
         for ask in [
             lambda: narrow.application.list(),
             lambda: narrow.application.create(ApplicationIn(name="Mine")),
@@ -65,6 +67,7 @@ def narrow(run, svix, narrow):
             lambda: narrow.event_type.delete("job.completed"),
             lambda: narrow.message.create(APP, message),
             lambda: narrow.message.expunge_content(APP, f"msg_{NOBODY}"),
+            lambda: narrow.endpoint.send_example(APP, "gives-up", ping),
             lambda: narrow.authentication.app_portal_access(APP, AppPortalAccessIn()),
         ]:
             with refused(403, "insufficient access"):

@@ -34,8 +34,7 @@ def check(run, svix, receiver):
     headers(run, svix, receiver)
     filters(run, svix, receiver)
     secrets(run, svix, receiver)
-    if "endpoint.send_example" in run.offered:
-        examples(run, svix, receiver)
+    examples(run, svix, receiver)
 
 
 def made(run, endpoint):
