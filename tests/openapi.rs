@@ -29,6 +29,7 @@ const CHECKS: &str = "not_a_server_error,response_schema_conformance,status_code
                       content_type_conformance";
 
 /// Runs schemathesis on the served description, with this configuration.
+#[expect(clippy::print_stdout, reason = "how much was tried is told")]
 async fn holds(api: &Api, folder: &Path, phases: &str, configuration: &str) {
     let config = folder.join("schemathesis.toml");
     std::fs::write(&config, configuration).expect("writable");

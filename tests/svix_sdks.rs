@@ -78,6 +78,7 @@ impl Case {
     }
 
     /// Runs a script to its end. Every check in it has to hold, and every operation to be tried.
+    #[expect(clippy::print_stdout, reason = "how much was tried is told")]
     async fn holds(&self, interpreter: PathBuf, script: &str) {
         let summary = self.posthaste.folder().join("summary.json");
         let mut command = Command::new(interpreter);
