@@ -319,10 +319,13 @@ impl Control {
         match (edit.disabled, endpoint.state) {
             // Also when it was before: perhaps the call that did it was not confirmed.
             (Some(true), _) => self.disable(&mut endpoint).await?,
-            (Some(false), EndpointState::Disabled | EndpointState::Active) => {
+            (Some(false), EndpointState::Disabled) => {
                 self.activate(&mut endpoint).await?;
             }
-            (Some(false), EndpointState::Paused) | (None, _) => {}
+            // An active one is not activated again: every `PUT` says so, and each would bring forward
+            // what waits for its next attempt. Should an earlier call have been cut off behind the state,
+            // what it left is found by itself (`Upkeep::left_undone`).
+            (Some(false), EndpointState::Active | EndpointState::Paused) | (None, _) => {}
         }
         Ok(endpoint)
     }
