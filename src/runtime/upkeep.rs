@@ -44,6 +44,8 @@ const REQUESTS_KEPT: Duration = Duration::from_hours(12);
 /// How long it is remembered that a task has ended: as long as events are kept unless somebody says
 /// otherwise. Whoever began it has long looked.
 const TASKS_KEPT: Duration = Duration::from_hours(30 * 24);
+/// How long the audit log is kept: a year, and a month to look at it.
+const DEEDS_KEPT: Duration = Duration::from_hours(24 * 400);
 
 /// Who looks after the store.
 pub(super) struct Keeper {
@@ -117,6 +119,7 @@ impl Keeper {
             dead_letters: now - self.retention.dead_letters,
             requests: now - REQUESTS_KEPT,
             tasks: now - TASKS_KEPT,
+            deeds: now - DEEDS_KEPT,
         }
     }
 

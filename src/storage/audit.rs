@@ -1,8 +1,8 @@
 //! Port: who did what.
 //!
 //! An entry is begun before what it tells of is done, and ended with how that went: a crash between the
-//! two leaves an entry without an ending, and never a deed without an entry. Entries are neither changed
-//! otherwise nor removed.
+//! two leaves an entry without an ending, and never a deed without an entry. Entries are not changed
+//! otherwise, and go by their age (`upkeep`).
 
 use async_trait::async_trait;
 use serde::Serialize;

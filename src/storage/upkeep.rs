@@ -24,6 +24,8 @@ pub struct Old {
     pub requests: Timestamp,
     /// Tasks that ended before this are forgotten.
     pub tasks: Timestamp,
+    /// Entries of the audit log from before this go.
+    pub deeds: Timestamp,
 }
 
 /// How far a walk over the events has come.
@@ -52,6 +54,8 @@ pub struct Removed {
     pub answers: u64,
     /// Tasks that had ended.
     pub tasks: u64,
+    /// Entries of the audit log.
+    pub deeds: u64,
 }
 
 /// What one step came to.

@@ -151,10 +151,14 @@ fn side(connection: &Connection, old: Old) -> Result<bool, StorageError> {
     let mut dead = connection.prepare_cached("SELECT 1 FROM dead_letters WHERE died_at < ?1")?;
     let mut requests = connection.prepare_cached("SELECT 1 FROM requests WHERE at < ?1")?;
     let mut answers = connection.prepare_cached("SELECT 1 FROM answers WHERE at < ?1")?;
+    let mut oldest_deed = connection.prepare_cached(
+        "SELECT 1 FROM (SELECT at FROM audit ORDER BY seq LIMIT 1) WHERE at < ?1",
+    )?;
     Ok(dead.exists([old.dead_letters])?
         || requests.exists([old.requests])?
         || answers.exists([old.requests])?
-        || tasks::any_ended(connection, old.tasks)?)
+        || tasks::any_ended(connection, old.tasks)?
+        || oldest_deed.exists([old.deeds])?)
 }
 
 /// What a step did.
@@ -175,7 +179,8 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
         removed.requests = forget(connection, FORGET_REQUESTS, old.requests)?;
         removed.answers = forget(connection, FORGET_ANSWERS, old.requests)?;
         removed.tasks = count(tasks::forget(connection, old.tasks, SIDE)?);
-        let most = removed.requests.max(removed.answers).max(removed.tasks);
+        removed.deeds = forget(connection, FORGET_DEEDS, old.deeds)?;
+        let most = removed.requests.max(removed.answers).max(removed.tasks).max(removed.deeds);
         step.side_goes_on |= most == u64::from(SIDE);
         discard(connection, old.dead_letters, begun, &mut step)?;
     }
@@ -193,6 +198,9 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
 
 const FORGET_REQUESTS: &str = "DELETE FROM requests WHERE key IN \
      (SELECT key FROM requests WHERE at < ?1 ORDER BY at LIMIT ?2)";
+/// The first of the log: its numbers grow with time.
+const FORGET_DEEDS: &str = "DELETE FROM audit WHERE at < ?1 AND seq IN \
+     (SELECT seq FROM audit ORDER BY seq LIMIT ?2)";
 const FORGET_ANSWERS: &str = "DELETE FROM answers WHERE key IN \
      (SELECT key FROM answers WHERE at < ?1 ORDER BY at LIMIT ?2)";
 

@@ -158,7 +158,7 @@ CREATE TABLE answers (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_by_time ON answers (at);
 
--- Who did what: begun before it is done, ended with its status. Never removed.
+-- Who did what: begun before it is done, ended with its status.
 CREATE TABLE audit (
     seq          INTEGER PRIMARY KEY,
     organisation BLOB    NOT NULL,

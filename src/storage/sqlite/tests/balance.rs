@@ -120,6 +120,7 @@ async fn take(place: &Place, step: Step) {
                 dead_letters: before,
                 requests: before,
                 tasks: before,
+                deeds: before,
             };
             place.sweep(old, upkeep::Place::START).await.expect("swept");
         }

@@ -6,8 +6,10 @@ use super::super::retention::WALK;
 use super::*;
 use crate::domain::event::Rejection;
 use crate::storage::StorageError;
+use crate::storage::audit::{Audit, Deed};
 use crate::storage::inbox::{Inbox, Publication, Publish, Published};
 use crate::storage::journal::{Acceptance, Books, DeadLetterFilter, Ledger};
+use crate::storage::page::{Order, Page};
 use crate::storage::upkeep::{Old, Place as Walked, Removed, Size, Swept, Upkeep};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -16,12 +18,26 @@ const RECEIVED: Timestamp = Timestamp::from_seconds(1_790_000_001);
 
 /// Everything from before this moment is old.
 fn old_at(moment: Timestamp) -> Old {
-    Old { now: moment + DAY, events: moment, dead_letters: moment, requests: moment, tasks: moment }
+    let now = moment + DAY;
+    Old {
+        now,
+        events: moment,
+        dead_letters: moment,
+        requests: moment,
+        tasks: moment,
+        deeds: moment,
+    }
 }
 
 /// Only events.
 fn old_events(moment: Timestamp) -> Old {
-    Old { dead_letters: LONG_AGO, requests: LONG_AGO, tasks: LONG_AGO, ..old_at(moment) }
+    Old {
+        dead_letters: LONG_AGO,
+        requests: LONG_AGO,
+        tasks: LONG_AGO,
+        deeds: LONG_AGO,
+        ..old_at(moment)
+    }
 }
 
 impl Place {
@@ -37,6 +53,7 @@ impl Place {
             all.requests += removed.requests;
             all.answers += removed.answers;
             all.tasks += removed.tasks;
+            all.deeds += removed.deeds;
             if caught_up {
                 return all;
             }
@@ -366,4 +383,25 @@ fn a_walk_reads_no_more_than_it_goes_past() {
         assert!(plan.iter().any(|line| line == step), "{step}: {plan:#?}");
     }
     assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{plan:#?}");
+}
+
+#[tokio::test]
+async fn the_audit_log_goes_from_its_oldest_entry_on() {
+    let place = Place::new();
+    for day in 0..3 {
+        let deed = Deed {
+            organisation: OrganisationId::DEFAULT,
+            actor: "org".into(),
+            action: "POST /app".into(),
+            object: "/app".into(),
+            at: NOW + day * DAY,
+        };
+        place.begin_deed(&deed).await.expect("written down");
+    }
+
+    let removed = place.sweep_all(Old { deeds: NOW + 2 * DAY, ..old_events(LONG_AGO) }).await;
+
+    assert_eq!(removed, Removed { deeds: 2, ..Removed::default() });
+    let page = Page::whole(Order::Ascending);
+    assert_eq!(place.deeds(OrganisationId::DEFAULT, &page).await.expect("read").len(), 1);
 }

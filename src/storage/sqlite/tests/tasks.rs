@@ -359,6 +359,7 @@ async fn tasks_that_ended_long_ago_and_old_answers_are_forgotten() {
         dead_letters: LONG_AGO,
         requests: before,
         tasks: before,
+        deeds: NOW,
     };
 
     let swept = place.sweep(old, Walked::START).await.expect("swept");
