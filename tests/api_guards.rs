@@ -190,6 +190,21 @@ async fn a_repeated_request_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_many_times_at_once_is_done_once_and_stops_nobody() {
+    let case = Case::new().await;
+    let body = json!({ "name": "Acme" }).to_string();
+    let post = || case.api.post("/api/v1/app", &[("idempotency-key", "k")], body.as_bytes());
+
+    let answers = futures_util::future::join_all((0..8).map(|_| post())).await;
+
+    // Whoever came while it was being done is told to ask again, and then gets the same.
+    assert!(answers.iter().all(|one| matches!(one.status, 201 | 409)), "{answers:?}");
+    let made = post().await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(case.get("/api/v1/app").await["data"], json!([made.json()]), "and it is one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_did_what_is_written_down() {
     let case = Case::new().await;
     case.send("POST", "/api/v1/app", &json!({ "name": "Acme", "uid": "acme" })).await;

@@ -153,8 +153,9 @@ async fn keep(
 
 impl InHand {
     fn take(&self, key: Hash) -> Option<Turn<'_>> {
-        let mut keys = self.0.lock().expect("nobody panics with it");
-        keys.insert(key).then_some(Turn { in_hand: self, key })
+        let is_new = self.0.lock().expect("nobody panics with it").insert(key);
+        // Not made unless it is new: dropping one takes the key out, and the lock with it.
+        is_new.then(|| Turn { in_hand: self, key })
     }
 }
 
@@ -167,5 +168,22 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.in_hand.0.lock().expect("nobody panics with it").remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_its_turn_alone_and_the_next_has_it_when_it_is_over() {
+        let in_hand = InHand::default();
+        let turn = in_hand.take([7; 32]);
+        assert!(turn.is_some());
+        assert!(in_hand.take([7; 32]).is_none(), "it is being done");
+        assert!(in_hand.take([7; 32]).is_none(), "and still is, whoever asks");
+        assert!(in_hand.take([8; 32]).is_some(), "others are not kept waiting");
+        drop(turn);
+        assert!(in_hand.take([7; 32]).is_some());
     }
 }

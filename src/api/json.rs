@@ -29,6 +29,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Sent<T> {
 /// # Errors
 /// The first fault, with its place.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    // A list would be read as the fields of a thing in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(fault_of_the_whole("an object is wanted, and this is a list".into()));
+    }
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut from)
         .map_err(|error| fault(error.path(), error.inner().to_string()))?;
@@ -77,6 +81,7 @@ mod tests {
         for (body, expected) in [
             ("{", "body"),
             ("7", "body"),
+            (r#"["a",[]]"#, "body"),
             (r#"{"name":"a"} 7"#, "body"),
             ("{}", "body.name"),
             (r#"{"name":7}"#, "body.name"),

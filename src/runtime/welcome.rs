@@ -9,12 +9,17 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::clock;
 use super::serve::Lock;
 use crate::config::{Config, LogFormat};
 use crate::control::tokens::{Caller, ORGANISATION_SPAN, TokenKey};
 use crate::domain::id::OrganisationId;
+
+/// How long the first token holds where it is not shown on a terminal: a developer's morning, and little to
+/// whoever finds the log.
+const ONE_DAY: Duration = Duration::from_hours(24);
 
 /// Where `posthaste listen` listens when nobody says.
 const RECEIVER: &str = "http://127.0.0.1:8765/";
@@ -41,14 +46,10 @@ impl Facts<'_> {
         let program = std::env::args_os().next().map_or_else(|| "posthaste".into(), PathBuf::from);
         let text = if lock.is_first_start().unwrap_or(false) {
             // What is not a terminal may be kept for years where others read it.
-            let shown = self.config.dev || std::io::stdout().is_terminal();
-            let token = shown.then(|| {
-                self.tokens.token(
-                    &Caller::Organisation(OrganisationId::DEFAULT),
-                    clock::now(),
-                    ORGANISATION_SPAN,
-                )
-            });
+            let span = if std::io::stdout().is_terminal() { ORGANISATION_SPAN } else { ONE_DAY };
+            let shown = self.config.dev || span == ORGANISATION_SPAN;
+            let caller = Caller::Organisation(OrganisationId::DEFAULT);
+            let token = shown.then(|| self.tokens.token(&caller, clock::now(), span));
             let folder = std::path::absolute(&self.config.data_dir);
             let folder = folder.unwrap_or_else(|_| self.config.data_dir.clone());
             self.first(&quoted(&program), &folder, token.as_deref())

@@ -334,7 +334,7 @@ impl Entries {
         };
         match self.application(*organisation, &ApplicationName::Uid(uid.as_str().into())) {
             Some(known) if known.id != *id => Err(StorageError::Conflict(format!(
-                "application {id} or one with the uid `{uid}` exists already"
+                "an application with the uid `{uid}` exists already"
             ))),
             Some(_) | None => Ok(()),
         }
@@ -365,8 +365,7 @@ impl Entries {
         });
         if taken {
             return Err(StorageError::Conflict(format!(
-                "endpoint {} or one with the uid `{uid}` exists already",
-                endpoint.id
+                "an endpoint with the uid `{uid}` exists already"
             )));
         }
         Ok(())

@@ -130,9 +130,9 @@ fn application(row: &Row<'_>) -> Result<Application, StorageError> {
 fn taken(error: rusqlite::Error, application: &Application) -> StorageError {
     let Application { id, uid, .. } = application;
     match uid {
-        Some(uid) if is_taken(&error) => StorageError::Conflict(format!(
-            "application {id} or one with the uid `{uid}` exists already"
-        )),
+        Some(uid) if is_taken(&error) => {
+            StorageError::Conflict(format!("an application with the uid `{uid}` exists already"))
+        }
         None if is_taken(&error) => {
             StorageError::Conflict(format!("application {id} exists already"))
         }

@@ -506,7 +506,7 @@ fn taken(error: rusqlite::Error, endpoint: &Endpoint) -> StorageError {
         return error.into();
     }
     StorageError::Conflict(match &endpoint.uid {
-        Some(uid) => format!("endpoint {} or one with the uid `{uid}` exists already", endpoint.id),
+        Some(uid) => format!("an endpoint with the uid `{uid}` exists already"),
         None => format!("endpoint {} exists already", endpoint.id),
     })
 }
