@@ -310,6 +310,11 @@ impl Lanes {
             return;
         }
         let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
+        // What its answer will say is said of this endpoint, though the change may be heard of later.
+        let before = self.leads_to.insert(id, Arc::clone(&endpoint));
+        if before.is_some_and(|it| it.url != endpoint.url || it.state != endpoint.state) {
+            self.by_endpoint.get_mut(&id).expect("the permit came from it").speed_up();
+        }
         self.in_flight += 1;
         let host = self.destinations.start(host_of(&table, id));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
