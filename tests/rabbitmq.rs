@@ -120,6 +120,8 @@ fn delivery(name: &str) -> Delivery {
         traceparent: None,
         channels: Box::default(),
         payload: Bytes::from_static(b"{\"amount\": 1250.50}"),
+        webhook: None,
+        attributes: Box::default(),
     };
     let endpoint = EndpointId::derived(&[b"endpoint"]);
     Delivery { event: Arc::new(event), endpoint, turn: Turn(3), attempts: 2 }
@@ -134,7 +136,9 @@ fn named(arrival: Arrival) -> (String, Receipt) {
     match arrival.content {
         Content::Event(event) => match event.identity {
             Identity::Given(name) => (name.into(), arrival.receipt),
-            Identity::Fingerprint(_) | Identity::Stored(..) => panic!("published with a name"),
+            Identity::Sourced { .. } | Identity::Fingerprint(_) | Identity::Stored(..) => {
+                panic!("published with a name")
+            }
         },
         Content::Due { .. } | Content::Unreadable(_) => panic!("an event was published"),
     }

@@ -259,6 +259,10 @@ fn every_rejection() -> Vec<Rejection> {
         Rejection::NotUtf8(_) => Some(Rejection::NotJson(String::new())),
         Rejection::NotJson(_) => Some(Rejection::TooLarge { size: 2, limit: 1 }),
         Rejection::TooLarge { .. } => {
+            let (event_type, faults) = (String::new(), String::new());
+            Some(Rejection::NotBySchema { event_type, faults })
+        }
+        Rejection::NotBySchema { .. } => {
             Some(Rejection::BadField { name: "subject", found: String::new(), wanted: "" })
         }
         Rejection::BadField { .. } => None,
@@ -279,7 +283,8 @@ fn the_reasons_and_outcomes_of_deliveries_are_those_of_the_code() {
     let next = |verdict: &Verdict| match verdict {
         Verdict::Succeeded => Some(Verdict::Failed),
         Verdict::Failed => Some(Verdict::Dead(DeathReason::Gone)),
-        Verdict::Dead(_) => Some(Verdict::Cancelled),
+        Verdict::Dead(why) => Some(Verdict::Dropped(*why)),
+        Verdict::Dropped(_) => Some(Verdict::Cancelled),
         Verdict::Cancelled => None,
     };
     let outcomes = std::iter::successors(Some(Verdict::Succeeded), next);

@@ -108,6 +108,7 @@ fn event(args: &PublishArgs, application: &str, number: u32, payload: &Bytes) ->
         deliver_at: args.deliver_at.map(|when| when.ahead_of(now)),
         channels: Vec::new(),
         payload: payload.clone(),
+        ..Publication::default()
     }
 }
 

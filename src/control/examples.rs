@@ -62,6 +62,8 @@ impl Control {
             content_type: None,
             traceparent: None,
             channels: Box::default(),
+            webhook: None,
+            attributes: Box::default(),
             payload,
         };
         let sent = self.history.send_only(tenant, &event, endpoint.id, now).await;

@@ -14,6 +14,7 @@ use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointSt
 use crate::domain::event::{ApplicationName, Event};
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId, OrganisationId};
+use crate::domain::settings::Settings;
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -40,6 +41,7 @@ pub(crate) struct Stores {
 
 #[derive(Default)]
 struct Inner {
+    settings: std::collections::HashMap<ApplicationId, Settings>,
     applications: Vec<Application>,
     event_types: Vec<EventTypeEntry>,
     endpoints: Vec<Endpoint>,
@@ -119,6 +121,16 @@ impl Catalogue for Stores {
 
     async fn snapshot(&self) -> Stored<Snapshot> {
         Ok(Snapshot::default())
+    }
+
+    async fn settings(&self, tenant: Tenant) -> Stored<Settings> {
+        let known = self.inner().settings.get(&tenant.application()).cloned();
+        Ok(known.unwrap_or_else(|| Settings::unset(tenant.application())))
+    }
+
+    async fn put_settings(&self, settings: &Settings) -> Stored<()> {
+        self.inner().settings.insert(settings.application, settings.clone());
+        Ok(())
     }
 
     async fn add_application(&self, application: &Application) -> Stored<()> {

@@ -317,6 +317,8 @@ mod tests {
             traceparent: None,
             channels: Box::default(),
             payload: Bytes::from(vec![b' '; payload_bytes]),
+            webhook: None,
+            attributes: Box::default(),
         };
         event.of(crate::domain::id::ApplicationId::derived(&[b"acme"]), NOW)
     }

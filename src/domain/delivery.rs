@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::event::Event;
 use super::id::{AttemptId, DeliveryId, EndpointId, EventId};
-use super::outcome::Outcome;
+use super::outcome::{Meaning, Outcome};
+use super::policy::Resolved;
 use super::time::Timestamp;
 
 /// Which delivery: the event and the endpoint it is owed to.
@@ -115,12 +116,19 @@ pub enum DeliveryState {
     Dead,
     /// Taken back by a person.
     Cancelled,
+    /// Given up, and not kept as a dead letter: its policy said so.
+    Dropped,
+    /// Its one request was let go, and no end of it is on record: it is on the way, or its router died with it.
+    Unknown,
 }
 
 impl DeliveryState {
     /// Whether nothing more will happen to it by itself.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Delivered | Self::Dead | Self::Cancelled)
+        matches!(
+            self,
+            Self::Delivered | Self::Dead | Self::Cancelled | Self::Dropped | Self::Unknown
+        )
     }
 
     /// The word for it.
@@ -131,6 +139,8 @@ impl DeliveryState {
             Self::Delivered => "delivered",
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
+            Self::Dropped => "dropped",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -144,7 +154,7 @@ impl DeliveryState {
             Self::Waiting { due_at, .. } if due_at == Timestamp::NEVER => Shown::Pending,
             Self::Waiting { .. } => Shown::Sending,
             Self::Delivered => Shown::Success,
-            Self::Dead => Shown::Fail,
+            Self::Dead | Self::Dropped | Self::Unknown => Shown::Fail,
             Self::Cancelled => Shown::Canceled,
         }
     }
@@ -154,7 +164,12 @@ impl DeliveryState {
     pub fn next_attempt(self) -> Option<Timestamp> {
         match self {
             Self::Waiting { due_at, .. } => (due_at != Timestamp::NEVER).then_some(due_at),
-            Self::Pending | Self::Delivered | Self::Dead | Self::Cancelled => None,
+            Self::Pending
+            | Self::Delivered
+            | Self::Dead
+            | Self::Cancelled
+            | Self::Dropped
+            | Self::Unknown => None,
         }
     }
 }
@@ -237,9 +252,11 @@ impl Standing {
     /// new turn, and this same fence drops the second.
     pub fn judge(&self, turn: Turn) -> Fence {
         match self.state {
-            DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {
-                Fence::Drop
-            }
+            DeliveryState::Delivered
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped
+            | DeliveryState::Unknown => Fence::Drop,
             // A copy ahead of the journal means that the journal was restored from a backup: the
             // copy knows better, and one request too many is better than one too few.
             DeliveryState::Pending | DeliveryState::Waiting { .. } if turn >= self.turn => {
@@ -286,12 +303,27 @@ pub struct Attempt {
     pub duration_ms: u32,
     /// How it ended.
     pub outcome: Outcome,
+    /// What that means, by its policy.
+    pub meaning: Meaning,
+    /// The policy that it was made by.
+    pub policy: Arc<Resolved>,
     /// The URL it went to.
     pub url: Arc<str>,
     /// The first bytes of the answer's body, at most [`RESPONSE_KEPT_MAX`].
     pub response: Bytes,
     /// What went wrong, in words; empty when nothing did.
     pub detail: String,
+}
+
+impl Attempt {
+    /// One word for how it ended: `success` for what its policy takes as one, and for nothing else.
+    pub fn class(&self) -> &'static str {
+        match (self.meaning, &self.outcome) {
+            (Meaning::Delivered, _) => "success",
+            (_, Outcome::Answered { status: 200..=299, .. }) => "odd_status",
+            (_, outcome) => outcome.class(),
+        }
+    }
 }
 
 /// How much of an answer is kept: enough for any error message, bounded whatever comes.
@@ -323,6 +355,8 @@ mod tests {
             (waiting(Holder::Router, soon), Shown::Sending, 3, "sending", Some(soon)),
             (waiting(Holder::Ladder, soon), Shown::Sending, 3, "sending", Some(soon)),
             (waiting(Holder::Journal, soon), Shown::Sending, 3, "sending", Some(soon)),
+            (DeliveryState::Dropped, Shown::Fail, 2, "fail", None),
+            (DeliveryState::Unknown, Shown::Fail, 2, "fail", None),
             (DeliveryState::Cancelled, Shown::Canceled, 4, "canceled", None),
         ];
         for (state, shown, number, word, next) in table {
@@ -349,6 +383,9 @@ mod tests {
             (2, DeliveryState::Delivered, 2, Fence::Drop),
             (2, DeliveryState::Dead, 2, Fence::Drop),
             (2, DeliveryState::Cancelled, 2, Fence::Drop),
+            (2, DeliveryState::Dropped, 2, Fence::Drop),
+            (2, DeliveryState::Unknown, 1, Fence::Drop),
+            (2, DeliveryState::Unknown, 2, Fence::Drop),
         ];
         for (journal, state, copy, expected) in table {
             let standing = Standing { turn: Turn(journal), attempts: 1, state };

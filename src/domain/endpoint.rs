@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -11,7 +11,7 @@ use super::application::{Metadata, Tenant};
 use super::auth::Auth;
 use super::filter::Filter;
 use super::id::{ApplicationId, EndpointId};
-use super::retry::RetryPolicy;
+use super::policy::{PolicyPart, Resolved};
 use super::signature::SigningKey;
 use super::time::Timestamp;
 
@@ -38,8 +38,10 @@ pub struct Endpoint {
     pub disabled_because: Option<DisabledBecause>,
     /// Requests per second that it agreed to; `None` is unlimited.
     pub throttle_rate: Option<NonZeroU32>,
-    /// How it is called.
-    pub policy: Policy,
+    /// What it says of its policy itself.
+    pub policy_part: PolicyPart,
+    /// How it is called: what it says, over what its application says.
+    pub policy: Arc<Resolved>,
     /// Headers of its own, sent beside ours: (name, value), in the order given.
     pub headers: Vec<(String, String)>,
     /// Credentials that requests carry, if it wants any.
@@ -54,6 +56,18 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// The id of what goes to an application's default URL: an endpoint that nobody lists.
+pub fn default_of(application: ApplicationId) -> EndpointId {
+    EndpointId::derived(&[b"default url", application.as_bytes()])
+}
+
+/// The id of what goes to URLs that an application's events name at this host: one for all of them, so that
+/// they have one lane.
+pub fn named_at(application: ApplicationId, url: &Url) -> EndpointId {
+    let host = url.host_str().unwrap_or_default();
+    EndpointId::derived(&[b"named url", application.as_bytes(), host.as_bytes()])
 }
 
 impl Endpoint {
@@ -145,76 +159,5 @@ impl EndpointKey {
     /// Whether requests at `now` are signed with it.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
-    }
-}
-
-/// How an endpoint is called.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Policy {
-    /// When failed deliveries are tried again.
-    pub retry: RetryPolicy,
-    /// How long one exchange may take in all: name, connection, TLS, request, answer and its body.
-    pub timeout_ms: u32,
-    /// Requests that may be on the way at the same time.
-    pub max_in_flight: NonZeroU16,
-}
-
-/// Least and most that [`Policy::timeout_ms`] may be.
-pub const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1_000..=60_000;
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            retry: RetryPolicy::default(),
-            // The lower end of what Standard Webhooks recommends (15 to 30 s).
-            timeout_ms: 15_000,
-            // Enough to keep a receiver at 100 ms busy with 320 requests a second.
-            max_in_flight: NonZeroU16::new(32).expect("32 is not zero"),
-        }
-    }
-}
-
-impl Policy {
-    /// [`Policy::timeout_ms`] as a duration.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(u64::from(self.timeout_ms))
-    }
-
-    /// Says what is wrong with the policy, if anything is.
-    ///
-    /// # Errors
-    /// A sentence that names the field and what is accepted.
-    pub fn check(&self) -> Result<(), String> {
-        if !TIMEOUT_MS.contains(&self.timeout_ms) {
-            return Err(format!("timeoutMs is {}: 1000 to 60000 is accepted", self.timeout_ms));
-        }
-        if self.max_in_flight.get() > 1_000 {
-            return Err(format!("maxInFlight is {}: 1 to 1000 is accepted", self.max_in_flight));
-        }
-        self.retry.check()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_is_written_as_json_with_defaults_for_what_is_left_out() {
-        let policy: Policy = serde_json::from_str(
-            r#"{"retry":{"kind":"schedule","delaysMs":[500,1000],"jitter":0}}"#,
-        )
-        .expect("valid");
-
-        assert_eq!(policy.retry.max_attempts(), 3);
-        assert_eq!(policy.timeout(), Duration::from_secs(15));
-        assert!(serde_json::from_str::<Policy>(r#"{"timeout":1}"#).is_err(), "unknown field");
-    }
-
-    #[test]
-    fn a_timeout_out_of_range_is_refused() {
-        let policy = Policy { timeout_ms: 500, ..Policy::default() };
-        assert_eq!(policy.check(), Err("timeoutMs is 500: 1000 to 60000 is accepted".to_owned()));
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::id::{ApplicationId, EventId};
 use super::time::Timestamp;
@@ -116,6 +118,52 @@ pub enum NotAnEventType {
     Malformed(String),
 }
 
+/// Attributes of a `CloudEvent` that have no place of their own: `source`, `dataschema` and extensions, in
+/// the order given, each name once.
+pub type Attributes = Box<[(Box<str>, Box<str>)]>;
+
+/// A URL that an event's producer named for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where it goes: normalised, and frozen with the event.
+    pub url: Url,
+    /// And whether it goes to anybody else.
+    pub mode: WebhookMode,
+}
+
+/// Whether an event that names a URL goes to anybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookMode {
+    /// To that URL alone.
+    #[default]
+    Override,
+    /// To that URL, and to the endpoints that want it.
+    Add,
+}
+
+impl WebhookMode {
+    /// The word for it, in a header, the API and its column.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Override => "override",
+            Self::Add => "add",
+        }
+    }
+}
+
+impl FromStr for WebhookMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "override" => Ok(Self::Override),
+            "add" => Ok(Self::Add),
+            other => Err(format!("`{other}` is no mode: override or add is accepted")),
+        }
+    }
+}
+
 /// How a producer names the application that an event belongs to: its id, or its `uid`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ApplicationName {
@@ -145,6 +193,13 @@ impl fmt::Display for ApplicationName {
 pub enum Identity {
     /// The producer's own id (`message_id`, or an idempotency key): the same id is the same event.
     Given(Box<str>),
+    /// A `CloudEvent`'s `source` and `id`, which name it together.
+    Sourced {
+        /// Its `source`.
+        source: Box<str>,
+        /// Its `id`.
+        id: Box<str>,
+    },
     /// It gave none: a hash over all that was published. Two events may truly be alike, so a
     /// message that is not a redelivery is an event of its own even when the hash is known.
     Fingerprint(EventId),
@@ -177,6 +232,10 @@ pub struct NewEvent {
     pub traceparent: Option<Box<str>>,
     /// Channels that it is for, besides its type; none: for every channel's endpoints that want any.
     pub channels: Channels,
+    /// A URL of its own, if its producer named one.
+    pub webhook: Option<Webhook>,
+    /// What its producer said of it beside all this, as a `CloudEvent`.
+    pub attributes: Attributes,
     /// The bytes, as published.
     pub payload: Bytes,
 }
@@ -208,6 +267,10 @@ pub struct Event {
     pub traceparent: Option<Box<str>>,
     /// Channels that it is for, besides its type; none: for every channel's endpoints that want any.
     pub channels: Channels,
+    /// A URL of its own, if its producer named one.
+    pub webhook: Option<Webhook>,
+    /// What its producer said of it beside all this, as a `CloudEvent`.
+    pub attributes: Attributes,
     /// The bytes, as published.
     pub payload: Bytes,
 }
@@ -224,6 +287,10 @@ impl NewEvent {
                 let own = name.parse::<EventId>().is_ok();
                 (id_of(application, &name), (!own).then_some(name))
             }
+            Identity::Sourced { source, id } => (
+                EventId::derived(&[application.as_bytes(), source.as_bytes(), id.as_bytes()]),
+                Some(id),
+            ),
             // The fingerprint is over the routing key too, which names the application.
             Identity::Fingerprint(id) => (id, None),
             Identity::Stored(id, event_id) => (id, event_id),
@@ -242,6 +309,8 @@ impl NewEvent {
             content_type: self.content_type,
             traceparent: self.traceparent,
             channels: self.channels,
+            webhook: self.webhook,
+            attributes: self.attributes,
             payload: self.payload,
         }
     }
@@ -278,6 +347,14 @@ pub enum Rejection {
         /// Bytes that are accepted.
         limit: usize,
     },
+    /// The payload is not as its type's schema wants it.
+    #[error("the payload is not as the schema of `{event_type}` wants it: {faults}")]
+    NotBySchema {
+        /// Whose schema.
+        event_type: String,
+        /// Each fault, with a JSON pointer to it.
+        faults: String,
+    },
     /// A property or header has a value that it cannot have.
     #[error("`{name}` is {found}: {wanted} is wanted")]
     BadField {
@@ -302,6 +379,7 @@ impl Rejection {
             Self::NotUtf8(_) => "payload_not_utf8",
             Self::NotJson(_) => "payload_not_json",
             Self::TooLarge { .. } => "payload_too_large",
+            Self::NotBySchema { .. } => "payload_not_by_schema",
             Self::BadField { .. } => "bad_field",
         }
     }
@@ -401,6 +479,8 @@ mod tests {
             content_type: None,
             traceparent: None,
             channels: Channels::default(),
+            webhook: None,
+            attributes: Attributes::default(),
             payload: Bytes::from_static(b"{}"),
         };
         let (one, other) = (ApplicationId::derived(&[b"1"]), ApplicationId::derived(&[b"2"]));

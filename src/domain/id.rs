@@ -151,7 +151,7 @@ fn mint(now: Timestamp, chance: [u8; 15]) -> [u8; SIZE] {
     bytes
 }
 
-fn derive(parts: &[&[u8]]) -> [u8; SIZE] {
+pub(super) fn derive(parts: &[&[u8]]) -> [u8; SIZE] {
     let mut hash = Sha256::new();
     for part in parts {
         // The length first: ("ab", "c") and ("a", "bc") are different things.

@@ -36,6 +36,8 @@ pub enum Outcome {
     Interrupted,
     /// We could not make the request at all, and that is our fault.
     Internal,
+    /// It was let go, and how it ended is not known: it may still be on the way, or we died with it.
+    Unknown,
 }
 
 /// What `Retry-After` may say (RFC 9110 §10.2.3).
@@ -56,6 +58,8 @@ pub enum Meaning {
     Failed,
     /// The receiver is gone for good (410): trying again is unwelcome.
     Gone,
+    /// Theirs, and its policy says that trying again is no use.
+    Refused,
     /// Ours: costs nothing, tried again.
     NotTheirDoing,
 }
@@ -72,7 +76,7 @@ pub enum Pressure {
 }
 
 impl Outcome {
-    /// The table.
+    /// The table, where a policy has no word of its own ([`judge`](super::policy::Policy::judge)).
     pub const fn meaning(&self) -> Meaning {
         match self {
             Self::Answered { status: 200..=299, .. } => Meaning::Delivered,
@@ -87,7 +91,7 @@ impl Outcome {
             | Self::ProtocolError
             // The address is the endpoint's doing, also when it changes under us.
             | Self::TargetNotAllowed => Meaning::Failed,
-            Self::Interrupted | Self::Internal => Meaning::NotTheirDoing,
+            Self::Interrupted | Self::Internal | Self::Unknown => Meaning::NotTheirDoing,
         }
     }
 
@@ -103,7 +107,8 @@ impl Outcome {
             | Self::ProtocolError
             | Self::TargetNotAllowed
             | Self::Interrupted
-            | Self::Internal => 0,
+            | Self::Internal
+            | Self::Unknown => 0,
         }
     }
 
@@ -120,7 +125,8 @@ impl Outcome {
             | Self::ProtocolError
             | Self::TargetNotAllowed
             | Self::Interrupted
-            | Self::Internal => None,
+            | Self::Internal
+            | Self::Unknown => None,
         }
     }
 
@@ -144,7 +150,8 @@ impl Outcome {
             | Self::ProtocolError
             | Self::TargetNotAllowed
             | Self::Interrupted
-            | Self::Internal => Pressure::Unsaid,
+            | Self::Internal
+            | Self::Unknown => Pressure::Unsaid,
         }
     }
 
@@ -167,12 +174,13 @@ impl Outcome {
             Self::TargetNotAllowed => "target_not_allowed",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
+            Self::Unknown => "unknown",
         }
     }
 }
 
 /// Every word that [`Outcome::class`] can say: the closed set of the metric label.
-pub const CLASSES: [&str; 16] = [
+pub const CLASSES: [&str; 17] = [
     "success",
     "redirect",
     "gone",
@@ -189,6 +197,7 @@ pub const CLASSES: [&str; 16] = [
     "target_not_allowed",
     "interrupted",
     "internal",
+    "unknown",
 ];
 
 #[cfg(test)]

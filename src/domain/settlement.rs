@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use super::endpoint::Policy;
 use super::outcome::{Meaning, Outcome};
+use super::policy::{OnExhausted, Policy};
 use super::retry::{Chance, Due};
 use super::time::Timestamp;
 
@@ -18,8 +18,12 @@ pub enum Settlement {
     Retry(Due),
     /// It was not attempted, or its attempt does not count; it goes on later.
     Postpone(Due, Postponed),
-    /// Given up.
+    /// Given up, and kept.
     DeadLetter(DeathReason),
+    /// Given up, and only on record.
+    Drop(DeathReason),
+    /// Its one request is about to be made: whatever comes, there is no other.
+    LetGo,
     /// Taken back: the endpoint is gone.
     Cancelled,
     /// As it was: what a person asked for beside the turns has come to nothing.
@@ -37,6 +41,8 @@ pub enum Postponed {
     SlowedDown,
     /// Its endpoint is paused: it waits until a person resumes it.
     Paused,
+    /// Its application holds back all that it sends: it waits until a person lets it go on.
+    Held,
     /// Its producer wants it later.
     NotYet,
     /// We stopped, or could not make the request.
@@ -45,11 +51,12 @@ pub enum Postponed {
 
 impl Postponed {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RateLimited,
         Self::Busy,
         Self::SlowedDown,
         Self::Paused,
+        Self::Held,
         Self::NotYet,
         Self::OurDoing,
     ];
@@ -61,6 +68,7 @@ impl Postponed {
             Self::Busy => "busy",
             Self::SlowedDown => "slowed_down",
             Self::Paused => "paused",
+            Self::Held => "held",
             Self::NotYet => "not_yet",
             Self::OurDoing => "our_doing",
         }
@@ -74,6 +82,8 @@ pub enum DeathReason {
     AttemptsExhausted,
     /// The receiver said 410.
     Gone,
+    /// The receiver answered what its policy gives up at.
+    Refused,
     /// It was of no use any more.
     Expired,
 }
@@ -84,12 +94,13 @@ impl DeathReason {
         match self {
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::Gone => "gone",
+            Self::Refused => "refused",
             Self::Expired => "expired",
         }
     }
 
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::AttemptsExhausted, Self::Gone, Self::Expired];
+    pub const ALL: [Self; 4] = [Self::AttemptsExhausted, Self::Gone, Self::Refused, Self::Expired];
 }
 
 impl fmt::Display for DeathReason {
@@ -115,19 +126,28 @@ pub fn decide(
     now: Timestamp,
     chance: Chance,
 ) -> Settlement {
-    match outcome.meaning() {
+    match policy.judge(outcome) {
         Meaning::Delivered => Settlement::Delivered,
-        Meaning::Gone => Settlement::DeadLetter(DeathReason::Gone),
+        Meaning::Gone => given_up(policy, DeathReason::Gone),
+        Meaning::Refused => given_up(policy, DeathReason::Refused),
         Meaning::NotTheirDoing => {
             Settlement::Postpone(Due::exactly(now + OUR_DOING_WAIT), Postponed::OurDoing)
         }
         Meaning::Failed => match policy.retry.next(attempts, outcome.retry_after(), now, chance) {
-            None => Settlement::DeadLetter(DeathReason::AttemptsExhausted),
+            None => given_up(policy, DeathReason::AttemptsExhausted),
             Some(due) if expires_at.is_some_and(|end| due.at >= end) => {
-                Settlement::DeadLetter(DeathReason::Expired)
+                given_up(policy, DeathReason::Expired)
             }
             Some(due) => Settlement::Retry(due),
         },
+    }
+}
+
+/// What becomes of a delivery that is given up.
+pub const fn given_up(policy: &Policy, why: DeathReason) -> Settlement {
+    match policy.on_exhausted {
+        OnExhausted::DeadLetter => Settlement::DeadLetter(why),
+        OnExhausted::Drop => Settlement::Drop(why),
     }
 }
 
@@ -135,20 +155,22 @@ pub fn decide(
 ///
 /// A success is a fact, whatever the delivery's own turns say. A failure moves nothing: what waits goes
 /// on waiting, and what was given up stays so. What was our doing is made up for.
-pub fn decide_by_hand(outcome: &Outcome, now: Timestamp) -> Settlement {
-    match outcome.meaning() {
+pub fn decide_by_hand(outcome: &Outcome, policy: &Policy, now: Timestamp) -> Settlement {
+    match policy.judge(outcome) {
         Meaning::Delivered => Settlement::Delivered,
         Meaning::NotTheirDoing => {
             Settlement::Postpone(Due::exactly(now + OUR_DOING_WAIT), Postponed::OurDoing)
         }
-        Meaning::Failed | Meaning::Gone => Settlement::Unchanged,
+        Meaning::Failed | Meaning::Gone | Meaning::Refused => Settlement::Unchanged,
     }
 }
 
-/// Attempts that count after one more ended with `outcome`.
-pub fn counted(attempts: u32, outcome: &Outcome) -> u32 {
-    match outcome.meaning() {
-        Meaning::Delivered | Meaning::Failed | Meaning::Gone => attempts.saturating_add(1),
+/// Attempts that count after one more ended that meant this.
+pub fn counted(attempts: u32, meaning: Meaning) -> u32 {
+    match meaning {
+        Meaning::Delivered | Meaning::Failed | Meaning::Gone | Meaning::Refused => {
+            attempts.saturating_add(1)
+        }
         Meaning::NotTheirDoing => attempts,
     }
 }
@@ -204,13 +226,13 @@ mod tests {
             settle(&Outcome::Interrupted, 2),
             Settlement::Postpone(_, Postponed::OurDoing)
         ));
-        assert_eq!(counted(2, &Outcome::Interrupted), 2);
-        assert_eq!(counted(2, &Outcome::TimedOut), 3);
+        assert_eq!(counted(2, Meaning::NotTheirDoing), 2);
+        assert_eq!(counted(2, Meaning::Failed), 3);
     }
 
     #[test]
     fn an_attempt_by_hand_delivers_or_moves_nothing() {
-        let settle = |outcome| decide_by_hand(&outcome, NOW);
+        let settle = |outcome| decide_by_hand(&outcome, &three_attempts(), NOW);
         assert_eq!(settle(answered(200)), Settlement::Delivered);
         for failed in [answered(500), answered(410), Outcome::TimedOut] {
             assert_eq!(settle(failed), Settlement::Unchanged);

@@ -45,12 +45,13 @@ impl Tiding {
     /// What a settlement is worth telling, with the attempts that count behind it.
     pub const fn of(settlement: &Settlement, attempts: u32) -> Option<Self> {
         match settlement {
-            Settlement::DeadLetter(_) => Some(Self::AttemptExhausted),
+            Settlement::DeadLetter(_) | Settlement::Drop(_) => Some(Self::AttemptExhausted),
             Settlement::Retry(_) if attempts == FAILING_AT => Some(Self::AttemptFailing),
             Settlement::Delivered if attempts > FAILING_AT => Some(Self::AttemptRecovered),
             Settlement::Delivered
             | Settlement::Retry(_)
             | Settlement::Postpone(..)
+            | Settlement::LetGo
             | Settlement::Cancelled
             | Settlement::Unchanged => None,
         }

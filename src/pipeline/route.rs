@@ -185,8 +185,8 @@ mod tests {
 
     use super::*;
     use crate::domain::application::Application;
-    use crate::domain::endpoint::Policy;
     use crate::domain::filter::Filter;
+    use crate::domain::policy::PolicyPart;
     use crate::domain::time::Timestamp;
 
     fn endpoint(application: ApplicationId, name: &str, patterns: &[&str]) -> Arc<Endpoint> {
@@ -202,7 +202,7 @@ mod tests {
             state: EndpointState::Active,
             disabled_because: None,
             throttle_rate: None,
-            policy: Policy::default(),
+            policy: Arc::default(),
             headers: Vec::new(),
             auth: None,
             keys: Vec::new(),
@@ -210,6 +210,7 @@ mod tests {
             version: std::num::NonZeroU16::MIN,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
+            policy_part: PolicyPart::default(),
         })
     }
 
@@ -265,6 +266,7 @@ mod tests {
                 disabled,
             ],
             applications: vec![acme, other],
+            settings: Vec::new(),
         });
 
         assert_eq!(matching(&table, "acme", "job.completed"), ["all", "done", "jobs"]);
@@ -291,6 +293,7 @@ mod tests {
                 on("documents", &["document.ready"], &["us"]),
             ],
             applications: vec![acme],
+            settings: Vec::new(),
         });
 
         let rows: [(&[&str], &[&str]); 5] = [

@@ -51,13 +51,15 @@ impl Courier {
             number: job.delivery.attempts.saturating_add(1),
             started_at,
             duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            meaning: endpoint.policy.judge(&reply.outcome),
+            policy: Arc::clone(&endpoint.policy),
             outcome: reply.outcome,
             url: endpoint.url.as_str().into(),
             response: reply.body,
             detail: reply.detail,
         };
         let pressure = attempt.outcome.pressure();
-        self.settler.attempted(job, endpoint, attempt);
+        self.settler.attempted(job, attempt);
         pressure
     }
 }

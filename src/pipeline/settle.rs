@@ -24,7 +24,6 @@ use super::route::Routes;
 use super::window::Share;
 use super::{Job, World, until_taken};
 use crate::domain::delivery::{Attempt, Delivery, Holder, Trigger, Turn};
-use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
 use crate::domain::lane::HOLD_MAX;
 use crate::domain::outcome::Meaning;
@@ -63,7 +62,7 @@ pub struct Endings {
 
 #[derive(Debug)]
 enum Ending {
-    Attempted { job: Job, endpoint: Arc<Endpoint>, attempt: Box<Attempt> },
+    Attempted { job: Job, attempt: Box<Attempt> },
     Refused { job: Job, settlement: Settlement },
 }
 
@@ -84,8 +83,8 @@ impl Settler {
     }
 
     /// An attempt has ended.
-    pub fn attempted(&self, job: Job, endpoint: Arc<Endpoint>, attempt: Attempt) {
-        self.post(Ending::Attempted { job, endpoint, attempt: Box::new(attempt) });
+    pub fn attempted(&self, job: Job, attempt: Attempt) {
+        self.post(Ending::Attempted { job, attempt: Box::new(attempt) });
     }
 
     /// A delivery was not attempted; this is what becomes of it instead.
@@ -199,15 +198,15 @@ impl Record {
     fn decide(&self, ending: Ending) -> Decided {
         let at = self.world.now();
         let (job, attempts, attempt, settlement) = match ending {
-            Ending::Attempted { job, endpoint, attempt } => {
-                let attempts = counted(job.delivery.attempts, &attempt.outcome);
+            Ending::Attempted { job, attempt } => {
+                let attempts = counted(job.delivery.attempts, attempt.meaning);
                 let settlement = if job.trigger.is_by_hand() {
-                    decide_by_hand(&attempt.outcome, at)
+                    decide_by_hand(&attempt.outcome, &attempt.policy, at)
                 } else {
                     decide(
                         &attempt.outcome,
                         attempts,
-                        &endpoint.policy,
+                        &attempt.policy,
                         job.delivery.event.expires_at,
                         at,
                         Chance::from_bits(self.world.chance()),
@@ -283,7 +282,7 @@ impl Record {
         .await;
         failpoint!("settle.recorded");
         let gone = |one: &Settled| {
-            one.attempt.as_ref().is_some_and(|attempt| attempt.outcome.meaning() == Meaning::Gone)
+            one.attempt.as_ref().is_some_and(|attempt| attempt.meaning == Meaning::Gone)
         };
         if batch.iter().any(gone) {
             self.routes.ring();
@@ -335,8 +334,9 @@ impl Record {
             Settlement::Delivered => Verdict::Succeeded,
             Settlement::Retry(_) => Verdict::Failed,
             Settlement::DeadLetter(why) => Verdict::Dead(why),
+            Settlement::Drop(why) => Verdict::Dropped(why),
             Settlement::Cancelled => Verdict::Cancelled,
-            Settlement::Postpone(..) | Settlement::Unchanged => return None,
+            Settlement::Postpone(..) | Settlement::LetGo | Settlement::Unchanged => return None,
         };
         self.outlet.wants(verdict).then(|| Notice {
             event: Arc::clone(&delivery.event),
@@ -420,13 +420,15 @@ impl Release {
 fn log_attempt(job: &Job, attempt: &Attempt, settlement: &Settlement) {
     let delivery = &job.delivery;
     let by_hand = job.trigger.is_by_hand();
-    let outcome = attempt.outcome.class();
+    let outcome = attempt.class();
     let status = attempt.outcome.status();
     let (next, wait) = match settlement {
         Settlement::Delivered => ("delivered", None),
         Settlement::Retry(due) => ("retry", Some(due.at)),
         Settlement::Postpone(due, _) => ("postpone", Some(due.at)),
         Settlement::DeadLetter(_) => ("dead_letter", None),
+        Settlement::Drop(_) => ("drop", None),
+        Settlement::LetGo => ("let_go", None),
         Settlement::Cancelled => ("cancelled", None),
         Settlement::Unchanged => ("unchanged", None),
     };

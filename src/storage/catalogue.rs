@@ -1,4 +1,4 @@
-//! Port: applications, event types and endpoints.
+//! Port: applications and their settings, event types and endpoints.
 //!
 //! Edits are made through it by `control`; the router reads it whole, as a [`Snapshot`], whenever
 //! its version has moved on.
@@ -14,6 +14,7 @@ use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointSt
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
+use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 
 /// The catalogue at one version.
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub applications: Vec<Application>,
     /// Every endpoint, with its keys.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// The settings of every application that has any, with its keys.
+    pub settings: Vec<Settings>,
 }
 
 /// Which event types of a list. All given conditions hold together.
@@ -105,6 +108,19 @@ pub trait Catalogue: Send + Sync {
         tenant: Tenant,
         now: Timestamp,
     ) -> Result<bool, StorageError>;
+
+    /// A tenant's settings; [`Settings::unset`] when it has set nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
+    async fn settings(&self, tenant: Tenant) -> Result<Settings, StorageError>;
+
+    /// Writes all settings of an application anew, keys too. What they say of policies is below what its
+    /// endpoints say, from then on.
+    ///
+    /// # Errors
+    /// `Conflict` when the application is gone.
+    async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError>;
 
     /// Adds an event type, or changes everything of the one that is there but when it was made.
     ///

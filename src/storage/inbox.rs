@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::StorageError;
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{
-    EventType, Identity, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX, check_channels,
+    Attributes, EventType, Identity, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX, Webhook,
+    check_channels,
 };
 use crate::domain::time::Timestamp;
 
@@ -46,8 +47,18 @@ pub struct Publication {
     pub occurred_at: Option<Timestamp>,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
+    /// Of no use after this.
+    pub expires_at: Option<Timestamp>,
+    /// The payload's media type; `application/json` when nobody says.
+    pub content_type: Option<String>,
+    /// The W3C trace that it belongs to.
+    pub traceparent: Option<String>,
     /// Channels that it is for.
     pub channels: Vec<String>,
+    /// A URL of its own.
+    pub webhook: Option<Webhook>,
+    /// What its producer said of it beside all this, as a `CloudEvent`; its `source` tells its id apart.
+    pub attributes: Attributes,
     /// The payload.
     pub payload: Bytes,
 }
@@ -70,6 +81,15 @@ impl Publication {
             .map_err(|fault: NotAnEventType| StorageError::Conflict(fault.to_string()))
     }
 
+    /// What it is recognised by when it comes again.
+    pub fn identity(&self) -> Identity {
+        let id = self.event_id.as_str().into();
+        match self.attributes.iter().find(|(name, _)| &**name == "source") {
+            Some((_, source)) => Identity::Sourced { source: source.clone(), id },
+            None => Identity::Given(id),
+        }
+    }
+
     /// The event that it is, wherever it is published.
     ///
     /// # Errors
@@ -78,15 +98,17 @@ impl Publication {
         Ok(NewEvent {
             application: self.application.as_str().into(),
             event_type: self.check()?,
-            identity: Identity::Given(self.event_id.as_str().into()),
+            identity: self.identity(),
             subject: self.subject.as_deref().map(Into::into),
             occurred_at: self.occurred_at,
             received_at: None,
             deliver_at: self.deliver_at,
-            expires_at: None,
-            content_type: None,
-            traceparent: None,
+            expires_at: self.expires_at,
+            content_type: self.content_type.as_deref().map(Into::into),
+            traceparent: self.traceparent.as_deref().map(Into::into),
             channels: self.channels.iter().map(|name| name.as_str().into()).collect(),
+            webhook: self.webhook.clone(),
+            attributes: self.attributes.clone(),
             payload: self.payload.clone(),
         })
     }

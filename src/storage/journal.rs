@@ -72,7 +72,8 @@ pub enum Recorded {
     Stale,
 }
 
-/// The whole accounting: `owed = pending + waiting + delivered + dead + discarded + cancelled`.
+/// The whole accounting: `owed = pending + waiting + delivered + dead + discarded + cancelled + dropped +
+/// unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Books {
     /// Deliveries ever owed.
@@ -89,6 +90,10 @@ pub struct Books {
     pub discarded: u64,
     /// Taken back.
     pub cancelled: u64,
+    /// Given up, and not kept: their policy said so.
+    pub dropped: u64,
+    /// Let go once, and no end of it is on record.
+    pub unknown: u64,
 }
 
 impl Books {
@@ -99,7 +104,9 @@ impl Books {
             + self.delivered
             + self.dead
             + self.discarded
-            + self.cancelled;
+            + self.cancelled
+            + self.dropped
+            + self.unknown;
         i64::try_from(self.owed).unwrap_or(i64::MAX) - i64::try_from(accounted).unwrap_or(i64::MAX)
     }
 }
@@ -398,7 +405,7 @@ pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
     match settlement {
         Settlement::Retry(due) => Some(*due),
         Settlement::Postpone(due, why) => match why {
-            Postponed::Paused => None,
+            Postponed::Paused | Postponed::Held => None,
             Postponed::RateLimited
             | Postponed::Busy
             | Postponed::SlowedDown
@@ -407,6 +414,8 @@ pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
         },
         Settlement::Delivered
         | Settlement::DeadLetter(_)
+        | Settlement::Drop(_)
+        | Settlement::LetGo
         | Settlement::Cancelled
         | Settlement::Unchanged => None,
     }

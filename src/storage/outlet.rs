@@ -37,6 +37,8 @@ pub enum Verdict {
     Failed,
     /// Given up.
     Dead(DeathReason),
+    /// Given up, and not kept as a dead letter.
+    Dropped(DeathReason),
     /// Taken back.
     Cancelled,
 }
@@ -48,6 +50,7 @@ impl Verdict {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Dead(_) => "dead",
+            Self::Dropped(_) => "dropped",
             Self::Cancelled => "cancelled",
         }
     }

@@ -266,11 +266,11 @@ impl Metrics {
 
     /// A request has ended.
     pub fn attempt_ended(&self, delivery: &Delivery, attempt: &Attempt, now: Timestamp) {
-        let (outcome, class) = (attempt.outcome.class(), outcome_class(&attempt.outcome));
+        let (outcome, class) = (attempt.class(), outcome_class(attempt));
         self.attempts.with_label_values(&[outcome, ordinal(delivery)]).inc();
         let seconds = f64::from(attempt.duration_ms) / 1_000.0;
         self.attempt_duration.with_label_values(&[class]).observe(seconds);
-        if attempt.outcome.meaning() == Meaning::Delivered {
+        if attempt.meaning == Meaning::Delivered {
             let attempts = if delivery.attempts == 0 { "1" } else { "2+" };
             let age = now.since(delivery.event.received_at).as_secs_f64();
             self.end_to_end.with_label_values(&[attempts]).observe(age);
@@ -283,8 +283,9 @@ impl Metrics {
         match settlement {
             Settlement::Delivered => finished("delivered", "none"),
             Settlement::DeadLetter(why) => finished("dead", why.as_str()),
+            Settlement::Drop(why) => finished("dropped", why.as_str()),
             Settlement::Cancelled => finished("cancelled", "endpoint_deleted"),
-            Settlement::Unchanged => {}
+            Settlement::LetGo | Settlement::Unchanged => {}
             Settlement::Retry(_) => self.retries.inc(),
             Settlement::Postpone(_, why) => {
                 self.postponed.with_label_values(&[why.as_str()]).inc();
@@ -398,11 +399,11 @@ fn ordinal(delivery: &Delivery) -> &'static str {
     if delivery.attempts == 0 { "first" } else { "retry" }
 }
 
-fn outcome_class(outcome: &Outcome) -> &'static str {
-    match outcome.meaning() {
+fn outcome_class(attempt: &Attempt) -> &'static str {
+    match attempt.meaning {
         Meaning::Delivered => "success",
-        Meaning::Failed if *outcome == Outcome::TimedOut => "timeout",
-        Meaning::Failed | Meaning::Gone => "remote_error",
+        Meaning::Failed if attempt.outcome == Outcome::TimedOut => "timeout",
+        Meaning::Failed | Meaning::Gone | Meaning::Refused => "remote_error",
         Meaning::NotTheirDoing => "local_error",
     }
 }

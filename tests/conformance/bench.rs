@@ -12,11 +12,12 @@ use posthaste::domain::application::{Application, Tenant};
 use posthaste::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Fence, Holder, Standing, Trigger,
 };
-use posthaste::domain::endpoint::{Endpoint, EndpointState, Policy};
+use posthaste::domain::endpoint::{Endpoint, EndpointState};
 use posthaste::domain::event::{Event, NewEvent};
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use posthaste::domain::outcome::Outcome;
+use posthaste::domain::policy::{Policy, PolicyPart};
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::{DeathReason, Postponed, Settlement};
 use posthaste::domain::time::Timestamp;
@@ -404,7 +405,7 @@ fn endpoint_of_acme(name: &str) -> Endpoint {
         state: EndpointState::Active,
         disabled_because: None,
         throttle_rate: None,
-        policy: Policy::default(),
+        policy: Arc::default(),
         headers: Vec::new(),
         auth: None,
         keys: Vec::new(),
@@ -412,6 +413,7 @@ fn endpoint_of_acme(name: &str) -> Endpoint {
         version: std::num::NonZeroU16::MIN,
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
+        policy_part: PolicyPart::default(),
     }
 }
 
@@ -455,6 +457,8 @@ fn settled(delivery: &Delivery, status: Option<u16>, settlement: Settlement) -> 
         url: "https://example.com/hook".into(),
         response: Bytes::from_static(b"as you say"),
         detail: String::new(),
+        meaning: Policy::default().judge(&Outcome::Answered { status, retry_after: None }),
+        policy: Arc::default(),
     });
     Settled {
         key,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use posthaste::domain::application::Application;
 use posthaste::domain::auth::Auth;
-use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
+use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use posthaste::domain::event::{Channels, Event};
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, EndpointId, EventId, OrganisationId};
+use posthaste::domain::policy::PolicyPart;
 use posthaste::domain::signature::{ReceiverKey, Scheme, SigningKey, verify};
 use posthaste::domain::time::Timestamp;
 use posthaste::egress::Sender as _;
@@ -39,6 +40,8 @@ fn event() -> Event {
         traceparent: None,
         channels: Channels::default(),
         payload: BODY.into(),
+        webhook: None,
+        attributes: Box::default(),
     }
 }
 
@@ -55,7 +58,7 @@ fn endpoint(url: Url) -> Endpoint {
         state: EndpointState::Active,
         disabled_because: None,
         throttle_rate: None,
-        policy: Policy::default(),
+        policy: Arc::default(),
         headers: Vec::new(),
         auth: None,
         keys: vec![
@@ -66,6 +69,7 @@ fn endpoint(url: Url) -> Endpoint {
         version: std::num::NonZeroU16::MIN,
         created_at: NOW,
         updated_at: NOW,
+        policy_part: PolicyPart::default(),
     }
 }
 

@@ -89,7 +89,9 @@ impl World {
             DeliveryState::Waiting { held_by: Holder::Journal, .. }
             | DeliveryState::Delivered
             | DeliveryState::Dead
-            | DeliveryState::Cancelled => true,
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped
+            | DeliveryState::Unknown => true,
         }
     }
 
@@ -100,9 +102,11 @@ impl World {
                 let event = self.memory().event_of(key.event).expect("it is owed");
                 event.deliver_at.unwrap_or(event.received_at)
             }
-            DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {
-                return false;
-            }
+            DeliveryState::Delivered
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped
+            | DeliveryState::Unknown => return false,
         };
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
         let paused = matches!(state.endpoints[place].called, Called::Paused | Called::Disabled);
@@ -222,7 +226,11 @@ impl World {
             DeliveryState::Pending | DeliveryState::Waiting { .. } => {
                 Err("is not finished at the end".into())
             }
-            DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => Ok(()),
+            DeliveryState::Delivered
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped
+            | DeliveryState::Unknown => Ok(()),
         }
     }
 

@@ -349,7 +349,7 @@ impl World {
         let found = self.do_it(|| self.memory().any_endpoint(id));
         let mut endpoint = found.expect("it is not deleted");
         endpoint.throttle_rate = rate;
-        endpoint.policy.max_in_flight = cap;
+        endpoint.policy_part.max_in_flight = Some(cap);
         self.do_it(|| self.memory().edit_endpoint(&endpoint));
         let seen = &mut self.state().endpoints[place];
         seen.cap_before = seen.cap;

@@ -96,6 +96,8 @@ impl Watched {
             }
             Settlement::Delivered
             | Settlement::DeadLetter(_)
+            | Settlement::Drop(_)
+            | Settlement::LetGo
             | Settlement::Cancelled
             | Settlement::Unchanged => {}
         }

@@ -9,9 +9,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use posthaste::domain::application::Application;
-use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
+use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, EndpointId, OrganisationId};
+use posthaste::domain::policy::{Policy, PolicyPart};
 use posthaste::domain::retry::RetryPolicy;
 use posthaste::domain::signature::SigningKey;
 use posthaste::domain::time::Timestamp;
@@ -229,6 +230,13 @@ pub(crate) fn application() -> Application {
 fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
     let patterns: &[&str] = chance.pick(&[&[][..], &["job.*"], &["job.completed"], &["*"]]);
     let patterns = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
+    let throttle_rate = rate(chance);
+    let policy_part = PolicyPart {
+        retry: Some(retry(chance)),
+        timeout_ms: Some(u32::try_from(chance.between(1_000..=10_000)).expect("small")),
+        max_in_flight: Some(cap(chance)),
+        ..PolicyPart::default()
+    };
     let key = SigningKey::from_bytes(vec![u8::try_from(number).expect("few"); 32]).expect("a key");
     Endpoint {
         id: EndpointId::derived(&[&number.to_be_bytes()]),
@@ -240,12 +248,9 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         channels: Vec::new(),
         state: EndpointState::Active,
         disabled_because: None,
-        throttle_rate: rate(chance),
-        policy: Policy {
-            retry: retry(chance),
-            timeout_ms: u32::try_from(chance.between(1_000..=10_000)).expect("small"),
-            max_in_flight: cap(chance),
-        },
+        throttle_rate,
+        policy: Arc::new(policy_part.over(&Policy::default()).into()),
+        policy_part,
         headers: Vec::new(),
         auth: None,
         keys: vec![EndpointKey { key, created_at: START, expires_at: None }],

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing};
-use posthaste::domain::endpoint::Policy;
 use posthaste::domain::id::EventId;
 use posthaste::domain::lane::SLOWED_MAX;
 use posthaste::domain::outcome::{Meaning, Outcome, Pressure, RetryAfter};
+use posthaste::domain::policy::Policy;
 use posthaste::domain::retry::RetryPolicy;
 use posthaste::domain::settlement::{DeathReason, Settlement};
 use posthaste::domain::signature;
@@ -73,7 +73,7 @@ impl World {
         match outcome.meaning() {
             Meaning::Delivered => story.succeeded = true,
             Meaning::Gone => story.refused_for_good = true,
-            Meaning::Failed | Meaning::NotTheirDoing => {
+            Meaning::Failed | Meaning::Refused | Meaning::NotTheirDoing => {
                 story.asked = outcome.retry_after().map(|asked| moment(asked, now));
             }
         }
@@ -151,7 +151,10 @@ impl World {
         };
         match standing {
             DeliveryState::Delivered => return Err("was made when it was delivered".into()),
-            DeliveryState::Dead => return Err("was made when it was given up".into()),
+            DeliveryState::Dead | DeliveryState::Dropped => {
+                return Err("was made when it was given up".into());
+            }
+            DeliveryState::Unknown => return Err("was made a second time, at most once".into()),
             // Taken back while it was on its way: whether that had to be known is checked above.
             DeliveryState::Cancelled => return Ok(()),
             DeliveryState::Pending | DeliveryState::Waiting { .. } => {}
@@ -335,6 +338,8 @@ fn by_the_policy(settled: &Settled, policy: &Policy) -> Result<(), String> {
         Settlement::Delivered
         | Settlement::Postpone(..)
         | Settlement::DeadLetter(_)
+        | Settlement::Drop(_)
+        | Settlement::LetGo
         | Settlement::Cancelled
         | Settlement::Unchanged => Ok(()),
     }

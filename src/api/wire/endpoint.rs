@@ -357,7 +357,7 @@ impl From<Endpoint> for EndpointOut {
             throttle_rate: known.throttle_rate,
             rate_limit: known.throttle_rate,
             metadata: known.metadata,
-            policy: known.policy.into(),
+            policy: known.policy.policy().into(),
             auth_kind: known.auth.as_ref().map(Auth::kind),
             created_at: known.created_at,
             updated_at: known.updated_at,

@@ -3,12 +3,15 @@
 //! Ours, and not of the API that client libraries know: so here an unknown field is a mistake and not
 //! somebody else's word.
 
+use std::num::NonZeroU16;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::control::endpoints::PolicyEdit;
+use super::patch::change;
+use crate::control::endpoints::{Change, PolicyEdit};
 use crate::domain::auth::Auth;
-use crate::domain::endpoint::Policy;
+use crate::domain::policy::Policy;
 use crate::domain::retry::RetryPolicy;
 
 /// How an endpoint is to be called. What is left out stays, or is as usual.
@@ -16,14 +19,17 @@ use crate::domain::retry::RetryPolicy;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct PolicyIn {
     /// When failed deliveries are tried again.
+    #[serde(default, deserialize_with = "change")]
     #[schema(value_type = Option<Retry>)]
-    retry: Option<RetryPolicy>,
+    retry: Change<RetryPolicy>,
     /// How long one exchange may take in all, in milliseconds.
-    #[schema(minimum = 1000, maximum = 60000)]
-    timeout_ms: Option<u32>,
+    #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u32>, minimum = 1000, maximum = 60000)]
+    timeout_ms: Change<u32>,
     /// Requests that may be on the way at the same time.
-    #[schema(minimum = 1, maximum = 1000)]
-    max_in_flight: Option<u16>,
+    #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 1000)]
+    max_in_flight: Change<NonZeroU16>,
 }
 
 /// How an endpoint is called.
@@ -103,13 +109,13 @@ pub(in super::super) enum AuthIn {
 impl From<PolicyIn> for PolicyEdit {
     fn from(sent: PolicyIn) -> Self {
         let PolicyIn { retry, timeout_ms, max_in_flight } = sent;
-        Self { retry, timeout_ms, max_in_flight, jitter: None }
+        Self { retry, timeout_ms, max_in_flight, ..Self::default() }
     }
 }
 
-impl From<Policy> for PolicyOut {
-    fn from(policy: Policy) -> Self {
-        let Policy { retry, timeout_ms, max_in_flight } = policy;
+impl From<&Policy> for PolicyOut {
+    fn from(policy: &Policy) -> Self {
+        let Policy { retry, timeout_ms, max_in_flight, .. } = policy.clone();
         Self { retry, timeout_ms, max_in_flight: max_in_flight.get() }
     }
 }

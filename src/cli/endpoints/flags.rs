@@ -1,5 +1,7 @@
 //! The flags of `endpoint create` and `endpoint edit`, and what they ask of `control`.
 
+use std::num::NonZeroU16;
+
 use clap::{ArgGroup, Args};
 
 use super::super::exit::Usage;
@@ -25,7 +27,7 @@ struct Wishes {
     throttle_rate: Option<u32>,
     /// Requests that may be on the way at the same time
     #[arg(long, value_name = "N")]
-    max_in_flight: Option<u16>,
+    max_in_flight: Option<NonZeroU16>,
     /// How long one exchange may take
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u32>,
@@ -44,10 +46,11 @@ struct Wishes {
 impl Wishes {
     fn policy(&self) -> PolicyEdit {
         PolicyEdit {
-            retry: self.retry.clone(),
+            retry: change(self.retry.clone(), false),
             jitter: self.jitter,
-            timeout_ms: self.timeout_ms,
-            max_in_flight: self.max_in_flight,
+            timeout_ms: change(self.timeout_ms, false),
+            max_in_flight: change(self.max_in_flight, false),
+            ..PolicyEdit::default()
         }
     }
 }

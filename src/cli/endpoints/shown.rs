@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use super::super::output::or_dash;
 use crate::domain::auth::Auth;
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::filter::Filter;
 use crate::domain::header::is_sensitive;
 use crate::domain::id::{ApplicationId, EndpointId};
+use crate::domain::policy::Policy;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::time::Timestamp;
 

@@ -6,6 +6,7 @@
 mod wishes;
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 pub(super) use self::wishes::filter as checked_filter;
 use self::wishes::{channels, edited, filter, throttle_rate};
@@ -14,9 +15,11 @@ use super::names::{check_description, check_metadata, check_uid};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
 use crate::domain::application::{Metadata, Tenant};
 use crate::domain::auth::Auth;
-use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::id::EndpointId;
+use crate::domain::policy::{Format, Guarantee, OnExhausted, Policy, PolicyPart, Statuses};
 use crate::domain::retry::RetryPolicy;
+use crate::domain::signature::Signing;
 use crate::storage::page::{Order, Page};
 
 /// An endpoint as it is asked for.
@@ -50,17 +53,31 @@ pub struct NewEndpoint {
     pub disabled: bool,
 }
 
-/// What is to change about a policy.
+/// What is to change about what is said of a policy; what is cleared is as the level below has it.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyEdit {
+    /// Whether a request may be made twice, or not at all.
+    pub guarantee: Change<Guarantee>,
     /// When failed deliveries are tried again.
-    pub retry: Option<RetryPolicy>,
+    pub retry: Change<RetryPolicy>,
     /// How far each wait may move, as a share of it.
     pub jitter: Option<f64>,
     /// How long one exchange may take, in milliseconds.
-    pub timeout_ms: Option<u32>,
+    pub timeout_ms: Change<u32>,
     /// Requests that may be on the way at the same time.
-    pub max_in_flight: Option<u16>,
+    pub max_in_flight: Change<NonZeroU16>,
+    /// Answers that say that the receiver has it.
+    pub success_status: Change<Statuses>,
+    /// Answers behind which trying again is no use.
+    pub give_up_status: Change<Statuses>,
+    /// What becomes of a delivery that is given up.
+    pub on_exhausted: Change<OnExhausted>,
+    /// Whether plain http is called, where the operator allows it.
+    pub allow_http: Change<bool>,
+    /// What a request's body is.
+    pub format: Change<Format>,
+    /// How requests are signed.
+    pub signing: Change<Signing>,
 }
 
 /// What is to become of one property.
@@ -131,6 +148,8 @@ impl Control {
         let key = secrets::made(new.secret.as_deref().into(), self.context.chance)
             .map_err(|error| error.about("secret"))?;
         let headers = headers::check(new.headers).map_err(|error| error.about("headers"))?;
+        let below = self.policy_of(tenant).await?;
+        let policy_part = edited(PolicyPart::default(), new.policy, &below)?;
         let because = new.disabled.then_some(DisabledBecause::Asked);
         let endpoint = Endpoint {
             id: EndpointId::minted(now, self.context.id_chance()),
@@ -143,7 +162,8 @@ impl Control {
             state: because.map_or(EndpointState::Active, |_| EndpointState::Disabled),
             disabled_because: because,
             throttle_rate: new.throttle_rate.map(throttle_rate).transpose()?,
-            policy: edited(Policy::default(), new.policy)?,
+            policy: Arc::new(policy_part.over(&below).into()),
+            policy_part,
             auth: headers::check_auth(new.auth, &headers).map_err(|error| error.about("auth"))?,
             headers,
             keys: vec![EndpointKey { key, created_at: now, expires_at: None }],
@@ -311,7 +331,9 @@ impl Control {
         // Also when it stays: a new header may want its place.
         endpoint.auth = headers::check_auth(endpoint.auth, &endpoint.headers)
             .map_err(|error| error.about("auth"))?;
-        endpoint.policy = edited(endpoint.policy, edit.policy)?;
+        let below = self.policy_of(endpoint.tenant()).await?;
+        endpoint.policy_part = edited(endpoint.policy_part, edit.policy, &below)?;
+        endpoint.policy = Arc::new(endpoint.policy_part.over(&below).into());
         endpoint.updated_at = (self.context.now)();
         // Before its state: of the two only this can be refused.
         self.catalogue.edit_endpoint(&endpoint).await?;
@@ -328,6 +350,11 @@ impl Control {
             (Some(false), EndpointState::Active | EndpointState::Paused) | (None, _) => {}
         }
         Ok(endpoint)
+    }
+
+    /// The policy that a tenant's endpoints have where they say nothing themselves.
+    async fn policy_of(&self, tenant: Tenant) -> Answer<Policy> {
+        Ok(self.catalogue.settings(tenant).await?.policy.over(&Policy::default()))
     }
 
     /// Pauses an endpoint: what it is owed waits until it is resumed. When this returns `Ok`, no attempt

@@ -59,7 +59,8 @@ async fn an_endpoint_is_found_by_its_id_or_by_its_uid_beside_its_application() {
 async fn what_is_wrong_with_an_endpoint_is_refused_with_a_sentence() {
     let (world, endpoint) = world_with_an_endpoint().await;
     let acme = endpoint.tenant();
-    let policy = |timeout_ms| PolicyEdit { timeout_ms: Some(timeout_ms), ..PolicyEdit::default() };
+    let policy =
+        |timeout_ms| PolicyEdit { timeout_ms: Change::Set(timeout_ms), ..PolicyEdit::default() };
     let many = |count: u32| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
     let twice = vec!["eu".to_owned(), "eu".to_owned()];
     let metadata = Metadata::from([("a".into(), "x".repeat(4_096))]);
@@ -276,7 +277,7 @@ async fn a_put_writes_all_anew_but_keys_headers_and_what_is_not_said_of_the_poli
         patterns: Some(vec!["job.*".into()]),
         channels: Some(vec!["eu".into()]),
         throttle_rate: Change::Set(20),
-        policy: PolicyEdit { timeout_ms: Some(5_000), ..PolicyEdit::default() },
+        policy: PolicyEdit { timeout_ms: Change::Set(5_000), ..PolicyEdit::default() },
         headers: Some(vec![("x-team".into(), "red".into())]),
         metadata: Some(Metadata::from([("a".into(), "b".into())])),
         version: NonZeroU16::new(7),
@@ -285,7 +286,10 @@ async fn a_put_writes_all_anew_but_keys_headers_and_what_is_not_said_of_the_poli
     let acme = endpoint.tenant();
     world.control.edit_endpoint_of(acme, "hook", full, &any_url).await.expect("edited");
 
-    let most = PolicyEdit { max_in_flight: Some(7), ..PolicyEdit::default() };
+    let most = PolicyEdit {
+        max_in_flight: NonZeroU16::new(7).map_or(Change::Keep, Change::Set),
+        ..PolicyEdit::default()
+    };
     let new = NewEndpoint { url: "https://b.example/".into(), policy: most, ..hook() };
     let put = world.control.put_endpoint(acme, "hook", new, &any_url).await.expect("put");
 

@@ -234,6 +234,7 @@ impl Intake {
             deliver_at: draft.deliver_at,
             channels: draft.channels.clone(),
             payload: draft.payload.clone(),
+            ..Publication::default()
         };
         let accepted = Accepted {
             id: event::id_of(application, &publication.event_id),

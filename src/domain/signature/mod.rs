@@ -8,16 +8,18 @@
 //! Tokens are joined by exactly one space and nothing else is ever in the header: widespread
 //! receiving libraries fail on a second space, an empty token, or one that they cannot decode.
 //!
-//! The keys themselves are in `key`. Not here: which of them are live (`endpoint`), and how they are
+//! The keys themselves are in `key`, and what an endpoint wants of all this in `signing`. Not here: which of them are live (`endpoint`), and how they are
 //! kept at rest (storage).
 
 mod key;
+mod signing;
 
 use std::io::Write as _;
 
 use subtle::Choice;
 
 pub use self::key::{KEY_BYTES, NotAKey, ReceiverKey, Scheme, SigningKey};
+pub use self::signing::{Encoding, LegacyHeader, LegacyKey, SignedContent, Signing, SigningScheme};
 
 /// How far a timestamp may be from the receiver's clock, in seconds, either way.
 ///

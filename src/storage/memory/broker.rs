@@ -128,7 +128,7 @@ impl Broker {
     pub(super) fn event_names(&self) -> impl Iterator<Item = &str> {
         self.messages().filter_map(|message| match &message.carried {
             Carried::Event(event) => match &event.identity {
-                Identity::Given(name) => Some(name.as_ref()),
+                Identity::Given(name) | Identity::Sourced { id: name, .. } => Some(name.as_ref()),
                 Identity::Fingerprint(_) | Identity::Stored(..) => None,
             },
             Carried::Due(..) => None,

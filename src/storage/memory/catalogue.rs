@@ -12,6 +12,8 @@ use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointSt
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
+use crate::domain::policy::{Policy, Resolved};
+use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
@@ -24,6 +26,7 @@ pub(super) struct Entries {
     applications: BTreeMap<ApplicationId, Application>,
     event_types: BTreeMap<(OrganisationId, String), EventTypeEntry>,
     endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
+    settings: BTreeMap<ApplicationId, Settings>,
 }
 
 #[async_trait]
@@ -39,6 +42,7 @@ impl Catalogue for Memory {
                 version: entries.version,
                 applications: entries.applications.values().cloned().collect(),
                 endpoints: entries.endpoints.values().cloned().collect(),
+                settings: entries.settings.values().cloned().collect(),
             })
         })
         .await
@@ -95,7 +99,36 @@ impl Catalogue for Memory {
         let id = tenant.application();
         self.edit(|entries| {
             entries.endpoints.retain(|_, endpoint| endpoint.application != id);
+            entries.settings.remove(&id);
             Ok(entries.applications.remove(&id).is_some())
+        })
+        .await
+    }
+
+    async fn settings(&self, tenant: Tenant) -> Result<Settings, StorageError> {
+        let application = tenant.application();
+        self.call(Call::Catalogue, |store| {
+            let known = store.catalogue.settings.get(&application);
+            Ok(known.cloned().unwrap_or_else(|| Settings::unset(application)))
+        })
+        .await
+    }
+
+    async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError> {
+        let application = settings.application;
+        self.edit(|entries| {
+            if !entries.applications.contains_key(&application) {
+                let why = format!("application {application} does not exist");
+                return Err(StorageError::Conflict(why));
+            }
+            entries.settings.insert(application, settings.clone());
+            let below = settings.policy.over(&Policy::default());
+            let all = entries.endpoints.values_mut();
+            for endpoint in all.filter(|one| one.application == application) {
+                let endpoint = Arc::make_mut(endpoint);
+                endpoint.policy = Arc::new(endpoint.policy_part.over(&below).into());
+            }
+            Ok(())
         })
         .await
     }
@@ -180,8 +213,10 @@ impl Catalogue for Memory {
     async fn edit_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
         self.edit(|entries| {
             entries.uid_is_free(endpoint)?;
+            let policy = entries.resolved(endpoint);
             let known = entries.known(endpoint.tenant(), endpoint.id)?;
             *known = Endpoint {
+                policy,
                 state: known.state,
                 disabled_because: known.disabled_because,
                 keys: known.keys.clone(),
@@ -318,6 +353,13 @@ impl Entries {
         own.map(Arc::make_mut).ok_or_else(|| gone(id))
     }
 
+    /// An endpoint's policy: what it says, over what its application says.
+    fn resolved(&self, endpoint: &Endpoint) -> Arc<Resolved> {
+        let below = self.settings.get(&endpoint.application).map(|own| &own.policy);
+        let below = below.map_or_else(Policy::default, |part| part.over(&Policy::default()));
+        Arc::new(endpoint.policy_part.over(&below).into())
+    }
+
     fn add_application(&mut self, application: &Application) -> Result<(), StorageError> {
         let id = application.id;
         if self.applications.contains_key(&id) {
@@ -352,7 +394,8 @@ impl Entries {
             return Err(StorageError::Conflict(format!("endpoint {id} exists already")));
         }
         self.uid_is_free(endpoint)?;
-        self.endpoints.insert(endpoint.id, Arc::new(endpoint.clone()));
+        let policy = self.resolved(endpoint);
+        self.endpoints.insert(endpoint.id, Arc::new(Endpoint { policy, ..endpoint.clone() }));
         Ok(())
     }
 

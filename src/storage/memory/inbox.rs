@@ -315,6 +315,8 @@ fn again(event: &Event) -> NewEvent {
         content_type: event.content_type.clone(),
         traceparent: event.traceparent.clone(),
         channels: event.channels.clone(),
+        webhook: event.webhook.clone(),
+        attributes: event.attributes.clone(),
         payload: event.payload.clone(),
     }
 }

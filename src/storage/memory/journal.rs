@@ -6,7 +6,7 @@ use super::faults::Call;
 use super::rows::{Place, Rows};
 use super::{Memory, Store};
 use crate::domain::delivery::{
-    Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
+    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::EndpointState;
 use crate::domain::outcome::Meaning;
@@ -122,6 +122,8 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
             Settlement::Delivered
             | Settlement::Retry(_)
             | Settlement::DeadLetter(_)
+            | Settlement::Drop(_)
+            | Settlement::LetGo
             | Settlement::Cancelled
             | Settlement::Unchanged => store.resends.done(number),
         }
@@ -135,7 +137,7 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
     // A request that was made is history, whoever settles the turn.
     if let Some(attempt) = &settled.attempt {
         store.rows.keep(place, attempt);
-        if attempt.outcome.meaning() == Meaning::Gone {
+        if attempt.meaning == Meaning::Gone {
             store.catalogue.close(settled.key.endpoint, attempt.started_at, settled.at);
         }
     }
@@ -155,6 +157,8 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
             lay_down(&mut store.rows, place, settled, reason);
             DeliveryState::Dead
         }
+        Settlement::Drop(_) => DeliveryState::Dropped,
+        Settlement::LetGo => DeliveryState::Unknown,
         Settlement::Cancelled => DeliveryState::Cancelled,
         Settlement::Unchanged => return Recorded::Stale,
     };
@@ -189,7 +193,7 @@ fn lay_down(rows: &mut Rows, place: Place, settled: &Settled, reason: DeathReaso
         reason,
         attempts: settled.attempts,
         last_status: last.map_or(0, |attempt| attempt.outcome.status()),
-        last_outcome: last.map_or("none", |attempt| attempt.outcome.class()).to_owned(),
+        last_outcome: last.map_or("none", Attempt::class).to_owned(),
         last_detail: last.map_or_else(String::new, |attempt| attempt.detail.clone()),
         died_at: settled.at,
     };

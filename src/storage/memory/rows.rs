@@ -103,7 +103,11 @@ impl Rows {
                 DeliveryState::Waiting { due_at, held_by } => {
                     self.waiting.remove(&(rank(held_by), due_at, place));
                 }
-                DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {}
+                DeliveryState::Delivered
+                | DeliveryState::Dead
+                | DeliveryState::Cancelled
+                | DeliveryState::Dropped
+                | DeliveryState::Unknown => {}
             }
             *account(&mut self.books, before.state) -= 1;
         } else {
@@ -114,7 +118,11 @@ impl Rows {
             DeliveryState::Waiting { due_at, held_by } => {
                 self.waiting.insert((rank(held_by), due_at, place));
             }
-            DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => {}
+            DeliveryState::Delivered
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped
+            | DeliveryState::Unknown => {}
         }
         *account(&mut self.books, standing.state) += 1;
     }
@@ -161,7 +169,7 @@ impl Rows {
                 number: attempt.number,
                 started_at: attempt.started_at,
                 duration_ms: attempt.duration_ms,
-                outcome: attempt.outcome.class().to_owned(),
+                outcome: attempt.class().to_owned(),
                 status: attempt.outcome.status(),
                 url: attempt.url.to_string(),
                 response: attempt.response.to_vec(),
@@ -211,5 +219,7 @@ pub(super) const fn account(books: &mut Books, state: DeliveryState) -> &mut u64
         DeliveryState::Delivered => &mut books.delivered,
         DeliveryState::Dead => &mut books.dead,
         DeliveryState::Cancelled => &mut books.cancelled,
+        DeliveryState::Dropped => &mut books.dropped,
+        DeliveryState::Unknown => &mut books.unknown,
     }
 }

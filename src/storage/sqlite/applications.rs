@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::endpoints;
 use super::faults::is_taken;
 use super::rows::{json, read_json};
 use super::walk::Walk;
+use super::{endpoints, settings};
 use crate::domain::application::Application;
 use crate::domain::event::ApplicationName;
 use crate::domain::id::{ApplicationId, OrganisationId};
@@ -109,6 +109,7 @@ pub(super) fn delete(
     )?;
     if deleted == 1 {
         endpoints::delete_all_of(connection, id, now)?;
+        settings::delete(connection, id)?;
     }
     Ok(deleted == 1)
 }

@@ -16,6 +16,8 @@ pub(super) struct Movement {
     dead: i64,
     discarded: i64,
     cancelled: i64,
+    dropped: i64,
+    unknown: i64,
 }
 
 impl Movement {
@@ -44,6 +46,8 @@ impl Movement {
             State::Delivered => &mut self.delivered,
             State::Dead => &mut self.dead,
             State::Cancelled => &mut self.cancelled,
+            State::Dropped => &mut self.dropped,
+            State::Unknown => &mut self.unknown,
         }
     }
 
@@ -52,7 +56,8 @@ impl Movement {
         let mut update = connection.prepare_cached(
             "UPDATE books SET owed = owed + ?1, pending = pending + ?2, waiting = waiting + ?3, \
                               delivered = delivered + ?4, dead = dead + ?5, \
-                              cancelled = cancelled + ?6, discarded = discarded + ?7",
+                              cancelled = cancelled + ?6, discarded = discarded + ?7, \
+                              dropped = dropped + ?8, unknown = unknown + ?9",
         )?;
         update.execute(params![
             self.owed,
@@ -61,7 +66,9 @@ impl Movement {
             self.delivered,
             self.dead,
             self.cancelled,
-            self.discarded
+            self.discarded,
+            self.dropped,
+            self.unknown,
         ])?;
         Ok(())
     }
@@ -70,9 +77,10 @@ impl Movement {
 /// The books as they are.
 pub(super) fn read(connection: &Connection) -> Result<Books, StorageError> {
     let mut find = connection.prepare_cached(
-        "SELECT owed, pending, waiting, delivered, dead, cancelled, discarded FROM books",
+        "SELECT owed, pending, waiting, delivered, dead, cancelled, discarded, dropped, unknown \
+         FROM books",
     )?;
-    let accounts: [i64; 7] = find.query_row([], |row| {
+    let accounts: [i64; 9] = find.query_row([], |row| {
         Ok([
             row.get(0)?,
             row.get(1)?,
@@ -81,10 +89,12 @@ pub(super) fn read(connection: &Connection) -> Result<Books, StorageError> {
             row.get(4)?,
             row.get(5)?,
             row.get(6)?,
+            row.get(7)?,
+            row.get(8)?,
         ])
     })?;
     // An account below zero is a mistake of ours; as 0 it shows as unaccounted, which is watched.
-    let [owed, pending, waiting, delivered, dead, cancelled, discarded] =
+    let [owed, pending, waiting, delivered, dead, cancelled, discarded, dropped, unknown] =
         accounts.map(|account| u64::try_from(account).unwrap_or(0));
-    Ok(Books { owed, pending, waiting, delivered, dead, discarded, cancelled })
+    Ok(Books { owed, pending, waiting, delivered, dead, discarded, cancelled, dropped, unknown })
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{Sqlite, applications, endpoints, event_types};
+use super::{Sqlite, applications, endpoints, event_types, settings};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
+use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
@@ -33,6 +34,7 @@ impl Catalogue for Sqlite {
                 version: version(connection)?,
                 applications: applications::all(connection)?,
                 endpoints: endpoints::all(connection, &vault)?.into_iter().map(Arc::new).collect(),
+                settings: settings::all(connection, &vault)?,
             })
         })
         .await
@@ -82,6 +84,20 @@ impl Catalogue for Sqlite {
         self.write(move |connection| {
             let there = applications::delete(connection, tenant.application(), now)?;
             edited_if(connection, there)
+        })
+        .await
+    }
+
+    async fn settings(&self, tenant: Tenant) -> Result<Settings, StorageError> {
+        let vault = Arc::clone(&self.vault);
+        self.read(move |connection| settings::of(connection, &vault, tenant)).await
+    }
+
+    async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError> {
+        let (vault, settings) = (Arc::clone(&self.vault), settings.clone());
+        self.write(move |connection| {
+            settings::put(connection, &vault, &settings)?;
+            edited(connection)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Endpoints in their table: their headers, credentials and signing keys sealed, each bound to its
 //! row.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
 use secrecy::zeroize::Zeroizing;
@@ -11,13 +11,15 @@ use url::Url;
 
 use super::failing;
 use super::faults::is_taken;
+use super::keys::{self, Keys, Whose};
 use super::rows::{corrupt, json, read_json};
+use super::settings::{self, Parts};
 use super::walk::Walk;
 use crate::domain::application::Tenant;
 use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::id::{ApplicationId, EndpointId};
-use crate::domain::signature::{Scheme, SigningKey};
+use crate::domain::policy::PolicyPart;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::page::Page;
@@ -59,7 +61,7 @@ pub(super) fn add(
                 json(&endpoint.filter),
                 endpoint.state.as_str(),
                 endpoint.throttle_rate,
-                json(&endpoint.policy),
+                json(&endpoint.policy_part),
                 sealed_headers(vault, endpoint)?,
                 endpoint.created_at,
                 endpoint.updated_at,
@@ -78,7 +80,7 @@ pub(super) fn add(
             endpoint.application
         )));
     }
-    add_keys(connection, vault, endpoint.application, endpoint.id, &endpoint.keys)
+    keys::replace(connection, vault, endpoint.application, endpoint.id, &endpoint.keys)
 }
 
 /// Writes everything of an endpoint but its keys and its state.
@@ -107,7 +109,7 @@ pub(super) fn edit(
                 endpoint.url.as_str(),
                 json(&endpoint.filter),
                 endpoint.throttle_rate,
-                json(&endpoint.policy),
+                json(&endpoint.policy_part),
                 sealed_headers(vault, endpoint)?,
                 endpoint.updated_at,
                 endpoint.version,
@@ -176,8 +178,7 @@ pub(super) fn set_keys(
     if written == 0 {
         return Err(gone(id));
     }
-    connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [id])?;
-    add_keys(connection, vault, application, id, keys)
+    keys::replace(connection, vault, application, id, keys)
 }
 
 /// Deletes an endpoint; whether there was one. Its secrets go for good.
@@ -262,16 +263,18 @@ fn first(
     vault: &Vault,
 ) -> Result<Option<Endpoint>, StorageError> {
     let Some(row) = found.next()? else { return Ok(None) };
-    let mut keys = keys(connection, vault, Whose::Endpoint(row.get("id")?))?;
-    endpoint(row, vault, &mut keys).map(Some)
+    let mut keys = keys::of(connection, vault, Whose::Endpoint(row.get("id")?))?;
+    let below = settings::parts(connection, Some(row.get("application")?))?;
+    endpoint(row, vault, &mut keys, &below).map(Some)
 }
 
 /// Every endpoint of every application.
 pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<Endpoint>, StorageError> {
-    let mut keys = keys(connection, vault, Whose::Everyone)?;
+    let mut keys = keys::of(connection, vault, Whose::Everyone)?;
+    let below = settings::parts(connection, None)?;
     let mut find = connection
         .prepare_cached("SELECT * FROM endpoints WHERE deleted_at IS NULL ORDER BY id")?;
-    find.query_and_then([], |row| endpoint(row, vault, &mut keys))?.collect()
+    find.query_and_then([], |row| endpoint(row, vault, &mut keys, &below))?.collect()
 }
 
 /// A part of an application's list.
@@ -281,28 +284,25 @@ pub(super) fn page(
     tenant: Tenant,
     page: &Page<EndpointId>,
 ) -> Result<Vec<Endpoint>, StorageError> {
+    let below = settings::parts(connection, Some(tenant.application()))?;
     Walk::over("endpoints", "id", page)
         .only("application = ?", tenant.application())
         .only_where("deleted_at IS NULL")
         .rows(connection, |row| {
-            let mut keys = keys(connection, vault, Whose::Endpoint(row.get("id")?))?;
-            endpoint(row, vault, &mut keys)
+            let mut keys = keys::of(connection, vault, Whose::Endpoint(row.get("id")?))?;
+            endpoint(row, vault, &mut keys, &below)
         })
 }
 
-/// Signing keys by their endpoint, newest first.
-type Keys = HashMap<EndpointId, Vec<EndpointKey>>;
-
-/// Which keys are wanted: no more are opened.
-#[derive(Clone, Copy)]
-enum Whose {
-    Everyone,
-    Endpoint(EndpointId),
-}
-
-fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, StorageError> {
+fn endpoint(
+    row: &Row<'_>,
+    vault: &Vault,
+    keys: &mut Keys,
+    below: &Parts,
+) -> Result<Endpoint, StorageError> {
     let id: EndpointId = row.get("id")?;
     let application: ApplicationId = row.get("application")?;
+    let policy_part: PolicyPart = read_json(&row.get::<_, String>("policy")?, id, "policy")?;
     let url: String = row.get("url")?;
     let state: String = row.get("state")?;
     let headers: Option<Vec<u8>> = row.get("headers")?;
@@ -318,7 +318,8 @@ fn endpoint(row: &Row<'_>, vault: &Vault, keys: &mut Keys) -> Result<Endpoint, S
         channels: read_json(&row.get::<_, String>("channels")?, id, "channels")?,
         disabled_because: because(row.get::<_, Option<String>>("disabled_because")?.as_deref()),
         throttle_rate: row.get("throttle_rate")?,
-        policy: read_json(&row.get::<_, String>("policy")?, id, "policy")?,
+        policy: Arc::new(policy_part.over(&settings::policy(below, application)).into()),
+        policy_part,
         headers: match headers {
             Some(sealed) => {
                 let json = vault.open(&headers_place(&application, &id), &sealed)?;
@@ -348,65 +349,6 @@ pub(super) fn state_of(word: &str) -> Option<EndpointState> {
 
 pub(super) fn because(word: Option<&str>) -> Option<DisabledBecause> {
     DisabledBecause::ALL.into_iter().find(|one| word == Some(one.as_str()))
-}
-
-fn keys(connection: &Connection, vault: &Vault, whose: Whose) -> Result<Keys, StorageError> {
-    let (condition, id) = match &whose {
-        Whose::Everyone => ("?1 IS NULL", None),
-        Whose::Endpoint(id) => ("k.endpoint = ?1", Some(id.as_bytes())),
-    };
-    let mut find = connection.prepare_cached(&format!(
-        "SELECT k.*, e.application FROM endpoint_keys k JOIN endpoints e ON e.id = k.endpoint \
-         WHERE {condition} AND e.deleted_at IS NULL ORDER BY k.endpoint, k.position"
-    ))?;
-    let mut found = find.query([id])?;
-    let mut keys = Keys::new();
-    while let Some(row) = found.next()? {
-        let endpoint: EndpointId = row.get("endpoint")?;
-        let application: ApplicationId = row.get("application")?;
-        let position: u32 = row.get("position")?;
-        let sealed: Vec<u8> = row.get("key")?;
-        let row_id = key_row(endpoint, position);
-        let scheme: Scheme = row.get::<_, String>("scheme")?.parse().map_err(|fault| {
-            corrupt(format!("the scheme of a signing key of {endpoint}: {fault}"))
-        })?;
-        let bytes = vault.open(&key_place(scheme, &application, &row_id), &sealed)?;
-        let key = SigningKey::stored(scheme, bytes)
-            .map_err(|error| corrupt(format!("a signing key of {endpoint}: {error}")))?;
-        keys.entry(endpoint).or_default().push(EndpointKey {
-            key,
-            created_at: row.get("created_at")?,
-            expires_at: row.get("expires_at")?,
-        });
-    }
-    Ok(keys)
-}
-
-fn add_keys(
-    connection: &Connection,
-    vault: &Vault,
-    application: ApplicationId,
-    endpoint: EndpointId,
-    keys: &[EndpointKey],
-) -> Result<(), StorageError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO endpoint_keys (endpoint, position, key, created_at, expires_at, scheme) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for (position, key) in (0_u32..).zip(keys) {
-        let row_id = key_row(endpoint, position);
-        let scheme = key.key.scheme();
-        let sealed = vault.seal(&key_place(scheme, &application, &row_id), key.key.expose())?;
-        insert.execute(params![
-            endpoint,
-            position,
-            sealed,
-            key.created_at,
-            key.expires_at,
-            scheme.as_str()
-        ])?;
-    }
-    Ok(())
 }
 
 fn sealed_headers(vault: &Vault, endpoint: &Endpoint) -> Result<Option<Vec<u8>>, StorageError> {
@@ -459,27 +401,6 @@ fn opened_auth(
         StoredAuth::Bearer { token } => Auth::Bearer { token: token.into() },
         StoredAuth::Header { name, value } => Auth::Header { name, value: value.into() },
     })
-}
-
-/// The row of a key: its endpoint and its position.
-fn key_row(endpoint: EndpointId, position: u32) -> [u8; 24] {
-    let mut row = [0; 24];
-    row[..20].copy_from_slice(endpoint.as_bytes());
-    row[20..].copy_from_slice(&position.to_be_bytes());
-    row
-}
-
-/// The scheme is bound too: a shared key taken for the seed of a pair would sign for another.
-const fn key_place<'a>(
-    scheme: Scheme,
-    application: &'a ApplicationId,
-    row: &'a [u8; 24],
-) -> Place<'a> {
-    let column = match scheme {
-        Scheme::V1 => "key",
-        Scheme::V1a => "key v1a",
-    };
-    Place { table: "endpoint_keys", column, application: application.as_bytes(), row }
 }
 
 const fn auth_place<'a>(application: &'a ApplicationId, id: &'a EndpointId) -> Place<'a> {

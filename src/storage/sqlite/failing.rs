@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::tidings::{self, About};
 use super::{Sqlite, catalogue};
+use crate::domain::delivery::Attempt;
 use crate::domain::id::EndpointId;
 use crate::domain::outcome::{Meaning, Outcome};
 use crate::domain::tiding::Tiding;
@@ -38,22 +39,24 @@ impl Heard {
     pub(super) fn hear(
         &mut self,
         endpoint: EndpointId,
-        outcome: &Outcome,
+        attempt: &Attempt,
         by_hand: bool,
         at: Timestamp,
     ) {
-        match outcome.meaning() {
+        match attempt.meaning {
             Meaning::Delivered => {
                 self.0.insert(endpoint, Word { succeeded: true, ..Word::default() });
             }
-            Meaning::Failed if !by_hand && *outcome != Outcome::TargetNotAllowed => {
+            Meaning::Failed | Meaning::Refused
+                if !by_hand && attempt.outcome != Outcome::TargetNotAllowed =>
+            {
                 let word = self.0.entry(endpoint).or_default();
                 if word.failed == 0 {
                     word.first_at = at;
                 }
                 (word.failed, word.last_at) = (word.failed + 1, at);
             }
-            Meaning::Failed | Meaning::Gone | Meaning::NotTheirDoing => {}
+            Meaning::Failed | Meaning::Refused | Meaning::Gone | Meaning::NotTheirDoing => {}
         }
     }
 

@@ -395,6 +395,8 @@ fn again(event: Event) -> NewEvent {
         content_type: event.content_type,
         traceparent: event.traceparent,
         channels: event.channels,
+        webhook: event.webhook,
+        attributes: event.attributes,
         payload: event.payload,
     }
 }

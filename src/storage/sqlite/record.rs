@@ -96,7 +96,7 @@ impl Record<'_> {
         if let Some(attempt) = &settled.attempt {
             self.keep(found.event, settled, attempt)?;
             let by_hand = settled.trigger.is_by_hand();
-            self.heard.hear(settled.key.endpoint, &attempt.outcome, by_hand, settled.at);
+            self.heard.hear(settled.key.endpoint, attempt, by_hand, settled.at);
         }
         self.close_if_gone(settled)?;
         if settled.trigger.is_by_hand() {
@@ -113,7 +113,7 @@ impl Record<'_> {
     /// Disables an endpoint that says it is gone, in the transaction that keeps its word. Whatever the
     /// delivery's turn: what it says is about itself, and a person who asks hears it as well.
     fn close_if_gone(&mut self, settled: &Settled) -> Result<(), StorageError> {
-        let gone = |one: &&Attempt| one.outcome.meaning() == Meaning::Gone;
+        let gone = |one: &&Attempt| one.meaning == Meaning::Gone;
         let Some(attempt) = settled.attempt.as_ref().filter(gone) else { return Ok(()) };
         let (id, asked_at) = (settled.key.endpoint, attempt.started_at);
         if endpoints::close(self.connection, id, asked_at, settled.at)? {
@@ -153,7 +153,7 @@ impl Record<'_> {
             attempt.number,
             attempt.started_at,
             attempt.duration_ms,
-            attempt.outcome.class(),
+            attempt.class(),
             attempt.outcome.status(),
             attempt.url,
             attempt.detail,
@@ -170,6 +170,8 @@ impl Record<'_> {
                 (State::Waiting, Some(self.waits(settled)?))
             }
             Settlement::DeadLetter(_) => (State::Dead, None),
+            Settlement::Drop(_) => (State::Dropped, None),
+            Settlement::LetGo => (State::Unknown, None),
             Settlement::Cancelled => (State::Cancelled, None),
             Settlement::Unchanged => return Ok(()),
         };
@@ -247,7 +249,7 @@ impl Record<'_> {
             reason.as_str(),
             settled.attempts,
             last.map_or(0, |attempt| attempt.outcome.status()),
-            last.map_or(NO_OUTCOME, |attempt| attempt.outcome.class()),
+            last.map_or(NO_OUTCOME, Attempt::class),
             last.map_or("", |attempt| &attempt.detail),
             settled.at,
         ])?;

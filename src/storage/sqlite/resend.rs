@@ -140,6 +140,8 @@ pub(super) fn settle(
         Settlement::Delivered
         | Settlement::Retry(_)
         | Settlement::DeadLetter(_)
+        | Settlement::Drop(_)
+        | Settlement::LetGo
         | Settlement::Cancelled
         | Settlement::Unchanged => done(connection, number),
     }

@@ -7,9 +7,10 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Webhook};
 use crate::domain::id::{
     ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, RouterId, TaskId,
 };
@@ -116,12 +117,17 @@ pub(super) enum State {
     Delivered,
     Dead,
     Cancelled,
+    Dropped,
+    Unknown,
 }
 
 impl State {
     /// Whether nothing more will happen to it by itself.
     pub(super) const fn is_final(self) -> bool {
-        matches!(self, Self::Delivered | Self::Dead | Self::Cancelled)
+        matches!(
+            self,
+            Self::Delivered | Self::Dead | Self::Cancelled | Self::Dropped | Self::Unknown
+        )
     }
 }
 
@@ -133,6 +139,8 @@ impl From<DeliveryState> for State {
             DeliveryState::Delivered => Self::Delivered,
             DeliveryState::Dead => Self::Dead,
             DeliveryState::Cancelled => Self::Cancelled,
+            DeliveryState::Dropped => Self::Dropped,
+            DeliveryState::Unknown => Self::Unknown,
         }
     }
 }
@@ -145,6 +153,8 @@ impl ToSql for State {
             Self::Delivered => 2,
             Self::Dead => 3,
             Self::Cancelled => 4,
+            Self::Dropped => 5,
+            Self::Unknown => 6,
         }))
     }
 }
@@ -157,6 +167,8 @@ impl FromSql for State {
             2 => Ok(Self::Delivered),
             3 => Ok(Self::Dead),
             4 => Ok(Self::Cancelled),
+            5 => Ok(Self::Dropped),
+            6 => Ok(Self::Unknown),
             other => Err(FromSqlError::OutOfRange(other)),
         }
     }
@@ -172,6 +184,8 @@ pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StorageError> {
         State::Delivered => DeliveryState::Delivered,
         State::Dead => DeliveryState::Dead,
         State::Cancelled => DeliveryState::Cancelled,
+        State::Dropped => DeliveryState::Dropped,
+        State::Unknown => DeliveryState::Unknown,
     };
     Ok(Standing { turn: row.get("turn")?, attempts: row.get("attempts")?, state })
 }
@@ -183,8 +197,10 @@ pub(super) fn add_event(
 ) -> Result<Option<i64>, StorageError> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
-                             deliver_at, expires_at, content_type, traceparent, channels, payload) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING",
+                             deliver_at, expires_at, content_type, traceparent, channels, \
+                             webhook_url, webhook_mode, attributes, payload) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+         ON CONFLICT (id) DO NOTHING",
     )?;
     let written = insert.execute(params![
         event.id,
@@ -199,6 +215,9 @@ pub(super) fn add_event(
         event.content_type,
         event.traceparent,
         (!event.channels.is_empty()).then(|| json(&event.channels)),
+        event.webhook.as_ref().map(|webhook| webhook.url.as_str()),
+        event.webhook.as_ref().map(|webhook| webhook.mode.as_str()),
+        (!event.attributes.is_empty()).then(|| json(&event.attributes)),
         event.payload.as_ref(),
     ])?;
     Ok((written == 1).then(|| connection.last_insert_rowid()))
@@ -256,6 +275,19 @@ pub(super) fn event_without_payload(row: &Row<'_>) -> Result<Event, StorageError
             Some(names) => read_json(&names, id, "channels")?,
             None => Box::default(),
         },
+        webhook: webhook(row, id)?,
+        attributes: match row.get::<_, Option<String>>("attributes")? {
+            Some(named) => read_json(&named, id, "attributes")?,
+            None => Box::default(),
+        },
         payload: Bytes::new(),
     })
+}
+
+fn webhook(row: &Row<'_>, event: EventId) -> Result<Option<Webhook>, StorageError> {
+    let Some(url) = row.get::<_, Option<String>>("webhook_url")? else { return Ok(None) };
+    let url = Url::parse(&url).map_err(|e| corrupt(format!("webhook_url of {event}: {e}")))?;
+    let mode: String = row.get("webhook_mode")?;
+    let mode = mode.parse().map_err(|e| corrupt(format!("webhook_mode of {event}: {e}")))?;
+    Ok(Some(Webhook { url, mode }))
 }

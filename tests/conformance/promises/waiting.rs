@@ -105,6 +105,8 @@ pub(crate) async fn what_waits_carries_all_that_it_had(bench: &mut Bench) -> Kep
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             channels: Box::from(["eu".into(), "beta".into()]),
             payload: Bytes::from_static("{\"amount\": 1250.50, \"ü\": [] }\n".as_bytes()),
+            webhook: None,
+            attributes: Box::default(),
         });
         same!(bench.accept(&event, &["two"]).await?, Acceptance::New, "accepted");
         let fresh = Delivery::first(event, endpoint("two"));

@@ -7,8 +7,8 @@ use lapin::types::ShortString;
 
 use super::{Raw, as_number, as_text, described, header};
 use crate::domain::event::{
-    ApplicationName, Channels, EventType, Identity, NewEvent, Rejection, SHORT_TEXT_MAX,
-    check_channels, check_payload,
+    ApplicationName, Attributes, Channels, EventType, Identity, NewEvent, Rejection,
+    SHORT_TEXT_MAX, check_channels, check_payload,
 };
 use crate::domain::id::EventId;
 use crate::domain::time::Timestamp;
@@ -45,6 +45,8 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         content_type: content_type(message)?,
         traceparent: traceparent(message),
         channels: channels(message)?,
+        webhook: None,
+        attributes: Attributes::default(),
         payload: message.body.clone(),
     };
     check_payload(&message.body, limit)?; // last: it reads every byte

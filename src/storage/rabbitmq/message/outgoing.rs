@@ -175,7 +175,7 @@ pub(in super::super) fn result(notice: &Notice, topology: &Topology) -> Outgoing
         subject: event.subject.as_deref(),
         outcome,
         reason: match notice.verdict {
-            Verdict::Dead(why) => Some(why.as_str()),
+            Verdict::Dead(why) | Verdict::Dropped(why) => Some(why.as_str()),
             Verdict::Succeeded | Verdict::Failed | Verdict::Cancelled => None,
         },
         attempts: notice.attempts,
@@ -223,6 +223,7 @@ mod tests {
             deliver_at: Some(Timestamp::from_millis(1_787_307_099_999)),
             channels: vec!["eu".into(), "beta".into()],
             payload: Bytes::from_static(b"{\"amount\":1250.50}"),
+            ..Publication::default()
         }
     }
 

@@ -11,7 +11,7 @@ use lapin::BasicProperties;
 
 use super::{Headers, Outgoing, Raw, as_number, as_text, described, header, of_event};
 use crate::domain::delivery::{Delivery, Turn};
-use crate::domain::event::{Event, Rejection};
+use crate::domain::event::{Attributes, Event, Rejection, Webhook};
 use crate::domain::time::Timestamp;
 
 const EVENT: &str = "x-posthaste-event";
@@ -29,6 +29,10 @@ const DELIVER_AT: &str = "x-posthaste-deliver-at";
 const EXPIRES_AT: &str = "x-posthaste-expires-at";
 const CONTENT_TYPE: &str = "x-posthaste-content-type";
 const CHANNELS: &str = "x-posthaste-channels";
+const WEBHOOK_URL: &str = "x-posthaste-webhook-url";
+const WEBHOOK_MODE: &str = "x-posthaste-webhook-mode";
+/// As JSON: names and values, in pairs.
+const ATTRIBUTES: &str = "x-posthaste-attributes";
 const TRACEPARENT: &str = "traceparent";
 
 /// The message for a delivery that takes this rung and is due then.
@@ -55,7 +59,10 @@ pub(in super::super) fn message(
         .optional_moment(EXPIRES_AT, event.expires_at)
         .optional_text(CONTENT_TYPE, event.content_type.as_deref())
         .optional_text(TRACEPARENT, event.traceparent.as_deref())
-        .names(CHANNELS, &event.channels);
+        .names(CHANNELS, &event.channels)
+        .optional_text(WEBHOOK_URL, event.webhook.as_ref().map(|webhook| webhook.url.as_str()))
+        .optional_text(WEBHOOK_MODE, event.webhook.as_ref().map(|webhook| webhook.mode.as_str()))
+        .optional_text(ATTRIBUTES, attributes(event).as_deref());
     // The properties are for people who look at the queue; what is read back is in the headers,
     // which have no limit of 255 bytes.
     let properties =
@@ -89,6 +96,8 @@ pub(in super::super) fn delivery(message: &Raw) -> Result<(Delivery, Timestamp),
         content_type: headers.text(CONTENT_TYPE),
         traceparent: headers.text(TRACEPARENT),
         channels: headers.names(CHANNELS),
+        webhook: headers.webhook()?,
+        attributes: headers.attributes()?,
         payload: message.body.clone(),
     };
     let delivery = Delivery {
@@ -98,6 +107,11 @@ pub(in super::super) fn delivery(message: &Raw) -> Result<(Delivery, Timestamp),
         attempts: headers.count(ATTEMPTS)?,
     };
     Ok((delivery, headers.moment(DUE_AT)?))
+}
+
+fn attributes(event: &Event) -> Option<String> {
+    let named = !event.attributes.is_empty();
+    named.then(|| serde_json::to_string(&event.attributes).expect("pairs of texts are JSON"))
 }
 
 struct Read<'a>(&'a BasicProperties);
@@ -110,6 +124,21 @@ impl Read<'_> {
     fn names(&self, name: &str) -> Box<[Box<str>]> {
         let text = header(self.0, name).and_then(as_text).unwrap_or_default();
         text.split(',').filter(|name| !name.is_empty()).map(Box::from).collect()
+    }
+
+    fn webhook(&self) -> Result<Option<Webhook>, Rejection> {
+        if header(self.0, WEBHOOK_URL).is_none() {
+            return Ok(None);
+        }
+        let url = self.parsed(WEBHOOK_URL, "a URL")?;
+        Ok(Some(Webhook { url, mode: self.parsed(WEBHOOK_MODE, "override or add")? }))
+    }
+
+    fn attributes(&self) -> Result<Attributes, Rejection> {
+        let Some(text) = header(self.0, ATTRIBUTES).and_then(as_text) else {
+            return Ok(Attributes::default());
+        };
+        serde_json::from_str(text).map_err(|_| self.refused(ATTRIBUTES, "pairs of texts, as JSON"))
     }
 
     fn parsed<T: FromStr>(&self, name: &'static str, wanted: &'static str) -> Result<T, Rejection> {
@@ -197,6 +226,8 @@ mod tests {
                 traceparent: None,
                 channels: Box::from(["eu".into(), "beta".into()]),
                 payload: payload.into(),
+                webhook: None,
+                attributes: Box::default(),
             };
             let endpoint = EndpointId::derived(&[&seed]);
             Delivery { event: Arc::new(event), endpoint, turn: Turn(turn), attempts }

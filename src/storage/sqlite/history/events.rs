@@ -20,7 +20,9 @@ macro_rules! columns {
         "e.seq AS seq, e.id AS id, e.application AS application, e.type AS type, \
          e.event_id AS event_id, e.subject AS subject, e.occurred_at AS occurred_at, \
          e.received_at AS received_at, e.deliver_at AS deliver_at, e.expires_at AS expires_at, \
-         e.content_type AS content_type, e.traceparent AS traceparent, e.channels AS channels"
+         e.content_type AS content_type, e.traceparent AS traceparent, e.channels AS channels, \
+         e.webhook_url AS webhook_url, e.webhook_mode AS webhook_mode, \
+         e.attributes AS attributes"
     };
 }
 pub(super) use columns;

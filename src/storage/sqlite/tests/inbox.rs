@@ -54,7 +54,9 @@ fn shown(arrival: &Arrival) -> String {
         Content::Event(event) => {
             let name = match &event.identity {
                 Identity::Stored(_, name) => name.as_deref().unwrap_or("nameless"),
-                Identity::Given(_) | Identity::Fingerprint(_) => panic!("it was stored"),
+                Identity::Given(_) | Identity::Sourced { .. } | Identity::Fingerprint(_) => {
+                    panic!("it was stored")
+                }
             };
             format!("{name}{}", if arrival.redelivered { " again" } else { "" })
         }

@@ -216,7 +216,7 @@ async fn more_deliveries_than_are_counted_are_counted_from_a_moment_on() {
         SELECT i, (SELECT id FROM endpoints), 1, 1, 2 FROM n";
     let last =
         "INSERT INTO events SELECT 300001, x'00', application, type, NULL, NULL, 0, ?1, NULL,
-        NULL, NULL, NULL, NULL, payload FROM events WHERE seq = 1";
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, payload FROM events WHERE seq = 1";
     let at = NOW + EVENTS * APART + SECOND;
     let laid = place.write(move |connection| {
         connection.execute(lay, [])?;

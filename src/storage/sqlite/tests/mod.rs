@@ -30,11 +30,12 @@ use crate::domain::auth::Auth;
 use crate::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
-use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState, Policy};
+use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::Event;
 use crate::domain::filter::Filter;
 use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use crate::domain::outcome::Outcome;
+use crate::domain::policy::{Policy, PolicyPart};
 use crate::domain::retry::Due;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::signature::SigningKey;
@@ -162,7 +163,7 @@ fn endpoint(name: &str) -> Endpoint {
         disabled_because: None,
         state: EndpointState::Paused, // so that what is settled as paused waits as it should
         throttle_rate: std::num::NonZeroU32::new(5),
-        policy: Policy::default(),
+        policy: Arc::default(),
         headers: vec![("authorization".to_owned(), "Bearer tenants-secret".to_owned())],
         auth: Some(Auth::Basic {
             username: "tenants-user".into(),
@@ -173,6 +174,7 @@ fn endpoint(name: &str) -> Endpoint {
         version: std::num::NonZeroU16::MIN,
         created_at: NOW,
         updated_at: NOW,
+        policy_part: PolicyPart::default(),
     }
 }
 
@@ -200,6 +202,8 @@ fn typed_event(name: &str, event_type: &str) -> Arc<Event> {
         traceparent: Some("00-abc-def-01".into()),
         channels: Box::from(["eu".into(), "beta".into()]),
         payload: Bytes::from_static(b"{\"amount\":1250.50}"),
+        webhook: None,
+        attributes: Box::default(),
     })
 }
 
@@ -225,10 +229,12 @@ fn settled(
         number: attempts,
         started_at: NOW + turn * SECOND,
         duration_ms: 120,
+        meaning: Policy::default().judge(&outcome),
         outcome,
         url: "https://a.example/hook".into(),
         response: Bytes::from_static(b"no"),
         detail: "the receiver said 500".to_owned(),
+        policy: Arc::default(),
     });
     Settled {
         key,

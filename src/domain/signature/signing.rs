@@ -1,0 +1,104 @@
+//! How an endpoint's requests are signed: the standard's headers, one of older make beside them, or neither.
+
+use serde::{Deserialize, Serialize};
+
+/// How requests are signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Signing {
+    /// Whether they carry `webhook-signature`.
+    pub scheme: SigningScheme,
+    /// A header of older make, beside it.
+    pub legacy: Option<LegacyHeader>,
+}
+
+/// Whether requests carry `webhook-signature`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigningScheme {
+    /// They do.
+    #[default]
+    Standard,
+    /// They do not: only where the operator allows it.
+    None,
+}
+
+/// A header with an HMAC-SHA256 under the endpoint's newest shared key, as a platform had it before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LegacyHeader {
+    /// Its name.
+    pub header: String,
+    /// How the HMAC is written.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// What stands in front of it, as `sha256=`.
+    #[serde(default)]
+    pub prefix: String,
+    /// What is signed.
+    #[serde(default)]
+    pub content: SignedContent,
+    /// Which bytes are the key.
+    #[serde(default)]
+    pub key: LegacyKey,
+}
+
+/// How an HMAC is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Lower-case hexadecimal.
+    #[default]
+    Hex,
+    /// Base64, with padding.
+    Base64,
+}
+
+/// What is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SignedContent {
+    /// The body.
+    #[default]
+    #[serde(rename = "{body}")]
+    Body,
+    /// The seconds of the attempt, a full stop, the body.
+    #[serde(rename = "{timestamp}.{body}")]
+    TimestampBody,
+    /// What the standard signs.
+    #[serde(rename = "{id}.{timestamp}.{body}")]
+    IdTimestampBody,
+}
+
+/// Which bytes of a secret are the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegacyKey {
+    /// What the base64 behind `whsec_` says, as the standard has it.
+    #[default]
+    Decoded,
+    /// The secret's text itself, `whsec_` and all.
+    Literal,
+}
+
+impl Signing {
+    /// Says what is wrong with it, if anything is.
+    ///
+    /// # Errors
+    /// A sentence that names the field and what is accepted.
+    pub fn check(&self) -> Result<(), String> {
+        let Some(legacy) = &self.legacy else { return Ok(()) };
+        let name = &legacy.header;
+        if !super::super::header::is_name(name) || super::super::header::is_reserved(name) {
+            return Err(format!(
+                "signing.legacy.header is `{name}`: a header's name that is not one of ours is accepted"
+            ));
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic();
+        if legacy.prefix.len() > 64 || !legacy.prefix.bytes().all(plain) {
+            return Err(
+                "signing.legacy.prefix: at most 64 visible ASCII characters are accepted".into()
+            );
+        }
+        Ok(())
+    }
+}

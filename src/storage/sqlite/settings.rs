@@ -1,0 +1,130 @@
+//! Applications' settings in their table. Their policies are below those of their endpoints.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Row, params};
+use url::Url;
+
+use super::keys;
+use super::rows::{corrupt, json, read_json};
+use crate::domain::application::Tenant;
+use crate::domain::endpoint::default_of;
+use crate::domain::id::ApplicationId;
+use crate::domain::policy::{Policy, PolicyPart};
+use crate::domain::settings::{DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings};
+use crate::storage::StorageError;
+use crate::storage::vault::Vault;
+
+/// What applications say of their endpoints' policies.
+pub(super) type Parts = HashMap<ApplicationId, PolicyPart>;
+
+/// What one application says of policies, or all of them do.
+pub(super) fn parts(
+    connection: &Connection,
+    application: Option<ApplicationId>,
+) -> Result<Parts, StorageError> {
+    let condition = if application.is_some() { "application = ?1" } else { "?1 IS NULL" };
+    let mut find = connection
+        .prepare_cached(&format!("SELECT application, policy FROM settings WHERE {condition}"))?;
+    let one = |row: &Row<'_>| {
+        let application: ApplicationId = row.get("application")?;
+        Ok((application, read_json(&row.get::<_, String>("policy")?, application, "policy")?))
+    };
+    find.query_and_then([application], one)?.collect()
+}
+
+/// The policy that an application's endpoints have where they say nothing themselves.
+pub(super) fn policy(parts: &Parts, application: ApplicationId) -> Policy {
+    let defaults = Policy::default();
+    parts.get(&application).map_or_else(|| defaults.clone(), |part| part.over(&defaults))
+}
+
+/// A tenant's settings; as nobody has set them, if nobody has.
+pub(super) fn of(
+    connection: &Connection,
+    vault: &Vault,
+    tenant: Tenant,
+) -> Result<Settings, StorageError> {
+    let application = tenant.application();
+    let mut find = connection.prepare_cached("SELECT * FROM settings WHERE application = ?1")?;
+    let mut found = find.query([application])?;
+    match found.next()? {
+        Some(row) => settings(row, connection, vault),
+        None => Ok(Settings::unset(application)),
+    }
+}
+
+/// Those of every application that has set anything.
+pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<Settings>, StorageError> {
+    let mut find = connection.prepare_cached("SELECT * FROM settings ORDER BY application")?;
+    find.query_and_then([], |row| settings(row, connection, vault))?.collect()
+}
+
+/// Writes all of them anew, keys too.
+pub(super) fn put(
+    connection: &Connection,
+    vault: &Vault,
+    settings: &Settings,
+) -> Result<(), StorageError> {
+    let application = settings.application;
+    let written = connection.execute(
+        "INSERT OR REPLACE INTO settings (application, default_url, default_url_when, delivery, \
+                                          policy, schema_mode, attributes, updated_at) \
+         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+         FROM applications WHERE id = ?1 AND deleted_at IS NULL",
+        params![
+            application,
+            settings.default_url.as_ref().map(Url::as_str),
+            settings.default_url_when.as_str(),
+            settings.delivery.as_str(),
+            json(&settings.policy),
+            settings.schema_mode.as_str(),
+            json(&settings.attributes),
+            settings.updated_at,
+        ],
+    )?;
+    if written == 0 {
+        // It was deleted meanwhile: they would outlive it.
+        return Err(StorageError::Conflict(format!("application {application} does not exist")));
+    }
+    keys::replace(connection, vault, application, default_of(application), &settings.keys)
+}
+
+/// Forgets an application's settings. Their secrets go for good.
+pub(super) fn delete(
+    connection: &Connection,
+    application: ApplicationId,
+) -> Result<(), StorageError> {
+    connection.execute("DELETE FROM settings WHERE application = ?1", [application])?;
+    let own = default_of(application);
+    connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [own])?;
+    Ok(())
+}
+
+fn settings(
+    row: &Row<'_>,
+    connection: &Connection,
+    vault: &Vault,
+) -> Result<Settings, StorageError> {
+    let application: ApplicationId = row.get("application")?;
+    let wrong = |column: &str| corrupt(format!("{column} of the settings of {application}"));
+    let url: Option<String> = row.get("default_url")?;
+    let default_url = url.map(|url| Url::parse(&url).map_err(|_| wrong("default_url")));
+    let (when, delivery, mode): (String, String, String) =
+        (row.get("default_url_when")?, row.get("delivery")?, row.get("schema_mode")?);
+    let (whens, deliveries, modes) = (DefaultUrlWhen::ALL, DeliverySwitch::ALL, SchemaMode::ALL);
+    let when = whens.iter().find(|one| one.as_str() == when);
+    let delivery = deliveries.iter().find(|one| one.as_str() == delivery);
+    let mode = modes.iter().find(|one| one.as_str() == mode);
+    Ok(Settings {
+        application,
+        default_url: default_url.transpose()?,
+        default_url_when: *when.ok_or_else(|| wrong("default_url_when"))?,
+        delivery: *delivery.ok_or_else(|| wrong("delivery"))?,
+        policy: read_json(&row.get::<_, String>("policy")?, application, "policy")?,
+        schema_mode: *mode.ok_or_else(|| wrong("schema_mode"))?,
+        attributes: read_json(&row.get::<_, String>("attributes")?, application, "attributes")?,
+        keys: keys::of_application(connection, vault, application, default_of(application))?,
+        updated_at: row.get("updated_at")?,
+    })
+}
