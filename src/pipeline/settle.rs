@@ -3,8 +3,7 @@
 //!
 //! Two tasks, so that a slow ladder does not stop successes from being recorded. [`Record`] decides
 //! and writes each batch to the journal in one transaction; what was delivered is released there
-//! and then. [`Release`] takes what goes on: puts it on the ladder, tells of dead letters, notes in
-//! the journal that it is in safe hands, and then releases it.
+//! and then. [`Release`] takes what goes on.
 //!
 //! **What if we die right here?** Before the record: nothing has happened, the delivery is tried
 //! again from the message it came from. Behind the record and before the ladder has confirmed: that
@@ -20,8 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{debug, info};
 
 use super::dispatch::Dispatcher;
+use super::release::{Release, ReleaseQueue, Released};
 use super::route::Routes;
-use super::window::Share;
 use super::{Job, World, until_taken};
 use crate::domain::delivery::{Attempt, Delivery, Holder, Trigger, Turn};
 use crate::domain::event::ApplicationName;
@@ -37,7 +36,7 @@ use crate::storage::outlet::{Notice, Outlet, Verdict};
 use crate::telemetry::metrics::Metrics;
 
 /// Most settlements in one record, and most releases in one publish: the publisher's own bound.
-const BATCH_MAX: usize = 512;
+pub(super) const BATCH_MAX: usize = 512;
 
 /// How long a delivery may have been in memory and still wait there for its next attempt.
 ///
@@ -64,14 +63,6 @@ pub struct Endings {
 enum Ending {
     Attempted { job: Job, attempt: Box<Attempt> },
     Refused { job: Job, settlement: Settlement },
-}
-
-/// Something to be handed on before its share is released.
-#[derive(Debug)]
-struct Released {
-    waiting: Option<Waiting>,
-    notice: Option<Notice>,
-    share: Share,
 }
 
 impl Settler {
@@ -131,10 +122,6 @@ impl Endings {
 /// What [`Record`] reads from.
 #[derive(Debug)]
 pub struct RecordQueue(UnboundedReceiver<Ending>);
-
-/// What [`Release`] reads from.
-#[derive(Debug)]
-pub struct ReleaseQueue(UnboundedReceiver<Released>);
 
 /// The first task: decides and records.
 pub struct Record {
@@ -346,73 +333,6 @@ impl Record {
             last_status: settled.attempt.as_ref().map_or(0, |attempt| attempt.outcome.status()),
             at: settled.at,
         })
-    }
-}
-
-/// The second task: hands on, then releases.
-pub struct Release {
-    /// What it reads.
-    pub queue: ReleaseQueue,
-    /// Where what waits goes.
-    pub ladder: Arc<dyn Ladder>,
-    /// Who is told.
-    pub outlet: Arc<dyn Outlet>,
-    /// Where it is noted.
-    pub journal: Arc<dyn Journal>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Release {
-    /// Hands on until `stop` is called and nothing is left in the queue.
-    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        loop {
-            tokio::select! {
-                biased; // what is there is handed on before a stop is heard
-                count = self.queue.0.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
-                () = stop.cancelled() => return,
-            }
-            self.release(std::mem::take(&mut batch)).await;
-        }
-    }
-
-    async fn release(&self, batch: Vec<Released>) {
-        let mut waiting = Vec::new();
-        let mut notices = Vec::new();
-        let mut shares = Vec::with_capacity(batch.len());
-        for released in batch {
-            waiting.extend(released.waiting);
-            notices.extend(released.notice);
-            shares.push(released.share);
-        }
-        if !waiting.is_empty() {
-            let away = |away| self.metrics.ladder_away(away);
-            until_taken("postponing deliveries", || self.ladder.postpone(&waiting), &away).await;
-            failpoint!("release.postponed");
-        }
-        if !notices.is_empty() {
-            let away = |away| self.metrics.ladder_away(away);
-            until_taken("telling of outcomes", || self.outlet.tell(&notices), &away).await;
-            failpoint!("release.told");
-        }
-        for share in shares {
-            share.release();
-        }
-        failpoint!("release.given_back");
-        self.note(&waiting).await;
-    }
-
-    /// Notes what is on the ladder now. Once, whatever comes: when the note is lost, an old copy
-    /// that comes back makes a second of the new turn, and the fence drops one of them.
-    async fn note(&self, waiting: &[Waiting]) {
-        let handed: Vec<_> =
-            waiting.iter().map(|one| (one.delivery.key(), one.delivery.turn)).collect();
-        if !handed.is_empty()
-            && let Err(error) = self.journal.handed_on(handed).await
-        {
-            debug!(%error, "what is on the ladder could not be noted");
-        }
     }
 }
 
