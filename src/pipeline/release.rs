@@ -28,8 +28,8 @@ pub(super) struct Released {
     pub(super) waiting: Option<Waiting>,
     /// What is told.
     pub(super) notice: Option<Notice>,
-    /// What is released then.
-    pub(super) share: Share,
+    /// What is released then; of what was let go it was before.
+    pub(super) share: Option<Share>,
 }
 
 /// What [`Release`] reads from.
@@ -71,7 +71,7 @@ impl Release {
         for released in batch {
             waiting.extend(released.waiting);
             notices.extend(released.notice);
-            shares.push(released.share);
+            shares.extend(released.share);
         }
         if !waiting.is_empty() {
             let away = |away| self.metrics.ladder_away(away);
