@@ -127,7 +127,8 @@ impl HttpSender {
         let client = builder.build(connector.clone());
         // Without a pool no request meets a connection that its receiver is about to close: that would be the
         // end of one that is not tried again.
-        let once = builder.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector);
+        let once =
+            builder.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector);
         Ok(Self { client, once, policy, user_agent })
     }
 }
