@@ -1,24 +1,21 @@
 //! Makes one request for a delivery that has leave, and passes on how it ended.
 //!
-//! Signed here and not earlier, because receivers refuse a timestamp that is older than five
-//! minutes and a delivery may wait longer than that for its leave. The id is the event's and stays
-//! the same over all retries and replays; the timestamp is that of this attempt.
+//! What it is made of is said in [`super::request`]. It is made and signed at this moment and not earlier,
+//! because receivers refuse a timestamp that is older than five minutes and a delivery may wait longer than
+//! that for its leave.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::request::{Options, signed};
 use super::settle::Settler;
 use super::{Job, World};
 use crate::domain::delivery::Attempt;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event::Event;
-use crate::domain::header::{is_name, is_reserved};
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::{Outcome, Pressure};
-use crate::domain::signature;
-use crate::domain::time::Timestamp;
-use crate::egress::{Reply, Request, Sender};
+use crate::egress::{Reply, Sender};
 use crate::failpoint;
 
 /// Makes requests.
@@ -29,8 +26,8 @@ pub struct Courier {
     pub settler: Settler,
     /// Clock and chance.
     pub world: World,
-    /// Whether requests carry `svix-…` headers beside `webhook-…`.
-    pub svix_headers: bool,
+    /// What holds for every request.
+    pub options: Options,
     /// Cancelled when the time to finish is over: requests on the way are given up as interrupted.
     pub out_of_time: CancellationToken,
 }
@@ -40,7 +37,7 @@ impl Courier {
     /// `begins` is dropped when the request has begun: when it is the sender's.
     pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>, begins: impl Send) -> Pressure {
         let started_at = self.world.now();
-        let request = signed(&job.delivery.event, &endpoint, started_at, self.svix_headers);
+        let request = signed(&job.delivery.event, &endpoint, started_at, self.options);
         failpoint!("send.signed");
         let sending = self.out_of_time.run_until_cancelled(self.sender.send(request));
         let reply = begun(sending, begins).await.unwrap_or_else(interrupted);
@@ -58,7 +55,7 @@ impl Courier {
             response: reply.body,
             detail: reply.detail,
         };
-        let pressure = attempt.outcome.pressure();
+        let pressure = attempt.outcome.pressure(attempt.meaning);
         self.settler.attempted(job, attempt);
         pressure
     }
@@ -81,46 +78,6 @@ fn interrupted() -> Reply {
         outcome: Outcome::Interrupted,
         body: bytes::Bytes::new(),
         detail: "we stopped before the answer came".into(),
-    }
-}
-
-/// The request for an event at `now`. Ours come behind the endpoint's own headers and replace any of
-/// the same name, so that none of those can pass for a signature. And of its own only those are sent
-/// that are its to set: a store may have been written by another hand.
-///
-/// With `svix_headers` the same three values go under their older names too, for receivers that
-/// verify by those.
-pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, svix_headers: bool) -> Request {
-    let id = event.id.to_string();
-    let timestamp = now.as_seconds();
-    let signature = signature::sign(endpoint.live_keys(now), &id, timestamp, &event.payload);
-    let content_type = event.content_type.as_deref().unwrap_or("application/json");
-
-    let mut headers = Vec::with_capacity(endpoint.headers.len() + 9);
-    let own = endpoint.headers.iter().filter(|(name, _)| is_name(name) && !is_reserved(name));
-    headers.extend(own.cloned());
-    if let Some(auth) = &endpoint.auth
-        && !is_reserved(auth.header_name())
-    {
-        headers.push((auth.header_name().to_owned(), auth.header_value()));
-    }
-    headers.push(("content-type".into(), content_type.into()));
-    if let Some(traceparent) = &event.traceparent {
-        headers.push(("traceparent".into(), traceparent.as_ref().into()));
-    }
-    if svix_headers {
-        headers.push(("svix-id".into(), id.clone()));
-        headers.push(("svix-timestamp".into(), timestamp.to_string()));
-        headers.push(("svix-signature".into(), signature.clone()));
-    }
-    headers.push(("webhook-id".into(), id));
-    headers.push(("webhook-timestamp".into(), timestamp.to_string()));
-    headers.push(("webhook-signature".into(), signature));
-    Request {
-        url: endpoint.url.clone(),
-        headers,
-        body: event.payload.clone(),
-        timeout: endpoint.policy.timeout(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Change, PolicyEdit};
 use crate::control::{Answer, ControlError};
 use crate::domain::event::check_channel;
 use crate::domain::filter::{Filter, Pattern};
-use crate::domain::policy::{Policy, PolicyPart};
+use crate::domain::policy::{Ceiling, Policy, PolicyPart};
 use crate::domain::retry::RetryPolicy;
 
 /// Most patterns of one filter: each is compared with each event.
@@ -73,12 +73,17 @@ pub(super) fn throttle_rate(rate: u32) -> Answer<NonZeroU32> {
     })
 }
 
-/// What is said of a policy, with what is to change about it; `below` is what holds where nothing is said.
+/// What is said of a policy, with what is to change about it; `below` is what holds where nothing is said,
+/// and `ceiling` what may be said at the most. What was said under another ceiling stays until it is changed.
 pub(in super::super) fn edited(
     part: PolicyPart,
     edit: PolicyEdit,
     below: &Policy,
+    ceiling: Ceiling,
 ) -> Answer<PolicyPart> {
+    if let Change::Set(signing) = &edit.signing {
+        ceiling.check(signing).map_err(|why| ControlError::field("policy", why))?;
+    }
     let mut part = PolicyPart {
         guarantee: changed(part.guarantee, edit.guarantee),
         retry: changed(part.retry, edit.retry),
