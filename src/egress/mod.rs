@@ -31,6 +31,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Whether it may go over plain http, as far as its endpoint is asked. The operator is asked too.
     pub allow_http: bool,
+    /// Whether not even the client may begin it a second time.
+    pub once: bool,
 }
 
 /// What came of it.

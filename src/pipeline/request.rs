@@ -15,7 +15,7 @@ use crate::domain::body::Body;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::header::{is_name, is_reserved};
-use crate::domain::policy::Ceiling;
+use crate::domain::policy::{Ceiling, Guarantee};
 use crate::domain::signature::{self, SigningScheme};
 use crate::domain::time::Timestamp;
 use crate::egress::Request;
@@ -84,6 +84,7 @@ pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, options: Optio
         body: body.bytes,
         timeout: policy.timeout(),
         allow_http: policy.allow_http,
+        once: policy.guarantee == Guarantee::AtMostOnce,
     }
 }
 

@@ -70,7 +70,8 @@ async fn sent(url: Url, names: Arc<StubNames>) -> Outcome {
     let sender = HttpSender::with_names(policy(), "test", names).expect("a sender");
     let timeout = Duration::from_secs(15);
     let (headers, body) = (Vec::new(), "{}".into());
-    sender.send(Request { url, headers, body, timeout, allow_http: true }).await.outcome
+    let request = Request { url, headers, body, timeout, allow_http: true, once: false };
+    sender.send(request).await.outcome
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,8 @@ fn request(url: Url, timeout: Duration) -> Request {
         ("content-type".to_owned(), "application/json".to_owned()),
         ("webhook-id".to_owned(), "msg_1".to_owned()),
     ];
-    Request { url, headers, body: r#"{"a":1}"#.into(), timeout, allow_http: true }
+    let body = r#"{"a":1}"#.into();
+    Request { url, headers, body, timeout, allow_http: true, once: false }
 }
 
 /// One request to `url`, with a sender of its own.

@@ -7,7 +7,7 @@ use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::{KEYS_MAX, NewKey};
 use crate::domain::policy::Ceiling;
-use crate::domain::signature::{Scheme, SigningKey};
+use crate::domain::signature::{Scheme, Signing, SigningKey};
 
 const MADE: NewKey<'_> = NewKey::Made(Scheme::V1);
 const PRIVATE: &str = "whsk_cuUPEX3CcRfHbw2Ud2dmpi3cY6Y0XZ94Wx+GGzfjJ34=";
