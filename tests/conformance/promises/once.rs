@@ -12,7 +12,7 @@ use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::{DeathReason, Postponed, Settlement};
 use posthaste::storage::journal::{Acceptance, DeadLetterFilter, Overdue, Recorded, Settled};
 
-use crate::bench::{Anything, Bench, Came, delivered, given_up, owed, settled, tenant};
+use crate::bench::{Anything, Bench, Came, delivered, given_up, settled, tenant};
 use crate::breach::{Breach, Kept, hold, same};
 use crate::support::clock;
 
