@@ -19,6 +19,7 @@ mod names;
 pub mod publish;
 mod schemas;
 mod secrets;
+pub mod switch;
 pub mod tasks;
 pub mod tokens;
 
