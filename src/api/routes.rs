@@ -24,9 +24,9 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
+    applications, attempts, audit, auth, deliveries, endpoint_headers, endpoint_secrets, endpoints,
     event_types, examples, health, idempotency, message_endpoints, messages, openapi, portal, rest,
-    statistics,
+    settings, statistics,
 };
 use crate::control::Control;
 use crate::control::publish::Intake;
@@ -167,6 +167,9 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(endpoint_secrets::get))
         .routes(routes!(endpoint_secrets::rotate))
         .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(settings::get, settings::post, settings::put, settings::patch))
+        .routes(routes!(settings::secret))
+        .routes(routes!(settings::rotate))
         .routes(routes!(event_types::create, event_types::list))
         .routes(routes!(
             event_types::get,
@@ -181,6 +184,8 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attempts::for_message))
         .routes(routes!(attempts::get))
         .routes(routes!(attempts::expunge))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
         .routes(routes!(message_endpoints::messages))
         .routes(routes!(message_endpoints::endpoints))
         .routes(routes!(message_endpoints::resend))

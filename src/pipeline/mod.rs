@@ -24,6 +24,8 @@ pub mod engine;
 pub mod herald;
 pub mod ingest;
 pub mod reclaim;
+pub mod release;
+pub mod request;
 pub mod resend;
 pub mod route;
 pub mod send;

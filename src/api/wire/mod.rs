@@ -6,6 +6,7 @@
 pub(super) mod application;
 pub(super) mod attempt;
 pub(super) mod audit;
+pub(super) mod delivery;
 pub(super) mod endpoint;
 pub(super) mod endpoint_headers;
 pub(super) mod endpoint_secret;
@@ -16,4 +17,5 @@ pub(super) mod message_out;
 pub(super) mod patch;
 pub(super) mod policy;
 pub(super) mod portal;
+pub(super) mod settings;
 pub(super) mod task;
