@@ -22,7 +22,10 @@ use super::server;
 use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::publish::Intake;
+use crate::control::test_calls::{Called, TestCaller, TestCalls};
 use crate::control::tokens::{Caller, TokenKey};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
 use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -37,6 +40,13 @@ struct Silent;
 #[async_trait]
 impl Publish for Silent {
     async fn publish(&self, _: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl TestCaller for Silent {
+    async fn call(&self, _: &Event, _: &Endpoint) -> Called {
         std::future::pending().await
     }
 }
@@ -88,6 +98,7 @@ async fn silent() -> axum::Router {
     routes(Arc::new(Api::new(Parts {
         intake: Intake::new(control.clone(), Arc::new(Silent), 1_024),
         control,
+        test_calls: TestCalls::new(Arc::new(Silent)),
         tokens: key(),
         urls: Box::new(|_| Err("no URL is accepted here".into())),
         now: || NOW,
