@@ -11,17 +11,18 @@ use support::api::{Answer, Api};
 use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
+use tokio::net::TcpSocket;
 
 const SOON: Duration = Duration::from_secs(30);
 const APP: &str = "/api/v1/app/acme";
 const SETTINGS: &str = "/api/v1/app/acme/settings";
-/// Nobody listens there: the port that is "discard", and closed.
-const NOBODY: &str = "http://127.0.0.1:9/hook";
 
 /// An embedded router with the application `acme`, and a receiver.
 struct Case {
-    posthaste: Posthaste,
+    _posthaste: Posthaste,
     receiver: Receiver,
+    /// Has a port, and does not listen: nobody else does either.
+    nobody: TcpSocket,
     _router: Running,
     api: Api,
 }
@@ -32,7 +33,14 @@ impl Case {
         let receiver = Receiver::start().await;
         let router = posthaste.serve().await;
         let api = Api::of(&posthaste, &router);
-        Self { posthaste, receiver, _router: router, api }
+        let nobody = TcpSocket::new_v4().expect("a socket");
+        nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        Self { _posthaste: posthaste, receiver, nobody, _router: router, api }
+    }
+
+    /// A URL where nobody answers.
+    fn nobody(&self) -> String {
+        format!("http://{}/hook", self.nobody.local_addr().expect("bound"))
     }
 
     async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
@@ -222,10 +230,10 @@ async fn the_default_url_is_tested_by_one_real_request_and_its_result_is_answere
 
     let failing = case.receiver.endpoint("failing", Script::Answer(500));
     case.done("POST", SETTINGS, &json!({ "defaultUrl": failing })).await;
-    let bad = case.send("POST", &test, &Value::Null).await;
+    let bad = case.send("POST", &test, &json!({})).await;
     assert!(bad.body.starts_with(r#"{"ok":false,"status":500,"#), "{}", bad.body);
 
-    case.done("POST", SETTINGS, &json!({ "defaultUrl": NOBODY })).await;
+    case.done("POST", SETTINGS, &json!({ "defaultUrl": case.nobody() })).await;
     let silent = case.send("POST", &test, &json!({})).await;
     assert!(silent.body.starts_with(r#"{"ok":false,"status":0,"#), "{}", silent.body);
     assert_eq!(silent.json()["errorCode"], "connect");
@@ -297,7 +305,7 @@ async fn what_became_of_a_jobs_webhook_is_found_by_the_job() {
     assert_eq!((&row["lastResponseStatus"], &row["lastErrorCode"]), (&json!(500), &Value::Null));
 
     let drop = json!({ "policy": { "retry": { "kind": "none" }, "onExhausted": "drop" } });
-    endpoint(NOBODY, drop).await;
+    endpoint(&case.nobody(), drop).await;
     case.publish("job-unheard").await;
     let row = case.tracked("job-unheard", "dropped").await;
     assert_eq!((&row["lastResponseStatus"], &row["lastErrorCode"]), (&json!(0), &json!("connect")));
@@ -329,4 +337,42 @@ async fn what_became_of_a_jobs_webhook_is_found_by_the_job() {
         (wrong.status, &wrong.json()["detail"][0]["loc"]),
         (422, &json!(["query", "state"]))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preset_is_set_from_a_file_and_a_slip_in_it_is_told_with_file_and_field() {
+    let posthaste = Posthaste::embedded().with_application();
+    let file = posthaste.folder().join("preset.json");
+    let path = file.to_str().expect("text");
+    let preset = json!({
+        "defaultUrl": "http://127.0.0.1:1024/in", "defaultUrlWhen": "no_override",
+        "policy": { "retry": { "kind": "none" }, "timeoutMs": 10000, "onExhausted": "drop" },
+    });
+    std::fs::write(&file, preset.to_string()).expect("writable");
+    let set = ["app", "settings", "set", "acme", "--file", path, "--timeout-ms", "20000"];
+
+    let shown = posthaste.json(&set);
+
+    assert_eq!(shown["policy"]["timeoutMs"], 20_000, "a flag decides over the file");
+    assert_eq!(shown["policy"]["onExhausted"], "drop");
+    assert_eq!(posthaste.json(&["app", "settings", "show", "acme"]), shown);
+    let (endpoint, _) =
+        posthaste.endpoint("hook", "http://127.0.0.1:1024/", &["--success", "200,3xx"]);
+    let hook = posthaste.json(&["endpoint", "show", &endpoint]);
+    assert_eq!(hook["ownPolicy"], json!({ "successStatus": [200, "3xx"] }));
+    assert_eq!(hook["policy"]["timeoutMs"], 20_000);
+
+    for (slip, told) in [
+        (json!({ "defaultURL": null }), "`defaultURL` is no setting"),
+        (json!({ "policy": { "timeout": 1 } }), "policy.timeout"),
+        (json!({ "policy": { "timeoutMs": 1 } }), "policy: timeoutMs is 1"),
+        (json!({ "delivery": "maybe" }), "delivery"),
+    ] {
+        std::fs::write(&file, slip.to_string()).expect("writable");
+        let refused = posthaste.run(&["app", "settings", "set", "acme", "--file", path]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(path) && said.contains(told), "{said}");
+    }
+    assert_eq!(posthaste.json(&["app", "settings", "show", "acme"]), shown, "nothing was written");
 }
