@@ -15,7 +15,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,14 +25,11 @@ use url::Url;
 
 use super::examples::ExampleError;
 use super::{Control, ControlError};
-use crate::domain::application::{Metadata, Tenant};
-use crate::domain::endpoint::{Endpoint, EndpointState, default_of};
+use crate::domain::application::Tenant;
+use crate::domain::endpoint::{Endpoint, default_of};
 use crate::domain::event::{Event, EventType, NotAnEventType, check_payload};
-use crate::domain::filter::Filter;
 use crate::domain::id::{ApplicationId, EventId};
 use crate::domain::outcome::{Meaning, Outcome};
-use crate::domain::policy::{Policy, PolicyPart};
-use crate::domain::settings::Settings;
 
 /// Test calls at once, in all: sixteen slow receivers take a sixteenth of what the API serves at once.
 const AT_ONCE: usize = 16;
@@ -138,8 +134,11 @@ impl TestCalls {
         wish: TestWish,
     ) -> Result<Tested, TestCallError> {
         let settings = control.settings_of(tenant).await?;
-        let endpoint = default_endpoint(settings)
-            .ok_or_else(|| TestCallError::NoDefaultUrl(tenant.application()))?;
+        let application = tenant.application();
+        let url = settings.default_url.clone();
+        let url = url.ok_or(TestCallError::NoDefaultUrl(application))?;
+        let policy = Arc::new(settings.policy_of_urls());
+        let endpoint = settings.endpoint_at(default_of(application), url, policy);
         self.make(control, tenant, endpoint, wish).await
     }
 
@@ -225,32 +224,6 @@ impl Control {
             payload,
         })
     }
-}
-
-/// The default URL as the endpoint that it is called as, if there is one.
-fn default_endpoint(settings: Settings) -> Option<Endpoint> {
-    let set_at = settings.updated_at?;
-    Some(Endpoint {
-        id: default_of(settings.application),
-        application: settings.application,
-        uid: None,
-        description: String::new(),
-        url: settings.default_url?,
-        filter: Filter::of(Vec::new()),
-        channels: Vec::new(),
-        state: EndpointState::Active,
-        disabled_because: None,
-        throttle_rate: None,
-        policy: Arc::new(settings.policy.over(&Policy::default()).into()),
-        policy_part: PolicyPart::default(),
-        headers: Vec::new(),
-        auth: None,
-        keys: settings.keys,
-        metadata: Metadata::new(),
-        version: NonZeroU16::MIN,
-        created_at: set_at,
-        updated_at: set_at,
-    })
 }
 
 /// The beginning of a body, if it is text.

@@ -26,6 +26,7 @@ use crate::api::routes::{self, Api};
 use crate::api::server;
 use crate::config::{Config, LogFormat};
 use crate::control::adoption::Here;
+use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
@@ -230,7 +231,12 @@ fn api_parts(
         None => format!("http://{}", welcome::reachable(address)).parse()?,
     };
     Ok(routes::Parts {
-        intake: Intake::new(control.clone(), publisher, max_payload_bytes),
+        intake: Intake::new(
+            control.clone(),
+            publisher,
+            assemble::url_check(config).into(),
+            max_payload_bytes,
+        ),
         control,
         test_calls: TestCalls::new(Arc::new(test_line)),
         tokens,
@@ -240,6 +246,7 @@ fn api_parts(
         public_url,
         answers: backends.answers(),
         audit: backends.audit(),
+        inspector: InspectorDesk::new(backends.inspectors(), context),
         requests_per_second: config.api.requests_per_second,
     })
 }
