@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use super::StorageError;
-use crate::domain::id::EndpointId;
+use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::time::Timestamp;
 
 /// What is old: whatever lies before these moments.
@@ -26,6 +26,8 @@ pub struct Old {
     pub tasks: Timestamp,
     /// Entries of the audit log from before this go.
     pub deeds: Timestamp,
+    /// Requests that came to a target for development before this go.
+    pub inspected: Timestamp,
 }
 
 /// How far a walk over the events has come.
@@ -56,6 +58,8 @@ pub struct Removed {
     pub tasks: u64,
     /// Entries of the audit log.
     pub deeds: u64,
+    /// Requests to targets for development.
+    pub inspected: u64,
 }
 
 /// What one step came to.
@@ -91,6 +95,8 @@ pub enum Undone {
     Deleted(EndpointId),
     /// The endpoint is active again: what waits for it is to be offered.
     Activated(EndpointId),
+    /// The application lets its deliveries go on, or is deleted: what it has held back is to be offered.
+    LetsGo(ApplicationId),
 }
 
 /// A store that has to be looked after.
@@ -106,7 +112,8 @@ pub trait Upkeep: Send + Sync {
     async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError>;
 
     /// Endpoints whose last edit did not come to its end: one that is deleted and still owed something, or
-    /// active with deliveries that wait for a person. At most `limit`.
+    /// active with deliveries that wait for a person; and applications that were let go on, and what they
+    /// held back is not offered yet. At most `limit` of each.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -7,12 +7,19 @@
 CREATE TABLE settings (
     application      BLOB    NOT NULL PRIMARY KEY,
     default_url      TEXT,
+    default_id       BLOB    NOT NULL, -- whom is owed what goes there: derived from the application
     default_url_when TEXT    NOT NULL, -- no_match, no_override
     delivery         TEXT    NOT NULL, -- on, hold, off
     policy           TEXT    NOT NULL, -- JSON
     schema_mode      TEXT    NOT NULL, -- off, warn, enforce
     attributes       TEXT    NOT NULL, -- JSON
     updated_at       INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Applications that let their deliveries go on, until all that they held back is offered.
+CREATE TABLE recalls (
+    application BLOB    NOT NULL PRIMARY KEY,
+    version     INTEGER NOT NULL -- of the catalogue, at the edit
 ) STRICT, WITHOUT ROWID;
 
 -- Every policy that an attempt was made by, whole. Few: one for each way that somebody wants to be called.
@@ -75,3 +82,26 @@ CREATE INDEX deliveries_to ON deliveries (endpoint, event);
 
 ALTER TABLE books ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE books ADD COLUMN unknown INTEGER NOT NULL DEFAULT 0;
+
+-- Targets for development: at most one for each application, recognised by the hash of its token.
+CREATE TABLE inspectors (
+    application BLOB    NOT NULL PRIMARY KEY,
+    token_hash  BLOB    NOT NULL UNIQUE,
+    token       BLOB    NOT NULL, -- sealed, to be shown again
+    made_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What has come to them, the last of each and for a day.
+CREATE TABLE inspected (
+    seq         INTEGER PRIMARY KEY,
+    application BLOB    NOT NULL,
+    id          BLOB    NOT NULL,
+    at          INTEGER NOT NULL,
+    method      TEXT    NOT NULL,
+    path        TEXT    NOT NULL,
+    headers     TEXT    NOT NULL, -- JSON, credentials masked
+    truncated   INTEGER NOT NULL,
+    body        BLOB    NOT NULL
+) STRICT;
+CREATE INDEX inspected_at ON inspected (application, seq);
+CREATE INDEX inspected_by_age ON inspected (at);
