@@ -86,7 +86,13 @@ impl Adopter {
         let (mut away, mut said) = (false, self.routes.version());
         let mut said_at = Instant::now();
         while stop.run_until_cancelled(self.routes.rung_or_after(ASK_EVERY)).await.is_some() {
-            match self.follow_once(&mut said, &mut said_at).await {
+            // Stopped in the middle of it too: what it waits for may be a journal that is away.
+            let Some(followed) =
+                stop.run_until_cancelled(self.follow_once(&mut said, &mut said_at)).await
+            else {
+                break;
+            };
+            match followed {
                 Ok(()) => away = false,
                 Err(error) if !away => {
                     away = true;
@@ -103,7 +109,22 @@ impl Adopter {
         self.routes.refresh(self.catalogue.as_ref()).await?;
         // Ingest refreshes as well, so that the version here may have moved without us.
         if self.routes.version() != *said || said_at.elapsed() >= SAY_EVERY {
-            *said = self.adopt().await?;
+            let mut heard = self.routes.version();
+            let mut adopting = std::pin::pin!(self.adopt());
+            *said = loop {
+                tokio::select! {
+                    biased; // what is adopted is said first
+                    adopted = &mut adopting => break adopted?,
+                    () = self.routes.rung_or_after(ASK_EVERY) => {}
+                }
+                // A request that waits to be on record (at most once) holds this up for as long as the journal
+                // is away: what is edited meanwhile is heard of all the same, though not said to be adopted.
+                let refreshed = self.routes.refresh(self.catalogue.as_ref()).await;
+                if refreshed.is_ok() && self.routes.version() != heard {
+                    heard = self.routes.version();
+                    self.dispatcher.catalogue_moved();
+                }
+            };
             *said_at = Instant::now();
         }
         Ok(())

@@ -111,6 +111,12 @@ impl Dispatcher {
         let _ = told.await; // a dispatcher that has stopped starts nothing
     }
 
+    /// Says the same, and waits for nothing.
+    pub fn catalogue_moved(&self) {
+        let (tell, _) = oneshot::channel();
+        self.post(Message::CatalogueChanged(tell));
+    }
+
     /// Starts nothing more, hands on what is held, and ends when nothing is on the way.
     pub fn stop(&self) {
         self.post(Message::Stop);
