@@ -192,7 +192,8 @@ async fn urls_at_a_host_that_hangs_do_not_keep_another_host_waiting() {
     let slow = ["slow-1", "slow-2"].map(|name| scene.receiver.endpoint(name, Script::Hang));
     let quick = scene.receiver.endpoint("quick", Script::Answer(200));
     let quick = quick.replace("127.0.0.1", "localhost"); // another host, as far as anybody can tell
-    let at_the_slow = || ["slow-1", "slow-2"].map(|n| scene.receiver.count(n)).iter().sum::<usize>();
+    let at_the_slow =
+        || ["slow-1", "slow-2"].map(|n| scene.receiver.count(n)).iter().sum::<usize>();
     for url in slow.iter().cycle().take(8) {
         scene.publish("job.done", &json!({ "webhookUrl": url })).await;
     }
@@ -202,6 +203,7 @@ async fn urls_at_a_host_that_hangs_do_not_keep_another_host_waiting() {
         scene.publish("job.done", &json!({ "webhookUrl": quick })).await;
     }
 
-    until("the other host has all", SOON, async || scene.receiver.accepted("quick").len() == 5).await;
+    until("the other host has all", SOON, async || scene.receiver.accepted("quick").len() == 5)
+        .await;
     assert_eq!(at_the_slow(), 3);
 }

@@ -15,6 +15,7 @@ pub mod event_types;
 pub mod examples;
 pub mod headers;
 pub mod history;
+pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;
@@ -22,6 +23,7 @@ mod schemas;
 mod secrets;
 pub mod settings;
 pub mod tasks;
+pub mod test_calls;
 pub mod tokens;
 pub mod tracking;
 

@@ -14,7 +14,7 @@ use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState, default_
 use posthaste::domain::event::WebhookMode;
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, EndpointId, OrganisationId};
-use posthaste::domain::policy::{Policy, PolicyPart};
+use posthaste::domain::policy::{Guarantee, OnExhausted, Policy, PolicyPart};
 use posthaste::domain::retry::RetryPolicy;
 use posthaste::domain::settings::{DefaultUrlWhen, DeliverySwitch, Settings};
 use posthaste::domain::signature::SigningKey;
@@ -120,8 +120,9 @@ impl Scenario {
         };
         let ends_at = START + Duration::from_mins(minutes);
         let count = chance.between(2..=6);
+        let mut policies = Chance::of(seed, "policies");
         let mut endpoints: Vec<_> =
-            (0..count).map(|number| endpoint(number, &mut chance)).collect();
+            (0..count).map(|number| endpoint(number, &mut chance, &mut policies)).collect();
         let listed = endpoints.len();
         let settings = settings(&mut Chance::of(seed, "settings"));
         endpoints.extend(urls(&settings));
@@ -147,6 +148,11 @@ impl Scenario {
         }
         drawn.actions.sort_by_key(|(at, _)| *at); // stable: what is drawn first happens first
         drawn
+    }
+
+    /// Whether what an endpoint is owed is delivered at most once.
+    pub(crate) fn at_most_once(&self, place: usize) -> bool {
+        self.endpoints[place].policy.guarantee == Guarantee::AtMostOnce
     }
 
     /// Bursts, and a trickle between them.
@@ -253,7 +259,7 @@ pub(crate) fn application() -> Application {
     }
 }
 
-fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
+fn endpoint(number: u64, chance: &mut Chance, policies: &mut Chance) -> Endpoint {
     let patterns: &[&str] = chance.pick(&[&[][..], &["job.*"], &["job.completed"], &["*"]]);
     let patterns = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
     let throttle_rate = rate(chance);
@@ -261,7 +267,7 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         retry: Some(retry(chance)),
         timeout_ms: Some(u32::try_from(chance.between(1_000..=10_000)).expect("small")),
         max_in_flight: Some(cap(chance)),
-        ..PolicyPart::default()
+        ..ending(policies)
     };
     let key = SigningKey::from_bytes(vec![u8::try_from(number).expect("few"); 32]).expect("a key");
     Endpoint {
@@ -284,6 +290,18 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         version: NonZeroU16::MIN,
         created_at: START,
         updated_at: START,
+    }
+}
+
+/// What a policy says of how deliveries end.
+fn ending(chance: &mut Chance) -> PolicyPart {
+    PolicyPart {
+        guarantee: chance.one_in(3).then_some(Guarantee::AtMostOnce),
+        on_exhausted: chance.one_in(4).then_some(OnExhausted::Drop),
+        give_up_status: chance
+            .one_in(2)
+            .then(|| serde_json::from_str("[404]").expect("a list of statuses")),
+        ..PolicyPart::default()
     }
 }
 

@@ -200,8 +200,7 @@ async fn an_event_shows_the_urls_that_it_is_owed_to_beside_its_endpoints() {
     let shown = async || {
         let listed = place.deliveries_of(acme(), named.event, &page).await.expect("read");
         let rows = listed.rows.into_iter().map(|one| one.endpoint);
-        let mut rows: Vec<_> =
-            rows.map(|one| (one.id, one.listed, one.url.to_string())).collect();
+        let mut rows: Vec<_> = rows.map(|one| (one.id, one.listed, one.url.to_string())).collect();
         rows.sort_by_key(|(id, ..)| *id == default.endpoint);
         rows
     };
