@@ -14,10 +14,12 @@ macro_rules! failpoint {
     };
 }
 
-/// Every name on the way of an event over a broker: the list that the kill test goes through.
-pub const ALL: [&str; 10] = [
+/// Every name on the way of an event over a broker: the list that the kill test goes through. (`send.let_go` is a
+/// step of what is delivered at most once.)
+pub const ALL: [&str; 11] = [
     "ingest.arrived",
     "ingest.accepted",
+    "send.let_go",
     "send.signed",
     "send.answered",
     "settle.decided",
@@ -31,10 +33,11 @@ pub const ALL: [&str; 10] = [
 /// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended`,
 /// and over a broker `publish.confirmed`, are steps of whoever publishes, and `resend.claimed` one of what a
 /// person asks for.)
-pub const EMBEDDED: [&str; 8] = [
+pub const EMBEDDED: [&str; 9] = [
     "inbox.taken",
     "ingest.arrived",
     "ingest.accepted",
+    "send.let_go",
     "send.signed",
     "send.answered",
     "settle.decided",

@@ -6,8 +6,8 @@
 //!   sees either.
 //! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
 //!   a repeated request is done once, that who did what is written down.
-//! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`event_types`],
-//!   [`examples`],
+//! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`settings`],
+//!   [`event_types`], [`examples`],
 //!   [`messages`], [`attempts`], [`message_endpoints`], [`statistics`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
@@ -45,6 +45,7 @@ mod query;
 mod rest;
 pub mod routes;
 pub mod server;
+mod settings;
 mod statistics;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ use super::server::Peer;
 use super::{
     applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
     event_types, examples, health, idempotency, message_endpoints, messages, openapi, portal, rest,
-    statistics,
+    settings, statistics,
 };
 use crate::control::Control;
 use crate::control::publish::Intake;
@@ -167,6 +167,9 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(endpoint_secrets::get))
         .routes(routes!(endpoint_secrets::rotate))
         .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(settings::get, settings::post, settings::put, settings::patch))
+        .routes(routes!(settings::secret))
+        .routes(routes!(settings::rotate))
         .routes(routes!(event_types::create, event_types::list))
         .routes(routes!(
             event_types::get,

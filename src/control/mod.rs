@@ -16,9 +16,11 @@ pub mod examples;
 pub mod headers;
 pub mod history;
 mod names;
+pub mod policies;
 pub mod publish;
 mod schemas;
 mod secrets;
+pub mod settings;
 pub mod tasks;
 pub mod tokens;
 

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use super::{Answer, Control, ControlError};
+use super::{Answer, Context, Control, ControlError};
 use crate::domain::application::Tenant;
 use crate::domain::endpoint::{Endpoint, EndpointKey};
 use crate::domain::signature::{Scheme, SigningKey};
+use crate::domain::time::Timestamp;
 
 /// Most keys that sign at the same time: the newest, and ten that are being left.
 ///
@@ -77,38 +78,9 @@ impl Control {
         key: NewKey<'_>,
         overlap_s: u32,
     ) -> Answer<Endpoint> {
-        if overlap_s > OVERLAP_S_MAX {
-            let why = format!(
-                "an overlap of {overlap_s} s is too long: 0 to {OVERLAP_S_MAX} s is accepted"
-            );
-            return Err(ControlError::field("gracePeriodSeconds", why));
-        }
-        let tenant = endpoint.tenant();
-        let now = (self.context.now)();
-        let end = now + Duration::from_secs(u64::from(overlap_s));
-        let key = made(key, self.context.chance).map_err(|error| error.about("key"))?;
-        // A key is one of its scheme: the same bytes under the other sign otherwise.
-        let is_same =
-            |live: &SigningKey| live.scheme() == key.scheme() && live.expose() == key.expose();
-        if endpoint.live_keys(now).any(is_same) {
-            let why = "the new key is one of those in use: another one is wanted";
-            return Err(ControlError::field("key", why));
-        }
-        let mut keys = vec![EndpointKey { key, created_at: now, expires_at: None }];
-        for mut old in endpoint.keys {
-            old.expires_at = Some(old.expires_at.map_or(end, |earlier| earlier.min(end)));
-            if old.is_live(now) {
-                keys.push(old);
-            }
-        }
-        if keys.len() > KEYS_MAX {
-            return Err(ControlError::LimitReached(format!(
-                "endpoint {} would have {} live keys: at most {KEYS_MAX} are accepted; wait for \
-                 one to end, or rotate with an overlap of 0",
-                endpoint.id,
-                keys.len()
-            )));
-        }
+        let (tenant, now) = (endpoint.tenant(), (self.context.now)());
+        let whose = format!("endpoint {}", endpoint.id);
+        let keys = rotated(endpoint.keys, key, overlap_s, self.context, &whose)?;
         self.catalogue.set_endpoint_keys(tenant, endpoint.id, &keys, now).await?;
         self.holds_here().await;
         endpoint.keys = keys;
@@ -132,9 +104,56 @@ impl Control {
     /// `NotFound`; `Corrupt` when it has none.
     pub async fn newest_key_of(&self, tenant: Tenant, name: &str) -> Answer<SigningKey> {
         let endpoint = self.endpoint_of(tenant, name).await?;
-        let newest = endpoint.live_keys((self.context.now)()).next().cloned();
+        let newest = newest(&endpoint.keys, (self.context.now)());
         newest.ok_or_else(|| ControlError::Corrupt(format!("endpoint {} has no key", endpoint.id)))
     }
+}
+
+/// The newest of these keys that signs at `now`.
+pub(super) fn newest(keys: &[EndpointKey], now: Timestamp) -> Option<SigningKey> {
+    keys.iter().find(|key| key.is_live(now)).map(|key| key.key.clone())
+}
+
+/// These keys with a new one in front; the older ones stop at the end of the overlap, or when they were to
+/// stop anyway. `whose` they are is named to people.
+pub(super) fn rotated(
+    keys: Vec<EndpointKey>,
+    key: NewKey<'_>,
+    overlap_s: u32,
+    context: Context,
+    whose: &str,
+) -> Answer<Vec<EndpointKey>> {
+    if overlap_s > OVERLAP_S_MAX {
+        let why =
+            format!("an overlap of {overlap_s} s is too long: 0 to {OVERLAP_S_MAX} s is accepted");
+        return Err(ControlError::field("gracePeriodSeconds", why));
+    }
+    let now = (context.now)();
+    let end = now + Duration::from_secs(u64::from(overlap_s));
+    let key = made(key, context.chance).map_err(|error| error.about("key"))?;
+    // A key is one of its scheme: the same bytes under the other sign otherwise.
+    let is_same = |live: &EndpointKey| {
+        live.is_live(now) && live.key.scheme() == key.scheme() && live.key.expose() == key.expose()
+    };
+    if keys.iter().any(is_same) {
+        let why = "the new key is one of those in use: another one is wanted";
+        return Err(ControlError::field("key", why));
+    }
+    let mut all = vec![EndpointKey { key, created_at: now, expires_at: None }];
+    for mut old in keys {
+        old.expires_at = Some(old.expires_at.map_or(end, |earlier| earlier.min(end)));
+        if old.is_live(now) {
+            all.push(old);
+        }
+    }
+    if all.len() > KEYS_MAX {
+        return Err(ControlError::LimitReached(format!(
+            "{whose} would have {} live keys: at most {KEYS_MAX} are accepted; wait for one to end, \
+             or rotate with an overlap of 0",
+            all.len()
+        )));
+    }
+    Ok(all)
 }
 
 /// The key that is wanted.

@@ -297,7 +297,7 @@ pub struct Attempt {
     /// Which attempt of the delivery it was, from 1; one that does not count has the number of the
     /// attempt that it would have been.
     pub number: u32,
-    /// When the request began.
+    /// When the request began; at most once, when it was put on record that it would.
     pub started_at: Timestamp,
     /// From beginning to end, in milliseconds.
     pub duration_ms: u32,

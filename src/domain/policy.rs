@@ -213,16 +213,15 @@ impl Policy {
 
     /// What an outcome means by this policy: the table's word, where the policy has none of its own.
     pub fn judge(&self, outcome: &Outcome) -> Meaning {
-        match outcome {
-            Outcome::Answered { status, .. } if self.success_status.contains(*status) => {
-                Meaning::Delivered
-            }
-            Outcome::Answered { status: 410, .. } => Meaning::Gone,
-            Outcome::Answered { status, .. } if self.give_up_status.contains(*status) => {
-                Meaning::Refused
-            }
-            Outcome::Answered { .. } => Meaning::Failed,
-            other => other.meaning(),
+        let Outcome::Answered { status, .. } = outcome else { return outcome.meaning() };
+        if self.success_status.contains(*status) {
+            Meaning::Delivered
+        } else if *status == 410 {
+            Meaning::Gone
+        } else if self.give_up_status.contains(*status) {
+            Meaning::Refused
+        } else {
+            Meaning::Failed
         }
     }
 }

@@ -30,6 +30,21 @@ pub enum Settlement {
     Unchanged,
 }
 
+impl Settlement {
+    /// Whether it is an end that a receiver has spoken: all that can become of a delivery whose one request
+    /// was let go.
+    pub const fn is_an_answer(&self) -> bool {
+        match self {
+            Self::Delivered | Self::DeadLetter(_) | Self::Drop(_) => true,
+            Self::Retry(_)
+            | Self::Postpone(..)
+            | Self::LetGo
+            | Self::Cancelled
+            | Self::Unchanged => false,
+        }
+    }
+}
+
 /// Why a delivery was put off without an attempt that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Postponed {
@@ -151,6 +166,21 @@ pub const fn given_up(policy: &Policy, why: DeathReason) -> Settlement {
     }
 }
 
+/// Decides what the end of a request means that was let go, at most once.
+///
+/// What the receiver said is the end of it. What was our doing is not made up for, since nobody knows how far
+/// the request came: the delivery stays unknown. `by_hand`: a person asked for it, and a failure moves nothing.
+pub fn decide_once(outcome: &Outcome, policy: &Policy, by_hand: bool) -> Settlement {
+    let why = match policy.judge(outcome) {
+        Meaning::Delivered => return Settlement::Delivered,
+        Meaning::Gone => DeathReason::Gone,
+        Meaning::Refused => DeathReason::Refused,
+        Meaning::Failed => DeathReason::AttemptsExhausted,
+        Meaning::NotTheirDoing => return Settlement::Unchanged,
+    };
+    if by_hand { Settlement::Unchanged } else { given_up(policy, why) }
+}
+
 /// Decides what the end of an attempt means that a person asked for.
 ///
 /// A success is a fact, whatever the delivery's own turns say. A failure moves nothing: what waits goes
@@ -181,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::domain::outcome::RetryAfter;
+    use crate::domain::policy::Statuses;
     use crate::domain::retry::RetryPolicy;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -239,6 +270,49 @@ mod tests {
         }
         let again = Due::exactly(NOW + OUR_DOING_WAIT);
         assert_eq!(settle(Outcome::Interrupted), Settlement::Postpone(again, Postponed::OurDoing));
+    }
+
+    #[test]
+    fn a_request_that_was_let_go_ends_as_its_receiver_says_or_stays_unknown() {
+        let policy = Policy { give_up_status: Statuses::class(3), ..three_attempts() };
+        let dropping = Policy { on_exhausted: OnExhausted::Drop, ..policy.clone() };
+        let exhausted = DeathReason::AttemptsExhausted;
+        let table = [
+            (answered(200), Settlement::Delivered, Settlement::Delivered),
+            (answered(500), Settlement::DeadLetter(exhausted), Settlement::Drop(exhausted)),
+            (Outcome::TimedOut, Settlement::DeadLetter(exhausted), Settlement::Drop(exhausted)),
+            (
+                answered(302),
+                Settlement::DeadLetter(DeathReason::Refused),
+                Settlement::Drop(DeathReason::Refused),
+            ),
+            (
+                answered(410),
+                Settlement::DeadLetter(DeathReason::Gone),
+                Settlement::Drop(DeathReason::Gone),
+            ),
+            (Outcome::Interrupted, Settlement::Unchanged, Settlement::Unchanged),
+            (Outcome::Internal, Settlement::Unchanged, Settlement::Unchanged),
+        ];
+        for (outcome, kept, dropped) in table {
+            assert_eq!(decide_once(&outcome, &policy, false), kept, "{outcome:?}");
+            assert_eq!(decide_once(&outcome, &dropping, false), dropped, "{outcome:?}");
+            let by_hand = decide_once(&outcome, &policy, true);
+            assert_eq!(by_hand == Settlement::Delivered, kept == Settlement::Delivered);
+            assert!(matches!(by_hand, Settlement::Delivered | Settlement::Unchanged));
+            assert!(kept.is_an_answer() || kept == Settlement::Unchanged, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_its_policy_gives_up_at_is_not_tried_again() {
+        let policy = Policy { give_up_status: Statuses::class(4), ..three_attempts() };
+        let settle = |policy: &Policy| {
+            decide(&answered(404), 1, policy, None, NOW, Chance::MIDDLE)
+        };
+        assert_eq!(settle(&policy), Settlement::DeadLetter(DeathReason::Refused));
+        let dropping = Policy { on_exhausted: OnExhausted::Drop, ..policy };
+        assert_eq!(settle(&dropping), Settlement::Drop(DeathReason::Refused));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //!
 //! No proxy from the environment, no redirects, no retries, no decompression, no cookies: a request
 //! is what it was signed as, sent once, to where it was checked to go. (One thing is done again: a
-//! request that met a connection that was closed before anything of it was written takes another.)
+//! request that met a connection that was closed before anything of it was written takes another. Not one
+//! that is to be made at most once: it has a connection of its own, which nobody has had time to close, and a
+//! client that begins nothing a second time.)
 //! Literal addresses never meet a resolver, so the URL is checked before each request; names and
 //! peers are checked where connections are made (`connect`).
 //!
@@ -76,6 +78,8 @@ const RETRY_AFTER_DIGITS_MAX: usize = 9;
 /// Sends over HTTP/1.1 or, where TLS negotiates it, HTTP/2.
 pub struct HttpSender {
     client: Client<Connector, Full<Bytes>>,
+    /// For what is made at most once.
+    once: Client<Connector, Full<Bytes>>,
     policy: Arc<EgressPolicy>,
     user_agent: HeaderValue,
 }
@@ -110,7 +114,8 @@ impl HttpSender {
         let policy = Arc::new(policy);
         let names = Guarded::new(names, Arc::clone(&policy));
         let connector = Connector::new(names, Arc::clone(&policy)).map_err(CannotSend)?;
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
@@ -118,9 +123,12 @@ impl HttpSender {
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .http2_max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("32 KiB"))
             .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .build(connector);
-        Ok(Self { client, policy, user_agent })
+            .http2_initial_connection_window_size(CONNECTION_WINDOW);
+        let client = builder.build(connector.clone());
+        // Without a pool no request meets a connection that its receiver is about to close: that would be the
+        // end of one that is not tried again.
+        let once = builder.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector);
+        Ok(Self { client, once, policy, user_agent })
     }
 }
 
@@ -128,6 +136,7 @@ impl HttpSender {
 impl Sender for HttpSender {
     async fn send(&self, request: Request) -> Reply {
         let deadline = Instant::now() + request.timeout;
+        let client = if request.once { &self.once } else { &self.client };
         if let Err(refusal) = check_target(&request.url, &self.policy) {
             return unanswered(Outcome::TargetNotAllowed, refusal.to_string());
         }
@@ -146,7 +155,7 @@ impl Sender for HttpSender {
                 let detail = format!("more than {INTERIM_MAX} interim answers (1xx) came");
                 return unanswered(Outcome::ProtocolError, detail);
             }
-            answer = timeout_at(deadline, self.client.request(request)) => answer,
+            answer = timeout_at(deadline, client.request(request)) => answer,
         };
         let mut answer = match answer {
             Ok(Ok(answer)) => answer,

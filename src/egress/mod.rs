@@ -29,6 +29,8 @@ pub struct Request {
     pub body: Bytes,
     /// One deadline over everything: name, connection, TLS, request, answer and its body.
     pub timeout: Duration,
+    /// Whether not even the client may begin it a second time.
+    pub once: bool,
 }
 
 /// What came of it.

@@ -28,7 +28,7 @@ use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
 use crate::domain::outcome::Pressure;
 use crate::domain::retry::Due;
-use crate::domain::settlement::{DeathReason, Postponed, Settlement};
+use crate::domain::settlement::{DeathReason, Postponed, Settlement, given_up};
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
@@ -512,7 +512,7 @@ fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settleme
         };
     }
     if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
-        return Some(Settlement::DeadLetter(DeathReason::Expired));
+        return Some(given_up(&endpoint.policy, DeathReason::Expired));
     }
     // A recall offers at once what waits for an endpoint, whatever it waits for.
     if let Some(moment) = job.delivery.event.deliver_at.filter(|moment| now < *moment) {

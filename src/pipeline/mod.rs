@@ -24,6 +24,7 @@ pub mod engine;
 pub mod herald;
 pub mod ingest;
 pub mod reclaim;
+pub mod release;
 pub mod resend;
 pub mod route;
 pub mod send;

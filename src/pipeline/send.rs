@@ -3,6 +3,14 @@
 //! Signed here and not earlier, because receivers refuse a timestamp that is older than five
 //! minutes and a delivery may wait longer than that for its leave. The id is the event's and stays
 //! the same over all retries and replays; the timestamp is that of this attempt.
+//!
+//! At most once, the request is put on record first, and made when it is there
+//! ([`Settler::let_go`](super::settle::Settler::let_go)). By then its share is released and its place in the
+//! window is another's: what bounds memory meanwhile is the number of requests on the way (`max_in_flight`, each
+//! with one payload at most). A stop waits for it as for any other, since its permit is out.
+//!
+//! **What if we die right here?** Before the record nothing has happened. Behind it the delivery is unknown for
+//! good: whether the request was not begun, was on the way, or was answered, nobody makes it again.
 
 use std::sync::Arc;
 
@@ -10,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::settle::Settler;
 use super::{Job, World};
-use crate::domain::delivery::Attempt;
+use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::header::{is_name, is_reserved};
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::{Outcome, Pressure};
+use crate::domain::policy::Guarantee;
 use crate::domain::signature;
 use crate::domain::time::Timestamp;
 use crate::egress::{Reply, Request, Sender};
@@ -37,30 +46,71 @@ pub struct Courier {
 
 impl Courier {
     /// Makes the request, and tells the settler how it ended; what its end says about the endpoint.
-    /// `begins` is dropped when the request has begun: when it is the sender's.
+    /// `begins` is dropped when the request has begun (when it is the sender's), or will not be made.
     pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>, begins: impl Send) -> Pressure {
+        let about = self.about(&job.delivery, &endpoint);
+        match endpoint.policy.guarantee {
+            Guarantee::AtLeastOnce => {
+                let attempt = self.attempt(&job.delivery.event, &endpoint, about, begins).await;
+                let pressure = attempt.outcome.pressure();
+                self.settler.attempted(job, attempt);
+                pressure
+            }
+            Guarantee::AtMostOnce => {
+                let leave = self.settler.let_go(job, about.clone());
+                let Some(Ok(let_go)) = self.out_of_time.run_until_cancelled(leave).await else {
+                    return Pressure::Unsaid;
+                };
+                failpoint!("send.let_go");
+                let event = Arc::clone(&let_go.delivery().event);
+                let attempt = self.attempt(&event, &endpoint, about, begins).await;
+                let pressure = attempt.outcome.pressure();
+                self.settler.ended(let_go, attempt);
+                pressure
+            }
+        }
+    }
+
+    /// An attempt that is about to begin.
+    fn about(&self, delivery: &Delivery, endpoint: &Endpoint) -> Attempt {
         let started_at = self.world.now();
-        let request = signed(&job.delivery.event, &endpoint, started_at, self.svix_headers);
+        Attempt {
+            id: AttemptId::minted(started_at, self.world.chance_bytes()),
+            number: delivery.attempts.saturating_add(1),
+            started_at,
+            duration_ms: 0,
+            meaning: endpoint.policy.judge(&Outcome::Unknown),
+            policy: Arc::clone(&endpoint.policy),
+            outcome: Outcome::Unknown,
+            url: endpoint.url.as_str().into(),
+            response: bytes::Bytes::new(),
+            detail: String::new(),
+        }
+    }
+
+    /// Makes the request, and completes what is known of its attempt.
+    async fn attempt(
+        &self,
+        event: &Event,
+        endpoint: &Endpoint,
+        about: Attempt,
+        begins: impl Send,
+    ) -> Attempt {
+        let begun_at = self.world.now();
+        let request = signed(event, endpoint, begun_at, self.svix_headers);
         failpoint!("send.signed");
         let sending = self.out_of_time.run_until_cancelled(self.sender.send(request));
         let reply = begun(sending, begins).await.unwrap_or_else(interrupted);
         failpoint!("send.answered");
-        let took = self.world.now().since(started_at);
-        let attempt = Attempt {
-            id: AttemptId::minted(started_at, self.world.chance_bytes()),
-            number: job.delivery.attempts.saturating_add(1),
-            started_at,
+        let took = self.world.now().since(begun_at);
+        Attempt {
             duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
             meaning: endpoint.policy.judge(&reply.outcome),
-            policy: Arc::clone(&endpoint.policy),
             outcome: reply.outcome,
-            url: endpoint.url.as_str().into(),
             response: reply.body,
             detail: reply.detail,
-        };
-        let pressure = attempt.outcome.pressure();
-        self.settler.attempted(job, attempt);
-        pressure
+            ..about
+        }
     }
 }
 
@@ -121,6 +171,7 @@ pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, svix_headers: 
         headers,
         body: event.payload.clone(),
         timeout: endpoint.policy.timeout(),
+        once: endpoint.policy.guarantee == Guarantee::AtMostOnce,
     }
 }
 

@@ -3,23 +3,28 @@
 //!
 //! Two tasks, so that a slow ladder does not stop successes from being recorded. [`Record`] decides
 //! and writes each batch to the journal in one transaction; what was delivered is released there
-//! and then. [`Release`] takes what goes on: puts it on the ladder, tells of dead letters, notes in
-//! the journal that it is in safe hands, and then releases it.
+//! and then. [`Release`] takes what goes on.
+//!
+//! At most once, it is the other way about: *record, give back, request, record*. That a request is about to
+//! be made is a settlement of its own ([`Settlement::LetGo`]), and [`LetGo`], which is needed to make the
+//! request, is given to nobody but who was answered that it is on record now. When the answer is that the turn
+//! was over, it may be over by our own doing (a first try whose answer was lost): who cannot know makes no
+//! request, and the delivery stays unknown.
 //!
 //! **What if we die right here?** Before the record: nothing has happened, the delivery is tried
-//! again from the message it came from. Behind the record and before the ladder has confirmed: that
-//! message is still unacknowledged and comes again; its turn is over, the journal says that a router
-//! held what comes after, so the copy takes over. Behind the confirm: the old copy comes again and
-//! is dropped.
+//! again from the message it came from. Behind it: what goes on is [`Release`]'s to tell; what was let go
+//! stays unknown, whether its request was made, was answered, or not even begun, and is never tried again by
+//! itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tracing::{debug, info};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
 
 use super::dispatch::Dispatcher;
+use super::release::{Release, ReleaseQueue, Released};
 use super::route::Routes;
 use super::window::Share;
 use super::{Job, World, until_taken};
@@ -28,16 +33,18 @@ use crate::domain::event::ApplicationName;
 use crate::domain::lane::HOLD_MAX;
 use crate::domain::outcome::Meaning;
 use crate::domain::retry::{Chance, Due};
-use crate::domain::settlement::{Postponed, Settlement, counted, decide, decide_by_hand};
+use crate::domain::settlement::{
+    Postponed, Settlement, counted, decide, decide_by_hand, decide_once,
+};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::journal::{Journal, Recorded, Settled, to_hand_on};
 use crate::storage::ladder::{Ladder, Waiting};
-use crate::storage::outlet::{Notice, Outlet, Verdict};
+use crate::storage::outlet::{Made, Notice, Outlet, Verdict};
 use crate::telemetry::metrics::Metrics;
 
 /// Most settlements in one record, and most releases in one publish: the publisher's own bound.
-const BATCH_MAX: usize = 512;
+pub(super) const BATCH_MAX: usize = 512;
 
 /// How long a delivery may have been in memory and still wait there for its next attempt.
 ///
@@ -46,7 +53,7 @@ const BATCH_MAX: usize = 512;
 const STAY_MAX: Duration = Duration::from_secs(15);
 
 /// Hears how deliveries ended. Its queue needs no bound: each message is a delivery with a place in
-/// the window.
+/// the window, or one whose request has its place among those on the way.
 #[derive(Debug, Clone)]
 pub struct Settler {
     endings: UnboundedSender<Ending>,
@@ -64,14 +71,25 @@ pub struct Endings {
 enum Ending {
     Attempted { job: Job, attempt: Box<Attempt> },
     Refused { job: Job, settlement: Settlement },
+    Going { job: Job, attempt: Box<Attempt>, go: oneshot::Sender<LetGo> },
+    Gone { let_go: LetGo, attempt: Box<Attempt> },
 }
 
-/// Something to be handed on before its share is released.
+/// Leave to make the one request of a delivery, which is on record: moved and not cloned, so that there is
+/// no second.
 #[derive(Debug)]
-struct Released {
-    waiting: Option<Waiting>,
-    notice: Option<Notice>,
-    share: Share,
+#[must_use = "a request that is not made leaves its delivery unknown"]
+pub struct LetGo {
+    /// The delivery, at the turn at which its end is recorded.
+    delivery: Delivery,
+    trigger: Trigger,
+}
+
+impl LetGo {
+    /// What is delivered.
+    pub const fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
 }
 
 impl Settler {
@@ -85,6 +103,20 @@ impl Settler {
     /// An attempt has ended.
     pub fn attempted(&self, job: Job, attempt: Attempt) {
         self.post(Ending::Attempted { job, attempt: Box::new(attempt) });
+    }
+
+    /// The one request of a delivery is about to be made: puts on record that it is, releases the share, and
+    /// gives leave. No leave comes when the request must not be made; and when nobody waits for it any more
+    /// before it is on record, nothing has happened.
+    pub fn let_go(&self, job: Job, attempt: Attempt) -> oneshot::Receiver<LetGo> {
+        let (go, leave) = oneshot::channel();
+        self.post(Ending::Going { job, attempt: Box::new(attempt), go });
+        leave
+    }
+
+    /// The request that there was leave for has ended.
+    pub fn ended(&self, let_go: LetGo, attempt: Attempt) {
+        self.post(Ending::Gone { let_go, attempt: Box::new(attempt) });
     }
 
     /// A delivery was not attempted; this is what becomes of it instead.
@@ -108,7 +140,7 @@ impl Settler {
     fn hand_on(&self, job: Job, due_at: Timestamp) {
         let Job { delivery, share, .. } = job;
         let waiting = Some(Waiting { delivery, due: Due::exactly(due_at) });
-        let _ = self.releases.send(Released { waiting, notice: None, share });
+        let _ = self.releases.send(Released { waiting, notice: None, share: Some(share) });
     }
 
     fn post(&self, ending: Ending) {
@@ -131,10 +163,6 @@ impl Endings {
 /// What [`Record`] reads from.
 #[derive(Debug)]
 pub struct RecordQueue(UnboundedReceiver<Ending>);
-
-/// What [`Release`] reads from.
-#[derive(Debug)]
-pub struct ReleaseQueue(UnboundedReceiver<Released>);
 
 /// The first task: decides and records.
 pub struct Record {
@@ -162,20 +190,24 @@ pub struct Record {
 
 /// A decided settlement with what it settles.
 struct Decided {
-    job: Job,
+    delivery: Delivery,
+    /// None of what was let go: it was released before its request.
+    share: Option<Share>,
     settled: Settled,
     next: Next,
 }
 
 /// What is done with a delivery once its settlement is on record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Next {
     /// Nothing more: it is finished, or the journal holds it, or the ladder by the record alone.
-    LetGo,
+    Nothing,
     /// It waits in its lane.
     Stay(Due),
     /// It goes on the ladder.
     HandOn(Due),
+    /// Its one request is made.
+    Go(oneshot::Sender<LetGo>),
 }
 
 impl Record {
@@ -190,14 +222,18 @@ impl Record {
                 count = self.queue.0.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
                 () = stop.cancelled() => return,
             }
-            let decided = batch.drain(..).map(|ending| self.decide(ending)).collect();
-            self.record(decided).await;
+            let decided: Vec<_> =
+                batch.drain(..).filter_map(|ending| self.decide(ending)).collect();
+            if !decided.is_empty() {
+                self.record(decided).await;
+            }
         }
     }
 
-    fn decide(&self, ending: Ending) -> Decided {
+    /// What is to be recorded; `None` of a request that nobody is there to make any more.
+    fn decide(&self, ending: Ending) -> Option<Decided> {
         let at = self.world.now();
-        let (job, attempts, attempt, settlement) = match ending {
+        let decided = match ending {
             Ending::Attempted { job, attempt } => {
                 let attempts = counted(job.delivery.attempts, attempt.meaning);
                 let settlement = if job.trigger.is_by_hand() {
@@ -212,9 +248,8 @@ impl Record {
                         Chance::from_bits(self.world.chance()),
                     )
                 };
-                log_attempt(&job, &attempt, &settlement);
-                self.metrics.attempt_ended(&job.delivery, &attempt, at);
-                (job, attempts, Some(*attempt), settlement)
+                self.has_ended(&job.delivery, job.trigger, &attempt, &settlement, at);
+                self.decided(job, attempts, Some(*attempt), settlement, at)
             }
             Ending::Refused { job, settlement } => {
                 let goes_on = matches!(settlement, Settlement::Postpone(..));
@@ -224,23 +259,72 @@ impl Record {
                     settlement
                 };
                 let attempts = job.delivery.attempts;
-                (job, attempts, None, settlement)
+                self.decided(job, attempts, None, settlement, at)
+            }
+            Ending::Going { go, .. } if go.is_closed() => return None, // its share is dropped: it comes again
+            Ending::Going { job, attempt, go } => {
+                let attempts = job.delivery.attempts; // whether it counts is known at its end
+                let decided = self.decided(job, attempts, Some(*attempt), Settlement::LetGo, at);
+                Decided { next: Next::Go(go), ..decided }
+            }
+            Ending::Gone { let_go: LetGo { delivery, trigger }, attempt } => {
+                let attempts = counted(delivery.attempts, attempt.meaning);
+                let by_hand = trigger.is_by_hand();
+                let settlement = decide_once(&attempt.outcome, &attempt.policy, by_hand);
+                self.has_ended(&delivery, trigger, &attempt, &settlement, at);
+                let settled = Settled {
+                    trigger,
+                    attempts,
+                    attempt: Some(*attempt),
+                    ..self.settled(&delivery, settlement, at)
+                };
+                Decided { delivery, share: None, settled, next: Next::Nothing }
             }
         };
         failpoint!("settle.decided");
+        Some(decided)
+    }
+
+    fn decided(
+        &self,
+        job: Job,
+        attempts: u32,
+        attempt: Option<Attempt>,
+        settlement: Settlement,
+        at: Timestamp,
+    ) -> Decided {
         let (next, held_by) = self.next(&settlement, &job, at);
-        let settled = Settled {
-            key: job.delivery.key(),
-            turn: job.delivery.turn,
-            trigger: job.trigger,
-            attempts,
-            attempt,
+        let Job { delivery, trigger, share, .. } = job;
+        let settled = self.settled(&delivery, settlement, at);
+        let settled = Settled { trigger, attempts, attempt, held_by, ..settled };
+        Decided { delivery, share: Some(share), settled, next }
+    }
+
+    /// The settlement of a delivery's turn behind no attempt.
+    fn settled(&self, delivery: &Delivery, settlement: Settlement, at: Timestamp) -> Settled {
+        Settled {
+            key: delivery.key(),
+            turn: delivery.turn,
+            trigger: Trigger::Turn,
+            attempts: delivery.attempts,
+            attempt: None,
             settlement,
-            held_by,
+            held_by: Holder::Journal,
             at,
-            tells: self.tells(&job.delivery),
-        };
-        Decided { job, settled, next }
+            tells: self.tells(delivery),
+        }
+    }
+
+    fn has_ended(
+        &self,
+        delivery: &Delivery,
+        trigger: Trigger,
+        attempt: &Attempt,
+        settlement: &Settlement,
+        at: Timestamp,
+    ) {
+        log_attempt(delivery, trigger, attempt, settlement);
+        self.metrics.attempt_ended(delivery, attempt, at);
     }
 
     /// Whether what becomes of a delivery is told to the operator: not of the operator's own.
@@ -254,15 +338,15 @@ impl Record {
     /// unless somebody wants to be told of it.
     fn next(&self, settlement: &Settlement, job: &Job, now: Timestamp) -> (Next, Holder) {
         if job.trigger.is_by_hand() {
-            return (Next::LetGo, Holder::Journal); // what is put off is so in its request's row
+            return (Next::Nothing, Holder::Journal); // what is put off is so in its request's row
         }
-        let Some(due) = to_hand_on(settlement) else { return (Next::LetGo, Holder::Journal) };
+        let Some(due) = to_hand_on(settlement) else { return (Next::Nothing, Holder::Journal) };
         let soon = due.at.since(now) <= HOLD_MAX && job.share.age() <= STAY_MAX;
         let retries = matches!(settlement, Settlement::Retry(_));
         if soon && retries && !self.outlet.wants(Verdict::Failed) {
             (Next::Stay(due), Holder::Router)
         } else if self.ladder.is_the_journal() {
-            (Next::LetGo, Holder::Ladder)
+            (Next::Nothing, Holder::Ladder)
         } else {
             (Next::HandOn(due), Holder::Router)
         }
@@ -291,30 +375,47 @@ impl Record {
         // may be over by our own doing, and is carried on. At worst there are two copies.
         let repeated = tries.into_inner() > 1;
         for (one, answer) in decided.into_iter().zip(answers) {
-            if answer == Recorded::Stale && one.settled.trigger.is_by_hand() {
-                one.job.share.release(); // it has moved nothing
-            } else if answer == Recorded::Stale && !repeated {
-                self.metrics.copy_dropped();
-                debug!(delivery_id = %one.settled.key.id(), "turn was settled by another copy");
-                one.job.share.release();
-            } else {
-                self.carry_on(one);
+            match answer {
+                Recorded::Now => self.carry_on(one),
+                Recorded::Stale => self.is_over(one, repeated),
             }
         }
     }
 
-    fn carry_on(&self, Decided { job, settled, next }: Decided) {
+    /// A turn was over already; `repeated`: perhaps by our own doing.
+    fn is_over(&self, one: Decided, repeated: bool) {
+        let Decided { delivery, share, settled, next } = one;
+        let (id, by_hand) = (settled.key.id(), settled.trigger.is_by_hand());
+        if matches!(next, Next::Go(_)) {
+            // Nobody else may have been given leave, or somebody may: no request is made, and no answer told.
+            if repeated {
+                warn!(delivery_id = %id, "not sent, at most once: whether it was let go is not known");
+            }
+            share.into_iter().for_each(Share::release);
+        } else if repeated && !by_hand {
+            self.carry_on(Decided { delivery, share, settled, next });
+        } else if by_hand || share.is_none() {
+            // It has moved nothing, and its request was made: who wants to hear of it does.
+            let notice = self.notice(&delivery, &settled);
+            self.finish(notice, share);
+        } else {
+            self.metrics.copy_dropped();
+            debug!(delivery_id = %id, "turn was settled by another copy");
+            share.into_iter().for_each(Share::release);
+        }
+    }
+
+    fn carry_on(&self, Decided { delivery, share, settled, next }: Decided) {
         self.metrics.settled(&settled.settlement);
-        let notice = self.notice(&job.delivery, &settled);
-        let Job { delivery, share, .. } = job;
-        match (next, notice) {
-            (Next::LetGo, None) => share.release(),
-            (Next::LetGo, notice) => self.pass_on(Released { waiting: None, notice, share }),
-            (Next::HandOn(due), notice) => {
+        let notice = self.notice(&delivery, &settled);
+        match next {
+            Next::Nothing => self.finish(notice, share),
+            Next::HandOn(due) => {
                 let waiting = Some(Waiting { delivery: delivery.after(settled.attempts), due });
                 self.pass_on(Released { waiting, notice, share });
             }
-            (Next::Stay(due), _) => {
+            Next::Stay(due) => {
+                let share = share.expect("what stays in memory has not been released");
                 let delivery = delivery.after(settled.attempts);
                 share.is_at(delivery.turn);
                 let job = Job { delivery, trigger: Trigger::Turn, share, ready_at: due.at };
@@ -322,6 +423,22 @@ impl Record {
                     self.settler.put_off(*job, due.at);
                 }
             }
+            Next::Go(go) => {
+                let trigger = settled.trigger;
+                let by_hand = trigger.is_by_hand(); // and then its turn stays as it is
+                let delivery = if by_hand { delivery } else { delivery.after(settled.attempts) };
+                // Before the request and not behind it: with its message acknowledged nothing brings it back.
+                share.into_iter().for_each(Share::release);
+                let _nobody_waits = go.send(LetGo { delivery, trigger });
+            }
+        }
+    }
+
+    /// Releases what nothing more is done with, behind the telling if anybody is told.
+    fn finish(&self, notice: Option<Notice>, share: Option<Share>) {
+        match notice {
+            None => share.into_iter().for_each(Share::release),
+            notice => self.pass_on(Released { waiting: None, notice, share }),
         }
     }
 
@@ -330,96 +447,41 @@ impl Record {
     }
 
     fn notice(&self, delivery: &Delivery, settled: &Settled) -> Option<Notice> {
+        let by_hand = settled.trigger.is_by_hand();
         let verdict = match settled.settlement {
             Settlement::Delivered => Verdict::Succeeded,
             Settlement::Retry(_) => Verdict::Failed,
             Settlement::DeadLetter(why) => Verdict::Dead(why),
             Settlement::Drop(why) => Verdict::Dropped(why),
             Settlement::Cancelled => Verdict::Cancelled,
-            Settlement::Postpone(..) | Settlement::LetGo | Settlement::Unchanged => return None,
+            Settlement::Unchanged => match settled.attempt.as_ref()?.meaning {
+                Meaning::NotTheirDoing => Verdict::Unknown,
+                Meaning::Delivered | Meaning::Failed | Meaning::Gone | Meaning::Refused => {
+                    Verdict::Failed
+                }
+            },
+            Settlement::Postpone(..) | Settlement::LetGo => return None,
         };
         self.outlet.wants(verdict).then(|| Notice {
             event: Arc::clone(&delivery.event),
             endpoint: delivery.endpoint,
             verdict,
             attempts: settled.attempts,
-            last_status: settled.attempt.as_ref().map_or(0, |attempt| attempt.outcome.status()),
+            last: settled.attempt.as_ref().map(Made::of),
+            by_hand,
             at: settled.at,
         })
     }
 }
 
-/// The second task: hands on, then releases.
-pub struct Release {
-    /// What it reads.
-    pub queue: ReleaseQueue,
-    /// Where what waits goes.
-    pub ladder: Arc<dyn Ladder>,
-    /// Who is told.
-    pub outlet: Arc<dyn Outlet>,
-    /// Where it is noted.
-    pub journal: Arc<dyn Journal>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Release {
-    /// Hands on until `stop` is called and nothing is left in the queue.
-    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        loop {
-            tokio::select! {
-                biased; // what is there is handed on before a stop is heard
-                count = self.queue.0.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
-                () = stop.cancelled() => return,
-            }
-            self.release(std::mem::take(&mut batch)).await;
-        }
-    }
-
-    async fn release(&self, batch: Vec<Released>) {
-        let mut waiting = Vec::new();
-        let mut notices = Vec::new();
-        let mut shares = Vec::with_capacity(batch.len());
-        for released in batch {
-            waiting.extend(released.waiting);
-            notices.extend(released.notice);
-            shares.push(released.share);
-        }
-        if !waiting.is_empty() {
-            let away = |away| self.metrics.ladder_away(away);
-            until_taken("postponing deliveries", || self.ladder.postpone(&waiting), &away).await;
-            failpoint!("release.postponed");
-        }
-        if !notices.is_empty() {
-            let away = |away| self.metrics.ladder_away(away);
-            until_taken("telling of outcomes", || self.outlet.tell(&notices), &away).await;
-            failpoint!("release.told");
-        }
-        for share in shares {
-            share.release();
-        }
-        failpoint!("release.given_back");
-        self.note(&waiting).await;
-    }
-
-    /// Notes what is on the ladder now. Once, whatever comes: when the note is lost, an old copy
-    /// that comes back makes a second of the new turn, and the fence drops one of them.
-    async fn note(&self, waiting: &[Waiting]) {
-        let handed: Vec<_> =
-            waiting.iter().map(|one| (one.delivery.key(), one.delivery.turn)).collect();
-        if !handed.is_empty()
-            && let Err(error) = self.journal.handed_on(handed).await
-        {
-            debug!(%error, "what is on the ladder could not be noted");
-        }
-    }
-}
-
 /// The canonical line: one for each attempt, with all that a search needs.
-fn log_attempt(job: &Job, attempt: &Attempt, settlement: &Settlement) {
-    let delivery = &job.delivery;
-    let by_hand = job.trigger.is_by_hand();
+fn log_attempt(
+    delivery: &Delivery,
+    trigger: Trigger,
+    attempt: &Attempt,
+    settlement: &Settlement,
+) {
+    let by_hand = trigger.is_by_hand();
     let outcome = attempt.class();
     let status = attempt.outcome.status();
     let (next, wait) = match settlement {

@@ -172,6 +172,15 @@ pub trait Journal: Send + Sync {
     /// delivered yet, given up or taken back too. Its request is done with in the same transaction, or,
     /// when it is postponed, put off until then. `Now` says that the delivery has moved.
     ///
+    /// [`LetGo`](Settlement::LetGo) comes before its request: with `Now` the delivery is unknown, the attempt
+    /// is kept as one of unknown outcome, and nobody else gets `Now` for that turn, so that only who was
+    /// answered so may make the request; with `Stale` nothing is written. Of an attempt by hand, `Now` says
+    /// that its request was still there and is done with: the delivery stays as it was. What an unknown
+    /// delivery comes to is recorded at its next turn, with the attempt of the same id, whose row is brought up
+    /// to date: a [receiver's word](Settlement::is_an_answer), and nothing else.
+    ///
+    /// The policy that an attempt was made by is kept with it, each version once.
+    ///
     /// # Errors
     /// `Unavailable`: recorded or not, we cannot know; repeating the same call answers `Stale` for
     /// what was, which the caller must not take for somebody else's.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StorageError;
+use crate::domain::delivery::Attempt;
 use crate::domain::event::Event;
-use crate::domain::id::EndpointId;
+use crate::domain::id::{AttemptId, EndpointId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 
@@ -22,10 +23,50 @@ pub struct Notice {
     pub verdict: Verdict,
     /// Attempts that counted.
     pub attempts: u32,
-    /// The last status code; 0 when there was no answer.
-    pub last_status: u16,
+    /// The request that brought it about, if one did.
+    pub last: Option<Made>,
+    /// Whether a person asked for that request.
+    pub by_hand: bool,
     /// When it was settled.
     pub at: Timestamp,
+}
+
+impl Notice {
+    /// The last status code; 0 when there was no answer.
+    pub fn last_status(&self) -> u16 {
+        self.last.as_ref().map_or(0, |made| made.status)
+    }
+}
+
+/// A request that was made, as it is told.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The attempt's id.
+    pub id: AttemptId,
+    /// Which attempt of the delivery it was, from 1 on.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Where it went.
+    pub url: Arc<str>,
+    /// The answer's status; 0 when there was none.
+    pub status: u16,
+    /// How it ended, in one word.
+    pub class: &'static str,
+}
+
+impl Made {
+    /// What is told of an attempt.
+    pub fn of(attempt: &Attempt) -> Self {
+        Self {
+            id: attempt.id,
+            number: attempt.number,
+            started_at: attempt.started_at,
+            url: Arc::clone(&attempt.url),
+            status: attempt.outcome.status(),
+            class: attempt.class(),
+        }
+    }
 }
 
 /// What became of a delivery.
@@ -33,7 +74,7 @@ pub struct Notice {
 pub enum Verdict {
     /// The receiver has it.
     Succeeded,
-    /// It failed and is tried again.
+    /// It failed and is tried again; of an attempt by hand: it failed, and nothing has moved.
     Failed,
     /// Given up.
     Dead(DeathReason),
@@ -41,6 +82,8 @@ pub enum Verdict {
     Dropped(DeathReason),
     /// Taken back.
     Cancelled,
+    /// Its one request was cut off, and whether the receiver has it is not known.
+    Unknown,
 }
 
 impl Verdict {
@@ -52,6 +95,7 @@ impl Verdict {
             Self::Dead(_) => "dead",
             Self::Dropped(_) => "dropped",
             Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
         }
     }
 }

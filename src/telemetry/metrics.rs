@@ -176,7 +176,7 @@ impl Metrics {
             window: book.gauge("deliveries_in_memory", "Deliveries in this router's memory."),
             ledger: book.gauges(
                 "ledger_deliveries",
-                "The books: owed = pending + waiting + delivered + dead + discarded + cancelled.",
+                "The books: owed = pending + waiting + delivered + dead + discarded + cancelled + dropped + unknown.",
                 &["state"],
             ),
             unaccounted: book.gauge(
@@ -225,6 +225,7 @@ impl Metrics {
         self.finished.with_label_values(&["cancelled", "endpoint_deleted"]);
         for reason in DeathReason::ALL {
             self.finished.with_label_values(&["dead", reason.as_str()]);
+            self.finished.with_label_values(&["dropped", reason.as_str()]);
         }
         for why in Postponed::ALL {
             self.postponed.with_label_values(&[why.as_str()]);
@@ -324,6 +325,8 @@ impl Metrics {
             ("dead", books.dead),
             ("discarded", books.discarded),
             ("cancelled", books.cancelled),
+            ("dropped", books.dropped),
+            ("unknown", books.unknown),
         ] {
             self.ledger.with_label_values(&[state]).set(count(number));
         }

@@ -69,7 +69,8 @@ fn policy() -> EgressPolicy {
 async fn sent(url: Url, names: Arc<StubNames>) -> Outcome {
     let sender = HttpSender::with_names(policy(), "test", names).expect("a sender");
     let timeout = Duration::from_secs(15);
-    sender.send(Request { url, headers: Vec::new(), body: "{}".into(), timeout }).await.outcome
+    let request = Request { url, headers: Vec::new(), body: "{}".into(), timeout, once: false };
+    sender.send(request).await.outcome
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ fn request(url: Url, timeout: Duration) -> Request {
         ("content-type".to_owned(), "application/json".to_owned()),
         ("webhook-id".to_owned(), "msg_1".to_owned()),
     ];
-    Request { url, headers, body: r#"{"a":1}"#.into(), timeout }
+    Request { url, headers, body: r#"{"a":1}"#.into(), timeout, once: false }
 }
 
 /// One request to `url`, with a sender of its own.

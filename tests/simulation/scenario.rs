@@ -6,6 +6,7 @@
 //! checked without one.
 
 use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste::domain::application::Application;

@@ -11,11 +11,12 @@ use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::patch::{change, given};
-use super::policy::{AuthIn, PolicyIn, PolicyOut};
-use crate::control::endpoints::{Change, EndpointEdit, NewEndpoint};
+use super::policy::{AuthIn, OwnPolicy, PolicyIn, PolicyOut};
+use crate::control::endpoints::{Change, EndpointEdit, NewEndpoint, PolicyEdit};
 use crate::domain::application::Metadata;
 use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointState};
+use crate::domain::policy::{Policy, PolicyPart};
 use crate::domain::time::Timestamp;
 
 /// An endpoint as it is asked for.
@@ -64,8 +65,9 @@ pub(in super::super) struct EndpointIn {
     /// Headers that its requests carry.
     #[schema(value_type = Option<BTreeMap<String, String>>, write_only)]
     headers: Option<Metadata>,
-    /// How it is called.
-    policy: Option<PolicyIn>,
+    /// How it is called. What is left out is as its application's settings have it.
+    #[schema(value_type = Option<PolicyIn>)]
+    policy: Option<PolicyEdit>,
     /// Credentials that its requests carry.
     #[schema(write_only)]
     auth: Option<AuthIn>,
@@ -111,8 +113,9 @@ pub(in super::super) struct EndpointUpdate {
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: Metadata,
-    /// What is to change about how it is called.
-    policy: Option<PolicyIn>,
+    /// What is to change about how it is called. All of it, as it was answered, changes nothing.
+    #[schema(value_type = Option<PolicyIn>)]
+    policy: Option<PolicyEdit>,
     /// Credentials that its requests carry.
     #[schema(write_only)]
     auth: Option<AuthIn>,
@@ -168,8 +171,8 @@ pub(in super::super) struct EndpointPatch {
     metadata: Option<Metadata>,
     /// What is to change about how it is called.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    policy: Option<PolicyIn>,
+    #[schema(value_type = PolicyIn, nullable = false)]
+    policy: Option<PolicyEdit>,
     /// Credentials that its requests carry.
     #[serde(default, deserialize_with = "change")]
     #[schema(value_type = Option<AuthIn>, write_only)]
@@ -217,8 +220,13 @@ pub(in super::super) struct EndpointOut {
     /// What its owner keeps with it.
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: Metadata,
-    /// How it is called.
-    policy: PolicyOut,
+    /// How it is called, in all: what it says itself, over what its application's settings say, over the
+    /// defaults.
+    #[schema(value_type = PolicyOut)]
+    policy: Policy,
+    /// What it says of that itself.
+    #[schema(value_type = OwnPolicy)]
+    own_policy: PolicyPart,
     /// Of which kind its credentials are, if it has any: all of them that is answered. Not as `auth`, so
     /// that what was answered can be sent back.
     #[schema(value_type = Option<String>, pattern = "^(basic|bearer|header)$")]
@@ -244,7 +252,7 @@ impl EndpointIn {
             patterns: some_of("eventTypes", self.event_types.or(self.filter_types))?,
             channels: some_of("channels", self.channels)?,
             throttle_rate: self.throttle_rate.or(self.rate_limit).map(|rate| rate.get().into()),
-            policy: self.policy.unwrap_or_default().into(),
+            policy: self.policy.unwrap_or_default(),
             headers: self.headers.unwrap_or_default().into_iter().collect(),
             auth: self.auth.map(Into::into),
             secret: self.secret,
@@ -300,7 +308,7 @@ impl EndpointPatch {
             throttle_rate: each(newer(self.throttle_rate, self.rate_limit), |rate| {
                 rate.get().into()
             }),
-            policy: self.policy.unwrap_or_default().into(),
+            policy: self.policy.unwrap_or_default(),
             headers: None,
             auth: each(self.auth, Into::into),
             metadata: self.metadata,
@@ -357,7 +365,8 @@ impl From<Endpoint> for EndpointOut {
             throttle_rate: known.throttle_rate,
             rate_limit: known.throttle_rate,
             metadata: known.metadata,
-            policy: known.policy.policy().into(),
+            policy: known.policy.policy().clone(),
+            own_policy: known.policy_part,
             auth_kind: known.auth.as_ref().map(Auth::kind),
             created_at: known.created_at,
             updated_at: known.updated_at,

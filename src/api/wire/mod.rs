@@ -16,4 +16,5 @@ pub(super) mod message_out;
 pub(super) mod patch;
 pub(super) mod policy;
 pub(super) mod portal;
+pub(super) mod settings;
 pub(super) mod task;

@@ -9,17 +9,17 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 pub(super) use self::wishes::filter as checked_filter;
-use self::wishes::{channels, edited, filter, throttle_rate};
+use self::wishes::{channels, filter, throttle_rate};
 use super::applications::Put;
 use super::names::{check_description, check_metadata, check_uid};
+use super::policies::edited;
+pub use super::policies::{Change, PolicyEdit};
 use super::{Answer, Control, ControlError, UrlRule, headers, secrets};
 use crate::domain::application::{Metadata, Tenant};
 use crate::domain::auth::Auth;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointState};
 use crate::domain::id::EndpointId;
-use crate::domain::policy::{Format, Guarantee, OnExhausted, Policy, PolicyPart, Statuses};
-use crate::domain::retry::RetryPolicy;
-use crate::domain::signature::Signing;
+use crate::domain::policy::{Policy, PolicyPart};
 use crate::storage::page::{Order, Page};
 
 /// An endpoint as it is asked for.
@@ -51,56 +51,6 @@ pub struct NewEndpoint {
     pub version: Option<NonZeroU16>,
     /// Whether it is not to be called for now, and owed nothing.
     pub disabled: bool,
-}
-
-/// What is to change about what is said of a policy; what is cleared is as the level below has it.
-#[derive(Debug, Clone, Default)]
-pub struct PolicyEdit {
-    /// Whether a request may be made twice, or not at all.
-    pub guarantee: Change<Guarantee>,
-    /// When failed deliveries are tried again.
-    pub retry: Change<RetryPolicy>,
-    /// How far each wait may move, as a share of it.
-    pub jitter: Option<f64>,
-    /// How long one exchange may take, in milliseconds.
-    pub timeout_ms: Change<u32>,
-    /// Requests that may be on the way at the same time.
-    pub max_in_flight: Change<NonZeroU16>,
-    /// Answers that say that the receiver has it.
-    pub success_status: Change<Statuses>,
-    /// Answers behind which trying again is no use.
-    pub give_up_status: Change<Statuses>,
-    /// What becomes of a delivery that is given up.
-    pub on_exhausted: Change<OnExhausted>,
-    /// Whether plain http is called, where the operator allows it.
-    pub allow_http: Change<bool>,
-    /// What a request's body is.
-    pub format: Change<Format>,
-    /// How requests are signed.
-    pub signing: Change<Signing>,
-}
-
-/// What is to become of one property.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Change<T> {
-    /// It stays as it is.
-    #[default]
-    Keep,
-    /// It becomes unset.
-    Clear,
-    /// It becomes this.
-    Set(T),
-}
-
-impl<T> Change<T> {
-    /// What is there instead, if anything changes.
-    pub fn wanted(self) -> Option<Option<T>> {
-        match self {
-            Self::Keep => None,
-            Self::Clear => Some(None),
-            Self::Set(value) => Some(Some(value)),
-        }
-    }
 }
 
 /// What is to change about an endpoint.
@@ -237,7 +187,12 @@ impl Control {
             patterns: Some(new.patterns),
             channels: Some(new.channels),
             throttle_rate: new.throttle_rate.map_or(Change::Clear, Change::Set),
-            policy: new.policy,
+            // Who sends back all that was answered does not mean to say all of it from now on.
+            policy: if new.policy.repeats(&known.policy) {
+                PolicyEdit::default()
+            } else {
+                new.policy
+            },
             headers: None,
             auth: new.auth.map_or(Change::Keep, Change::Set),
             metadata: Some(new.metadata),

@@ -1,13 +1,10 @@
-//! What is asked for an endpoint, read as what it can have: its filter, channels, rate and policy.
+//! What is asked for an endpoint, read as what it can have: its filter, channels and rate.
 
 use std::num::NonZeroU32;
 
-use super::{Change, PolicyEdit};
 use crate::control::{Answer, ControlError};
 use crate::domain::event::check_channel;
 use crate::domain::filter::{Filter, Pattern};
-use crate::domain::policy::{Policy, PolicyPart};
-use crate::domain::retry::RetryPolicy;
 
 /// Most patterns of one filter: each is compared with each event.
 const PATTERNS_MAX: usize = 100;
@@ -71,48 +68,4 @@ pub(super) fn throttle_rate(rate: u32) -> Answer<NonZeroU32> {
         );
         ControlError::field("throttleRate", why)
     })
-}
-
-/// What is said of a policy, with what is to change about it; `below` is what holds where nothing is said.
-pub(in super::super) fn edited(
-    part: PolicyPart,
-    edit: PolicyEdit,
-    below: &Policy,
-) -> Answer<PolicyPart> {
-    let mut part = PolicyPart {
-        guarantee: changed(part.guarantee, edit.guarantee),
-        retry: changed(part.retry, edit.retry),
-        timeout_ms: changed(part.timeout_ms, edit.timeout_ms),
-        max_in_flight: changed(part.max_in_flight, edit.max_in_flight),
-        success_status: changed(part.success_status, edit.success_status),
-        give_up_status: changed(part.give_up_status, edit.give_up_status),
-        on_exhausted: changed(part.on_exhausted, edit.on_exhausted),
-        allow_http: changed(part.allow_http, edit.allow_http),
-        format: changed(part.format, edit.format),
-        signing: changed(part.signing, edit.signing),
-    };
-    if let Some(wanted) = edit.jitter {
-        let mut retry = part.over(below).retry;
-        match &mut retry {
-            RetryPolicy::Schedule { jitter, .. } | RetryPolicy::Exponential { jitter, .. } => {
-                *jitter = wanted;
-            }
-            RetryPolicy::None => {
-                return Err(ControlError::field(
-                    "policy",
-                    "jitter is given, but there are no retries that it could move",
-                ));
-            }
-        }
-        part.retry = Some(retry);
-    }
-    part.check().map_err(|why| ControlError::field("policy", why))?;
-    Ok(part)
-}
-
-fn changed<T>(known: Option<T>, change: Change<T>) -> Option<T> {
-    match change.wanted() {
-        Some(wanted) => wanted,
-        None => known,
-    }
 }

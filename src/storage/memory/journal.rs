@@ -86,7 +86,7 @@ impl Journal for Memory {
     ) -> Result<(), StorageError> {
         self.call(Call::Claim, |store| {
             for number in numbers {
-                store.resends.put_off(number, until);
+                let _done_with = store.resends.put_off(number, until);
             }
             Ok(())
         })
@@ -116,8 +116,9 @@ fn accept(store: &mut Store, Owed { event, endpoints }: &Owed) -> Acceptance {
 }
 
 fn record(store: &mut Store, settled: &Settled) -> Recorded {
-    if let Trigger::ByHand(number) = settled.trigger {
-        match settled.settlement {
+    let was_asked = match settled.trigger {
+        Trigger::Turn => false,
+        Trigger::ByHand(number) => match settled.settlement {
             Settlement::Postpone(due, _) => store.resends.put_off(number, due.at),
             Settlement::Delivered
             | Settlement::Retry(_)
@@ -126,14 +127,17 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
             | Settlement::LetGo
             | Settlement::Cancelled
             | Settlement::Unchanged => store.resends.done(number),
-        }
-    }
+        },
+    };
     let found = store.rows.place(settled.key);
     let Some((place, standing)) =
         found.and_then(|place| Some((place, store.rows.standing(place)?)))
     else {
         return Recorded::Stale; // never owed: there is nothing to settle
     };
+    if settled.settlement == Settlement::LetGo {
+        return let_go(store, place, standing, settled, was_asked);
+    }
     // A request that was made is history, whoever settles the turn.
     if let Some(attempt) = &settled.attempt {
         store.rows.keep(place, attempt);
@@ -147,7 +151,7 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
     if by_hand && delivered && standing.state != DeliveryState::Delivered {
         // A success is a fact, whatever had become of the delivery.
         store.rows.dead_letters.retain(|_, letter| letter.key != settled.key);
-    } else if by_hand || standing.state.is_final() || (old && !delivered) {
+    } else if by_hand || (old && !delivered) || !is_open(standing.state, &settled.settlement) {
         return Recorded::Stale;
     }
     let state = match settled.settlement {
@@ -158,15 +162,47 @@ fn record(store: &mut Store, settled: &Settled) -> Recorded {
             DeliveryState::Dead
         }
         Settlement::Drop(_) => DeliveryState::Dropped,
-        Settlement::LetGo => DeliveryState::Unknown,
         Settlement::Cancelled => DeliveryState::Cancelled,
-        Settlement::Unchanged => return Recorded::Stale,
+        Settlement::LetGo | Settlement::Unchanged => return Recorded::Stale,
     };
     // A success at an old turn, or beside it: what was counted since then stays counted.
     let attempts = if old { settled.attempts.max(standing.attempts) } else { settled.attempts };
     let turn = settled.turn.max(standing.turn).next();
     store.rows.put(place, Standing { turn, attempts, state });
     Recorded::Now
+}
+
+/// Puts on record that a request is about to be made, which has not been made: unless it may be, nothing
+/// is.
+fn let_go(
+    store: &mut Store,
+    place: Place,
+    standing: Standing,
+    settled: &Settled,
+    was_asked: bool,
+) -> Recorded {
+    let by_hand = settled.trigger.is_by_hand();
+    let may_be = if by_hand {
+        was_asked
+    } else {
+        !standing.state.is_final() && settled.turn >= standing.turn
+    };
+    if !may_be {
+        return Recorded::Stale;
+    }
+    if let Some(attempt) = &settled.attempt {
+        store.rows.keep(place, attempt);
+    }
+    if !by_hand {
+        let (turn, attempts) = (settled.turn.next(), settled.attempts);
+        store.rows.put(place, Standing { turn, attempts, state: DeliveryState::Unknown });
+    }
+    Recorded::Now
+}
+
+/// Whether a delivery that stands so can still come to this, if it is its turn.
+fn is_open(state: DeliveryState, settlement: &Settlement) -> bool {
+    !state.is_final() || (state == DeliveryState::Unknown && settlement.is_an_answer())
 }
 
 /// Who holds what goes on, and until when. Whether a pause still holds is looked up here: a router

@@ -36,15 +36,14 @@ impl Resends {
         due.into_iter().map(|(_, number, place)| (number, place)).collect()
     }
 
-    /// Puts one off, if it is still asked for.
-    pub(super) fn put_off(&mut self, number: i64, until: Timestamp) {
-        if let Some((_, due_at)) = self.asked.get_mut(&number) {
-            *due_at = until;
-        }
+    /// Puts one off; whether it is still asked for.
+    pub(super) fn put_off(&mut self, number: i64, until: Timestamp) -> bool {
+        let found = self.asked.get_mut(&number);
+        found.map(|(_, due_at)| *due_at = until).is_some()
     }
 
-    /// One is done with.
-    pub(super) fn done(&mut self, number: i64) {
-        self.asked.remove(&number);
+    /// One is done with; whether it was still asked for.
+    pub(super) fn done(&mut self, number: i64) -> bool {
+        self.asked.remove(&number).is_some()
     }
 }

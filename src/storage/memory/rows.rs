@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::domain::delivery::{Attempt, DeliveryKey, DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::Event;
 use crate::domain::id::{EndpointId, EventId};
+use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::storage::journal::{AttemptRecord, Books, DeadLetter};
 
@@ -160,21 +161,24 @@ impl Rows {
         found
     }
 
-    /// Keeps an attempt, once.
+    /// Keeps an attempt, once; one whose end was not known is brought up to date.
     pub(super) fn keep(&mut self, place: Place, attempt: &Attempt) {
         let kept = self.attempts.entry(place).or_default();
-        if kept.iter().all(|one| one.id != attempt.id) {
-            kept.push(AttemptRecord {
-                id: attempt.id,
-                number: attempt.number,
-                started_at: attempt.started_at,
-                duration_ms: attempt.duration_ms,
-                outcome: attempt.class().to_owned(),
-                status: attempt.outcome.status(),
-                url: attempt.url.to_string(),
-                response: attempt.response.to_vec(),
-                detail: attempt.detail.clone(),
-            });
+        let record = AttemptRecord {
+            id: attempt.id,
+            number: attempt.number,
+            started_at: attempt.started_at,
+            duration_ms: attempt.duration_ms,
+            outcome: attempt.class().to_owned(),
+            status: attempt.outcome.status(),
+            url: attempt.url.to_string(),
+            response: attempt.response.to_vec(),
+            detail: attempt.detail.clone(),
+        };
+        match kept.iter_mut().find(|one| one.id == attempt.id) {
+            None => kept.push(record),
+            Some(known) if known.outcome == Outcome::Unknown.class() => *known = record,
+            Some(_) => {}
         }
     }
 

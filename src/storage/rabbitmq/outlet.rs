@@ -26,9 +26,11 @@ impl Outlet for RabbitOutlet {
     fn wants(&self, verdict: Verdict) -> bool {
         match verdict {
             Verdict::Dead(_) => true,
-            Verdict::Succeeded | Verdict::Failed | Verdict::Dropped(_) | Verdict::Cancelled => {
-                self.results
-            }
+            Verdict::Succeeded
+            | Verdict::Failed
+            | Verdict::Dropped(_)
+            | Verdict::Cancelled
+            | Verdict::Unknown => self.results,
         }
     }
 
@@ -39,8 +41,11 @@ impl Outlet for RabbitOutlet {
                 Verdict::Dead(why) => {
                     messages.push(outgoing::dead_letter(notice, why.as_str(), &self.topology));
                 }
-                Verdict::Succeeded | Verdict::Failed | Verdict::Dropped(_) | Verdict::Cancelled => {
-                }
+                Verdict::Succeeded
+                | Verdict::Failed
+                | Verdict::Dropped(_)
+                | Verdict::Cancelled
+                | Verdict::Unknown => {}
             }
             if self.results {
                 messages.push(outgoing::result(notice, &self.topology));

@@ -1,18 +1,23 @@
 //! Recording what became of deliveries: the fence, the attempt, the dead letter, the books.
 //!
+//! What is let go, at most once, is on record before its request is made: see [`Record::let_go`].
+//!
 //! How endpoints fare is counted on the way ([`Heard`]): at most one row for each endpoint of a batch.
 //!
 //! What a person asked for is outside the fence: see [`Record::by_hand`].
+
+use std::collections::BTreeSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::books::Movement;
 use super::failing::Heard;
-use super::rows::State;
+use super::rows::{State, json};
 use super::tidings::{self, About};
 use super::{catalogue, endpoints, resend};
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
 use crate::domain::outcome::Meaning;
+use crate::domain::policy::PolicyVersion;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
@@ -41,19 +46,39 @@ pub(super) fn record(
         keep: connection.prepare_cached(
             "INSERT INTO attempts (event, endpoint, id, number, started_at, duration_ms, outcome, \
                                    status, url, detail, response, by_hand) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             ON CONFLICT (event, endpoint, id) DO UPDATE \
+             SET duration_ms = ?6, outcome = ?7, status = ?8, detail = ?10, response = ?11 \
+             WHERE outcome = 'unknown'",
         )?,
         settle: connection.prepare_cached(
-            "UPDATE deliveries SET turn = ?3, attempts = ?4, state = ?5, held_by = ?6, due_at = ?7 \
+            "UPDATE deliveries SET turn = ?3, attempts = ?4, state = ?5, held_by = ?6, due_at = ?7, \
+                                   policy = coalesce(?8, policy) \
              WHERE event = ?1 AND endpoint = ?2",
         )?,
         movement: Movement::default(),
         heard: Heard::default(),
     };
+    keep_policies(connection, batch)?;
     let answers = batch.iter().map(|settled| record.one(settled)).collect::<Result<_, _>>()?;
     record.movement.post(connection)?;
     record.heard.post(connection)?;
     Ok(answers)
+}
+
+/// Keeps every policy that these attempts were made by, each version once.
+fn keep_policies(connection: &Connection, batch: &[Settled]) -> Result<(), StorageError> {
+    let mut keep = connection.prepare_cached(
+        "INSERT INTO policies (version, policy) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?;
+    let mut known = BTreeSet::new();
+    for attempt in batch.iter().filter_map(|settled| settled.attempt.as_ref()) {
+        let PolicyVersion(version) = attempt.policy.version();
+        if known.insert(version) {
+            keep.execute(params![version, json(attempt.policy.policy())])?;
+        }
+    }
+    Ok(())
 }
 
 struct Record<'c> {
@@ -86,12 +111,18 @@ impl Record<'_> {
                 })
             })
             .optional()?;
-        if let Trigger::ByHand(number) = settled.trigger {
-            resend::settle(self.connection, number, &settled.settlement)?;
-        }
+        let was_asked = match settled.trigger {
+            Trigger::Turn => false,
+            Trigger::ByHand(number) => {
+                resend::settle(self.connection, number, &settled.settlement)?
+            }
+        };
         let Some(found) = found else {
             return Ok(Recorded::Stale); // never owed: there is nothing to settle
         };
+        if settled.settlement == Settlement::LetGo {
+            return self.let_go(&found, settled, was_asked);
+        }
         // A request that was made is history, whoever settles the turn.
         if let Some(attempt) = &settled.attempt {
             self.keep(found.event, settled, attempt)?;
@@ -103,10 +134,39 @@ impl Record<'_> {
             return self.by_hand(&found, settled);
         }
         let delivered = settled.settlement == Settlement::Delivered;
-        if found.state.is_final() || (settled.turn < found.turn && !delivered) {
+        let is_its_turn = settled.turn >= found.turn || delivered;
+        let is_open = !found.state.is_final()
+            || (found.state == State::Unknown && settled.settlement.is_an_answer());
+        if !is_open || !is_its_turn {
             return Ok(Recorded::Stale);
         }
         self.settle(&found, settled)?;
+        Ok(Recorded::Now)
+    }
+
+    /// Puts on record that a request is about to be made. Not made yet, it is no history: unless it may be
+    /// made, nothing is written, and whoever asks a second time is told that somebody was told before.
+    fn let_go(
+        &mut self,
+        found: &Found,
+        settled: &Settled,
+        was_asked: bool,
+    ) -> Result<Recorded, StorageError> {
+        let by_hand = settled.trigger.is_by_hand();
+        let may_be = if by_hand {
+            was_asked
+        } else {
+            !found.state.is_final() && settled.turn >= found.turn
+        };
+        if !may_be {
+            return Ok(Recorded::Stale);
+        }
+        if let Some(attempt) = &settled.attempt {
+            self.keep(found.event, settled, attempt)?;
+        }
+        if !by_hand {
+            self.settle(found, settled)?;
+        }
         Ok(Recorded::Now)
     }
 
@@ -160,6 +220,14 @@ impl Record<'_> {
             attempt.response.as_ref(),
             settled.trigger.is_by_hand(),
         ])?;
+        if settled.trigger.is_by_hand() {
+            // What moves a delivery notes its policy with the move; this mostly moves nothing.
+            let mut note = self.connection.prepare_cached(
+                "UPDATE deliveries SET policy = ?3 WHERE event = ?1 AND endpoint = ?2",
+            )?;
+            let PolicyVersion(version) = attempt.policy.version();
+            note.execute(params![event, settled.key.endpoint, version])?;
+        }
         Ok(())
     }
 
@@ -189,6 +257,7 @@ impl Record<'_> {
             state,
             waits.map(|(held_by, _)| held_by),
             waits.map(|(_, due_at)| due_at),
+            settled.attempt.as_ref().map(|attempt| attempt.policy.version().0),
         ])?;
         if let Settlement::DeadLetter(reason) = settled.settlement {
             self.lay_down(found.event, settled, reason)?;

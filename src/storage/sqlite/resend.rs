@@ -2,7 +2,8 @@
 //!
 //! **What if we die right here?** Before the row is committed, nobody was told that the attempt will be
 //! made. With the row, a router claims it, and the row goes in the transaction that keeps the attempt;
-//! a router that dies in between leaves a lease that ends, and the attempt is made once more.
+//! a router that dies in between leaves a lease that ends, and the attempt is made once more. At most once, the
+//! row goes before the request is made: a router that dies behind that leaves an attempt of unknown end.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -129,14 +130,18 @@ pub(super) fn end_leases(connection: &Connection, now: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// Carries out what a settlement means for the request that it answers.
+/// Carries out what a settlement means for the request that it answers; whether the request was there, and
+/// is done with now.
 pub(super) fn settle(
     connection: &Connection,
     number: i64,
     settlement: &Settlement,
-) -> Result<(), StorageError> {
+) -> Result<bool, StorageError> {
     match settlement {
-        Settlement::Postpone(due, _) => put_off(connection, &[number], due.at),
+        Settlement::Postpone(due, _) => {
+            put_off(connection, &[number], due.at)?;
+            Ok(false)
+        }
         Settlement::Delivered
         | Settlement::Retry(_)
         | Settlement::DeadLetter(_)
@@ -147,7 +152,7 @@ pub(super) fn settle(
     }
 }
 
-fn done(connection: &Connection, number: i64) -> Result<(), StorageError> {
-    connection.prepare_cached("DELETE FROM resends WHERE number = ?1")?.execute([number])?;
-    Ok(())
+fn done(connection: &Connection, number: i64) -> Result<bool, StorageError> {
+    let mut delete = connection.prepare_cached("DELETE FROM resends WHERE number = ?1")?;
+    Ok(delete.execute([number])? == 1)
 }

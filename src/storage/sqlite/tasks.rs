@@ -270,6 +270,20 @@ impl Look {
 pub(super) const OWED: &str = "SELECT event, state FROM deliveries INDEXED BY deliveries_to \
      WHERE endpoint = ?1 AND event > ?2 AND event <= ?3 ORDER BY event LIMIT ?4";
 
+/// Whether a person who recovers an endpoint means it: what was given up, kept or not. Not what is unknown: its
+/// receiver may have it, and was promised that it comes at most once. Who wants one of those sent again asks
+/// for it by name.
+const fn is_given_up(state: State) -> bool {
+    match state {
+        State::Dead | State::Dropped => true,
+        State::Pending
+        | State::Waiting
+        | State::Delivered
+        | State::Cancelled
+        | State::Unknown => false,
+    }
+}
+
 /// What was given up.
 fn given_up(
     connection: &Connection,
@@ -282,7 +296,7 @@ fn given_up(
         connection.prepare_cached("SELECT id, received_at FROM events WHERE seq = ?1")?;
     let found = find.query(params![task.endpoint, look.next, last, LOOK])?;
     look.over(found, |row, seq| {
-        if row.get::<_, State>("state")? != State::Dead {
+        if !is_given_up(row.get("state")?) {
             return Ok(None);
         }
         let event: Option<(EventId, Timestamp)> =
@@ -372,7 +386,7 @@ fn take(connection: &Connection, look: &Look, now: Timestamp) -> Result<u64, Sto
     Ok(u64::from(moved))
 }
 
-/// Brings a dead delivery back to waiting, with its attempts beginning anew; whether it was dead.
+/// Brings a delivery that was given up back to waiting, with its attempts beginning anew; whether it was.
 fn revive(
     connection: &Connection,
     seq: i64,
@@ -381,16 +395,20 @@ fn revive(
     now: Timestamp,
     movement: &mut Movement,
 ) -> Result<bool, StorageError> {
+    let mut find = connection
+        .prepare_cached("SELECT state FROM deliveries WHERE event = ?1 AND endpoint = ?2")?;
+    let state = find.query_row(params![seq, endpoint], |row| row.get(0)).optional()?;
+    let Some(state) = state.filter(|state| is_given_up(*state)) else {
+        return Ok(false); // replayed or discarded since it was looked at
+    };
     let mut revive = connection.prepare_cached(
         "UPDATE deliveries SET turn = turn + 1, attempts = 0, state = 1, held_by = 2, due_at = ?3 \
-         WHERE event = ?1 AND endpoint = ?2 AND state = 3",
+         WHERE event = ?1 AND endpoint = ?2",
     )?;
-    if revive.execute(params![seq, endpoint, now])? == 0 {
-        return Ok(false); // replayed or discarded since it was looked at
-    }
+    revive.execute(params![seq, endpoint, now])?;
     let mut lift = connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?;
     lift.execute([DeliveryKey { event, endpoint }.id()])?;
-    movement.moves(State::Dead, State::Waiting);
+    movement.moves(state, State::Waiting);
     Ok(true)
 }
 

@@ -10,7 +10,7 @@ use super::super::topology::Topology;
 use super::{Headers, Outgoing, PERSISTENT, Raw, of_event, seconds, short, stripped};
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::Rejection;
-use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
+use crate::domain::id::{ApplicationId, AttemptId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::inbox::Publication;
@@ -124,7 +124,7 @@ pub(in super::super) fn dead_letter(notice: &Notice, why: &str, topology: &Topol
         .text("x-posthaste-endpoint", &notice.endpoint)
         .text("x-posthaste-delivery", &delivery_id(notice))
         .number("x-posthaste-attempts", notice.attempts)
-        .number("x-posthaste-last-status", notice.last_status)
+        .number("x-posthaste-last-status", notice.last_status())
         .moment("x-posthaste-died-at", notice.at)
         .optional_text("x-posthaste-event-id", event.event_id.as_deref())
         .optional_text("subject", event.subject.as_deref())
@@ -156,8 +156,22 @@ struct ResultBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     attempts: u32,
+    /// The request that brought it about: none of what expired, or was taken back, without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_id: Option<AttemptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempted_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
     /// 0 when there was no answer.
     http_status: u16,
+    /// Why there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    /// Whether a person asked for that request.
+    by_hand: bool,
     at: Timestamp,
 }
 
@@ -165,6 +179,7 @@ struct ResultBody<'a> {
 pub(in super::super) fn result(notice: &Notice, topology: &Topology) -> Outgoing {
     let event = &notice.event;
     let outcome = notice.verdict.as_str();
+    let made = notice.last.as_ref();
     let body = ResultBody {
         event_id: event.id,
         producer_event_id: event.event_id.as_deref(),
@@ -176,10 +191,16 @@ pub(in super::super) fn result(notice: &Notice, topology: &Topology) -> Outgoing
         outcome,
         reason: match notice.verdict {
             Verdict::Dead(why) | Verdict::Dropped(why) => Some(why.as_str()),
-            Verdict::Succeeded | Verdict::Failed | Verdict::Cancelled => None,
+            Verdict::Succeeded | Verdict::Failed | Verdict::Cancelled | Verdict::Unknown => None,
         },
         attempts: notice.attempts,
-        http_status: notice.last_status,
+        attempt_id: made.map(|made| made.id),
+        attempt: made.map(|made| made.number),
+        attempted_at: made.map(|made| made.started_at),
+        url: made.map(|made| made.url.as_ref()),
+        http_status: notice.last_status(),
+        error: made.filter(|made| made.status == 0).map(|made| made.class),
+        by_hand: notice.by_hand,
         at: notice.at,
     };
     let body = serde_json::to_vec(&body).expect("texts and numbers are always JSON");

@@ -31,12 +31,12 @@ pub(super) fn payload(
     Ok(true)
 }
 
-/// Takes back what an event owes, and lifts its dead letters: of no use without what they are about.
+/// Takes back what an event owes or gave up, and lifts its dead letters: of no use without what they are about.
 fn take_back(connection: &Connection, seq: i64, event: EventId) -> Result<(), StorageError> {
     // Not routed yet: it is known from now on, and owes nothing.
     connection.prepare_cached("DELETE FROM inbox WHERE event = ?1")?.execute([seq])?;
     let mut find = connection.prepare_cached(
-        "SELECT endpoint, state FROM deliveries WHERE event = ?1 AND state IN (0, 1, 3)",
+        "SELECT endpoint, state FROM deliveries WHERE event = ?1 AND state IN (0, 1, 3, 5)",
     )?;
     let found = find
         .query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -1,0 +1,193 @@
+//! What is to change about a policy, of an application or of an endpoint: read from what somebody sent,
+//! merged into what is said already, and judged.
+//!
+//! Every policy that anybody writes goes through [`edited`], whoever asks and at whichever level: what is
+//! refused of a policy is refused there. Not here: what the parts come to together (`domain::policy`).
+
+use std::num::NonZeroU16;
+
+use serde::{Deserialize, Deserializer};
+
+use super::{Answer, ControlError};
+use crate::domain::policy::{Format, Guarantee, OnExhausted, Policy, PolicyPart, Statuses};
+use crate::domain::retry::RetryPolicy;
+use crate::domain::signature::Signing;
+
+/// What is to become of one property.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It becomes unset.
+    Clear,
+    /// It becomes this.
+    Set(T),
+}
+
+impl<T> Change<T> {
+    /// What is there instead, if anything changes.
+    pub fn wanted(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+
+    /// What is there afterwards.
+    pub(super) fn over(self, known: Option<T>) -> Option<T> {
+        self.wanted().unwrap_or(known)
+    }
+}
+
+/// For a field that is there: null clears it. One that is not there is kept, by its struct's default.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Option::<T>::deserialize(from)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+/// What is to change about what is said of a policy; what is cleared is as the level below has it.
+///
+/// A retry policy and a way of signing are whole: one takes the other's place, nothing of theirs is merged.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PolicyEdit {
+    /// Whether a request may be made twice, or not at all.
+    pub guarantee: Change<Guarantee>,
+    /// When failed deliveries are tried again.
+    pub retry: Change<RetryPolicy>,
+    /// How far each wait may move, as a share of it; else it is as `retry` says.
+    #[serde(skip)]
+    pub jitter: Option<f64>,
+    /// How long one exchange may take, in milliseconds.
+    pub timeout_ms: Change<u32>,
+    /// Requests that may be on the way at the same time.
+    pub max_in_flight: Change<NonZeroU16>,
+    /// Answers that say that the receiver has it.
+    pub success_status: Change<Statuses>,
+    /// Answers behind which trying again is no use.
+    pub give_up_status: Change<Statuses>,
+    /// What becomes of a delivery that is given up.
+    pub on_exhausted: Change<OnExhausted>,
+    /// Whether plain http is called, where the operator allows it.
+    pub allow_http: Change<bool>,
+    /// What a request's body is.
+    pub format: Change<Format>,
+    /// How requests are signed.
+    pub signing: Change<Signing>,
+}
+
+impl PolicyEdit {
+    /// Everything that is said of it, were there nothing before.
+    fn part(self, known: PolicyPart) -> PolicyPart {
+        PolicyPart {
+            guarantee: self.guarantee.over(known.guarantee),
+            retry: self.retry.over(known.retry),
+            timeout_ms: self.timeout_ms.over(known.timeout_ms),
+            max_in_flight: self.max_in_flight.over(known.max_in_flight),
+            success_status: self.success_status.over(known.success_status),
+            give_up_status: self.give_up_status.over(known.give_up_status),
+            on_exhausted: self.on_exhausted.over(known.on_exhausted),
+            allow_http: self.allow_http.over(known.allow_http),
+            format: self.format.over(known.format),
+            signing: self.signing.over(known.signing),
+        }
+    }
+
+    /// Whether it says all of a policy, and exactly this: then somebody has sent back what they were
+    /// shown, and did not mean to say it all themselves from now on.
+    pub(super) fn repeats(&self, policy: &Policy) -> bool {
+        let nobodys = PolicyPart::default();
+        let all = PolicyPart {
+            guarantee: Some(policy.guarantee),
+            retry: Some(policy.retry.clone()),
+            timeout_ms: Some(policy.timeout_ms),
+            max_in_flight: Some(policy.max_in_flight),
+            success_status: Some(policy.success_status.clone()),
+            give_up_status: Some(policy.give_up_status.clone()),
+            on_exhausted: Some(policy.on_exhausted),
+            allow_http: Some(policy.allow_http),
+            format: Some(policy.format),
+            signing: Some(policy.signing.clone()),
+        };
+        self.jitter.is_none() && self.clone().part(nobodys) == all
+    }
+}
+
+/// What is said of a policy, with what is to change about it; `below` is what holds where nothing is said.
+///
+/// # Errors
+/// `InvalidField` for `policy`: the sentence names the field within it.
+pub(super) fn edited(part: PolicyPart, edit: PolicyEdit, below: &Policy) -> Answer<PolicyPart> {
+    let jitter = edit.jitter;
+    let mut part = edit.part(part);
+    if let Some(wanted) = jitter {
+        let mut retry = part.over(below).retry;
+        match &mut retry {
+            RetryPolicy::Schedule { jitter, .. } | RetryPolicy::Exponential { jitter, .. } => {
+                *jitter = wanted;
+            }
+            RetryPolicy::None => {
+                return Err(ControlError::field(
+                    "policy",
+                    "jitter is given, but there are no retries that it could move",
+                ));
+            }
+        }
+        part.retry = Some(retry);
+    }
+    part.check().map_err(|why| ControlError::field("policy", why))?;
+    Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(json: &str) -> PolicyEdit {
+        serde_json::from_str(json).expect("an edit")
+    }
+
+    #[test]
+    fn what_is_not_there_stays_and_null_clears() {
+        let below = Policy::default();
+        let first = edit(r#"{"timeoutMs":10000,"format":"standard","maxInFlight":4}"#);
+        let part = edited(PolicyPart::default(), first, &below).expect("accepted");
+
+        let next = edit(r#"{"timeoutMs":null,"maxInFlight":7}"#);
+        let part = edited(part, next, &below).expect("accepted");
+
+        let said = serde_json::to_value(&part).expect("JSON");
+        assert_eq!(said, serde_json::json!({ "maxInFlight": 7, "format": "standard" }));
+    }
+
+    #[test]
+    fn each_field_is_read_and_an_unknown_one_is_refused() {
+        let all = serde_json::to_string(&Policy::default()).expect("JSON");
+        assert!(edit(&all).repeats(&Policy::default()), "{all}");
+        assert!(!edit(r#"{"timeoutMs":15000}"#).repeats(&Policy::default()), "it says one thing");
+        let unknown = serde_json::from_str::<PolicyEdit>(r#"{"timeout":1}"#);
+        assert!(unknown.expect_err("refused").to_string().contains("timeout"));
+    }
+
+    #[test]
+    fn a_retry_policy_takes_the_others_place_whole() {
+        let below = Policy::default();
+        let schedule = edit(r#"{"retry":{"kind":"schedule","delaysMs":[500,1000],"jitter":0}}"#);
+        let part = edited(PolicyPart::default(), schedule, &below).expect("accepted");
+
+        let part = edited(part, edit(r#"{"retry":{"kind":"none"}}"#), &below).expect("accepted");
+
+        assert_eq!(part.retry, Some(RetryPolicy::None));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_field() {
+        let wrong = edit(r#"{"timeoutMs":10}"#);
+        let refused = edited(PolicyPart::default(), wrong, &Policy::default());
+        let Err(ControlError::InvalidField { field, why }) = refused else { panic!("{refused:?}") };
+        assert_eq!((field, why.as_str()), ("policy", "timeoutMs is 10: 1000 to 60000 is accepted"));
+    }
+}

@@ -1,0 +1,234 @@
+//! What an application sets for all that it sends: its default URL, whether anything is sent, how, and what
+//! its owner keeps with it.
+//!
+//! An edit is merged into what is there (RFC 7396): what it does not name stays, null clears. The form is
+//! the same for every way in: the API's bodies and the files of the command line.
+//!
+//! One edit reads the settings, changes them, and writes them whole. Two at once are not kept apart: the
+//! later one writes what it read, and what the earlier one changed in between is lost. Nothing else goes
+//! wrong by it: each answer is what was written, and a key that was shown and lost is another one at the next look.
+//!
+//! **What if we die right here?** Behind the write and before what it means is carried out: the settings
+//! hold, for routers look for themselves. What waited for the switch to be on again may go on waiting then;
+//! holding and switching on once more offers it.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::policies::{Change, PolicyEdit, edited};
+use super::secrets::{NewKey, made, newest, rotated};
+use super::{Answer, Control, ControlError, UrlRule};
+use crate::domain::application::Tenant;
+use crate::domain::endpoint::{EndpointKey, EndpointState, default_of};
+use crate::domain::policy::{Policy, PolicyPart};
+use crate::domain::settings::{
+    ATTRIBUTES_MAX_BYTES, DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings,
+};
+use crate::domain::signature::SigningKey;
+use crate::storage::page::{Order, Page};
+
+/// What is to change about an application's settings.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SettingsEdit {
+    /// Where events go that nobody else wants.
+    pub default_url: Change<String>,
+    /// When they do.
+    pub default_url_when: Change<DefaultUrlWhen>,
+    /// Whether anything is sent.
+    pub delivery: Change<DeliverySwitch>,
+    /// What endpoints' policies are made of, where they say nothing themselves.
+    pub policy: Change<PolicyEdit>,
+    /// What is made of payloads that are not as their type's schema wants them.
+    pub schema_mode: Change<SchemaMode>,
+    /// What its owner keeps with them: merged, names within it too.
+    pub attributes: Change<Map<String, Value>>,
+}
+
+impl SettingsEdit {
+    /// The fields that it has, as they are written; and one that is shown, and passed over when it is
+    /// sent back.
+    pub const FIELDS: [&'static str; 7] = [
+        "defaultUrl",
+        "defaultUrlWhen",
+        "delivery",
+        "policy",
+        "schemaMode",
+        "attributes",
+        "updatedAt",
+    ];
+}
+
+impl Control {
+    /// A tenant's settings; as they are by themselves, if it has set nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn settings_of(&self, tenant: Tenant) -> Answer<Settings> {
+        Ok(self.catalogue.settings(tenant).await?)
+    }
+
+    /// Changes a tenant's settings. How requests are made holds from the next attempt on. When they say
+    /// that nothing is to be sent, no attempt starts any more once this returns `Ok`; when they say that it
+    /// is again, what was held is offered. With the first settings of any kind a signing key is made.
+    ///
+    /// # Errors
+    /// `InvalidField`; `Unavailable` says what holds, should a router not have confirmed it, and may leave
+    /// what was held waiting: holding and switching on again offers it.
+    pub async fn edit_settings(
+        &self,
+        tenant: Tenant,
+        edit: SettingsEdit,
+        rule: UrlRule<'_>,
+    ) -> Answer<Settings> {
+        let mut settings = self.catalogue.settings(tenant).await?;
+        if edit == SettingsEdit::default() {
+            return Ok(settings);
+        }
+        let before = settings.delivery;
+        let switched = edit.delivery != Change::Keep;
+        merge(&mut settings, edit, rule)?;
+        self.write_settings(&mut settings).await?;
+        let held = match settings.delivery {
+            DeliverySwitch::On => None,
+            DeliverySwitch::Hold => Some("on hold"),
+            DeliverySwitch::Off => Some("off"),
+        };
+        match held {
+            // Also when it was before: perhaps the call that did it was not confirmed.
+            Some(word) if switched => {
+                let done = format!("delivery of application {} is {word}", settings.application);
+                self.holds_everywhere(&done).await?;
+            }
+            None if before != DeliverySwitch::On => {
+                // Known to be on before the recall: what is offered to who holds is put back to wait.
+                let _ = self.holds_everywhere("").await;
+                self.offer_what_was_held(tenant).await?;
+            }
+            Some(_) | None => self.holds_here().await,
+        }
+        Ok(settings)
+    }
+
+    /// Offers what the switch of a tenant has held; how many deliveries that are.
+    async fn offer_what_was_held(&self, tenant: Tenant) -> Answer<u64> {
+        // The one place that calls an application's deliveries back. Endpoint by endpoint: those that are
+        // not called keep what waits for them, and what goes to the default URL is owed to one of its own.
+        let endpoints = self.catalogue.endpoints(tenant, &Page::whole(Order::Ascending)).await?;
+        let active = endpoints.iter().filter(|one| one.state == EndpointState::Active);
+        let own = default_of(tenant.application());
+        let mut offered = 0;
+        for id in active.map(|one| one.id).chain([own]) {
+            offered += self.ledger.recall(id, (self.context.now)()).await?;
+        }
+        Ok(offered)
+    }
+
+    /// The newest key that requests to a tenant's URLs without an endpoint are signed with.
+    ///
+    /// # Errors
+    /// `NotFound` when the tenant has set nothing yet.
+    pub async fn settings_key_of(&self, tenant: Tenant) -> Answer<SigningKey> {
+        let settings = self.catalogue.settings(tenant).await?;
+        newest(&settings.keys, (self.context.now)()).ok_or_else(|| {
+            ControlError::NotFound(format!(
+                "application {} has no signing key of its own: it gets one with its first settings",
+                tenant.application()
+            ))
+        })
+    }
+
+    /// Gives a tenant's settings a new key. The older ones stop at the end of the overlap, or when they
+    /// were to stop anyway.
+    ///
+    /// # Errors
+    /// As [`rotate_secret`](Self::rotate_secret).
+    pub async fn rotate_settings_secret_of(
+        &self,
+        tenant: Tenant,
+        key: NewKey<'_>,
+        overlap_s: u32,
+    ) -> Answer<Settings> {
+        let mut settings = self.catalogue.settings(tenant).await?;
+        let whose = format!("application {}", tenant.application());
+        settings.keys = rotated(settings.keys, key, overlap_s, self.context, &whose)?;
+        self.write_settings(&mut settings).await?;
+        self.holds_here().await;
+        Ok(settings)
+    }
+
+    /// Writes them whole, with a key if there is none.
+    async fn write_settings(&self, settings: &mut Settings) -> Answer<()> {
+        let now = (self.context.now)();
+        if settings.keys.is_empty() {
+            let key = made(None.into(), self.context.chance)?;
+            settings.keys = vec![EndpointKey { key, created_at: now, expires_at: None }];
+        }
+        settings.updated_at = Some(now);
+        Ok(self.catalogue.put_settings(settings).await?)
+    }
+}
+
+/// Merges an edit into settings, each field judged.
+fn merge(settings: &mut Settings, edit: SettingsEdit, rule: UrlRule<'_>) -> Answer<()> {
+    let SettingsEdit { default_url, default_url_when, delivery, policy, schema_mode, attributes } =
+        edit;
+    if let Some(url) = default_url.wanted() {
+        let judged = url.map(|url| rule(&url)).transpose();
+        settings.default_url = judged.map_err(|why| ControlError::field("defaultUrl", why))?;
+    }
+    if let Some(when) = default_url_when.wanted() {
+        settings.default_url_when = when.unwrap_or_default();
+    }
+    if let Some(switch) = delivery.wanted() {
+        settings.delivery = switch.unwrap_or_default();
+    }
+    if let Some(mode) = schema_mode.wanted() {
+        settings.schema_mode = mode.unwrap_or_default();
+    }
+    match policy {
+        Change::Keep => {}
+        Change::Clear => settings.policy = PolicyPart::default(),
+        Change::Set(edit) => {
+            settings.policy = edited(settings.policy.clone(), edit, &Policy::default())?;
+        }
+    }
+    match attributes {
+        Change::Keep => {}
+        Change::Clear => settings.attributes.clear(),
+        Change::Set(patch) => merge_names(&mut settings.attributes, patch),
+    }
+    let written = serde_json::to_vec(&settings.attributes).expect("values are JSON").len();
+    if written > ATTRIBUTES_MAX_BYTES {
+        let why = format!(
+            "the attributes have {written} bytes as JSON: at most {ATTRIBUTES_MAX_BYTES} are accepted"
+        );
+        return Err(ControlError::field("attributes", why));
+    }
+    Ok(())
+}
+
+/// RFC 7396, section 2. As deep as whoever read the patch allows (128 levels).
+fn merge_names(known: &mut Map<String, Value>, patch: Map<String, Value>) {
+    for (name, value) in patch {
+        match value {
+            Value::Null => {
+                known.remove(&name);
+            }
+            Value::Object(inner) => {
+                let mut merged = match known.remove(&name) {
+                    Some(Value::Object(merged)) => merged,
+                    Some(_) | None => Map::new(),
+                };
+                merge_names(&mut merged, inner);
+                known.insert(name, Value::Object(merged));
+            }
+            other => {
+                known.insert(name, other);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
