@@ -92,7 +92,8 @@ export AMQP_URL POSTHASTE_PREFIX=example$$ APPLICATION JOBS=$folder/jobs.sqlite
 api=127.0.0.1:$(free_port 10000)
 export POSTHASTE_DEV=true POSTHASTE_DATA_DIR=$folder/data POSTHASTE_API__LISTEN=$api \
   POSTHASTE_ADMIN__LISTEN=127.0.0.1:$(free_port 10000) POSTHASTE_RABBITMQ__URLS=$AMQP_URL \
-  POSTHASTE_RABBITMQ__PREFIX=$POSTHASTE_PREFIX POSTHASTE_RABBITMQ__RESULTS=true
+  POSTHASTE_RABBITMQ__PREFIX=$POSTHASTE_PREFIX POSTHASTE_RABBITMQ__RESULTS=true \
+  POSTHASTE_DELIVERY__ALLOW_UNSIGNED=true
 export SSL_CERT_FILE=$folder/cert.pem POSTHASTE_API=http://$api
 APPLICATION=$(posthaste --json app create "$platform" --uid "$platform" \
   | "$python" -c 'import json, sys; print(json.load(sys.stdin)["id"])')

@@ -98,7 +98,7 @@ def track(count):
         with rows() as jobs:
             jobs.execute(
                 "UPDATE jobs SET webhook_sent_at = ?, webhook_response_status = ? WHERE job_id = ?",
-                (result["attempted_at"], result["http_status"], result["subject"]),
+                (result.get("attempted_at", result["at"]), result["http_status"], result["subject"]),
             )
         feed.basic_ack(method.delivery_tag)  # the row is written: a result may come twice, never not at all
         count -= 1
