@@ -183,7 +183,8 @@ async fn control(global: &Global) -> anyhow::Result<(Control, Config)> {
 async fn control_over(config: &Config) -> anyhow::Result<Control> {
     let stores = assemble::stores(config).await?;
     let context = Context { now: clock::now, chance: chance::bytes };
-    Ok(Control::new(stores.ports, context).adopting(stores.adoption))
+    let control = Control::new(stores.ports, context).adopting(stores.adoption);
+    Ok(control.under(assemble::ceiling(config)))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -118,6 +118,8 @@ pub struct Egress {
 pub struct Delivery {
     /// Whether `svix-…` headers stand beside `webhook-…`.
     pub svix_headers: bool,
+    /// Whether endpoints may have requests without a signature.
+    pub allow_unsigned: bool,
 }
 
 /// What bounds memory.

@@ -37,7 +37,10 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             deny_cidrs: read.list("egress.deny_cidrs", cidr),
             user_agent: read.one("egress.user_agent", user_agent),
         },
-        delivery: Delivery { svix_headers: read.one("delivery.svix_headers", boolean) },
+        delivery: Delivery {
+            svix_headers: read.one("delivery.svix_headers", boolean),
+            allow_unsigned: read.one("delivery.allow_unsigned", boolean),
+        },
         limits: Limits {
             max_payload_bytes: read
                 .one("limits.max_payload_bytes", |text| number(text, &(1_024..=16_777_216))),

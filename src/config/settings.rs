@@ -113,6 +113,13 @@ pub const SETTINGS: &[Setting] = &[
               by those names.",
     },
     Setting {
+        key: "delivery.allow_unsigned",
+        default: "false",
+        accepted: "true or false",
+        doc: "Whether endpoints may have requests without a signature (`signing.scheme` none); an endpoint \
+              that says so where it is not allowed gets signed ones.",
+    },
+    Setting {
         key: "limits.max_payload_bytes",
         default: "1048576",
         accepted: "1024 to 16777216",

@@ -40,6 +40,7 @@ use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
 use crate::domain::id::OrganisationId;
+use crate::domain::policy::Ceiling;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
@@ -93,6 +94,8 @@ pub struct Control {
     organisation: OrganisationId,
     /// Who goes by what is edited, if anybody is waited for.
     adoption: Option<Arc<Adoption>>,
+    /// What policies may say at the most.
+    ceiling: Ceiling,
 }
 
 /// Why something was not done.
@@ -165,7 +168,14 @@ impl Control {
     pub fn new(ports: Ports, context: Context) -> Self {
         let Ports { catalogue, ledger, history, tasks } = ports;
         let organisation = OrganisationId::DEFAULT;
-        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None }
+        let ceiling = Ceiling::default();
+        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None, ceiling }
+    }
+
+    /// The same under what the operator allows; without it nothing is that somebody has to allow.
+    #[must_use]
+    pub fn under(self, ceiling: Ceiling) -> Self {
+        Self { ceiling, ..self }
     }
 
     /// The same within another organisation.

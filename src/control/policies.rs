@@ -9,7 +9,9 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Deserializer};
 
 use super::{Answer, ControlError};
-use crate::domain::policy::{Format, Guarantee, OnExhausted, Policy, PolicyPart, Statuses};
+use crate::domain::policy::{
+    Ceiling, Format, Guarantee, OnExhausted, Policy, PolicyPart, Statuses,
+};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::signature::Signing;
 
@@ -116,13 +118,23 @@ impl PolicyEdit {
     }
 }
 
-/// What is said of a policy, with what is to change about it; `below` is what holds where nothing is said.
+/// What is said of a policy, with what is to change about it; `below` is what holds where nothing is said,
+/// and `ceiling` what may be said at the most. What was said under another ceiling may stay.
 ///
 /// # Errors
 /// `InvalidField` for `policy`: the sentence names the field within it.
-pub(super) fn edited(part: PolicyPart, edit: PolicyEdit, below: &Policy) -> Answer<PolicyPart> {
+pub(super) fn edited(
+    part: PolicyPart,
+    edit: PolicyEdit,
+    below: &Policy,
+    ceiling: Ceiling,
+) -> Answer<PolicyPart> {
     let jitter = edit.jitter;
+    let known = part.signing.clone();
     let mut part = edit.part(part);
+    if let Some(signing) = part.signing.as_ref().filter(|_| part.signing != known) {
+        ceiling.check(signing).map_err(|why| ControlError::field("policy", why))?;
+    }
     if let Some(wanted) = jitter {
         let mut retry = part.over(below).retry;
         match &mut retry {
@@ -154,10 +166,11 @@ mod tests {
     fn what_is_not_there_stays_and_null_clears() {
         let below = Policy::default();
         let first = edit(r#"{"timeoutMs":10000,"format":"standard","maxInFlight":4}"#);
-        let part = edited(PolicyPart::default(), first, &below).expect("accepted");
+        let part =
+            edited(PolicyPart::default(), first, &below, Ceiling::default()).expect("accepted");
 
         let next = edit(r#"{"timeoutMs":null,"maxInFlight":7}"#);
-        let part = edited(part, next, &below).expect("accepted");
+        let part = edited(part, next, &below, Ceiling::default()).expect("accepted");
 
         let said = serde_json::to_value(&part).expect("JSON");
         assert_eq!(said, serde_json::json!({ "maxInFlight": 7, "format": "standard" }));
@@ -176,9 +189,11 @@ mod tests {
     fn a_retry_policy_takes_the_others_place_whole() {
         let below = Policy::default();
         let schedule = edit(r#"{"retry":{"kind":"schedule","delaysMs":[500,1000],"jitter":0}}"#);
-        let part = edited(PolicyPart::default(), schedule, &below).expect("accepted");
+        let part =
+            edited(PolicyPart::default(), schedule, &below, Ceiling::default()).expect("accepted");
 
-        let part = edited(part, edit(r#"{"retry":{"kind":"none"}}"#), &below).expect("accepted");
+        let never = edit(r#"{"retry":{"kind":"none"}}"#);
+        let part = edited(part, never, &below, Ceiling::default()).expect("accepted");
 
         assert_eq!(part.retry, Some(RetryPolicy::None));
     }
@@ -186,7 +201,7 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_field() {
         let wrong = edit(r#"{"timeoutMs":10}"#);
-        let refused = edited(PolicyPart::default(), wrong, &Policy::default());
+        let refused = edited(PolicyPart::default(), wrong, &Policy::default(), Ceiling::default());
         let Err(ControlError::InvalidField { field, why }) = refused else { panic!("{refused:?}") };
         assert_eq!((field, why.as_str()), ("policy", "timeoutMs is 10: 1000 to 60000 is accepted"));
     }

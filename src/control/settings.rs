@@ -20,7 +20,7 @@ use super::secrets::{NewKey, made, newest, rotated};
 use super::{Answer, Control, ControlError, UrlRule};
 use crate::domain::application::Tenant;
 use crate::domain::endpoint::{EndpointKey, EndpointState, default_of};
-use crate::domain::policy::{Policy, PolicyPart};
+use crate::domain::policy::{Ceiling, Policy, PolicyPart};
 use crate::domain::settings::{
     ATTRIBUTES_MAX_BYTES, DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings,
 };
@@ -87,7 +87,7 @@ impl Control {
         }
         let before = settings.delivery;
         let switched = edit.delivery != Change::Keep;
-        merge(&mut settings, edit, rule)?;
+        merge(&mut settings, edit, self.ceiling, rule)?;
         self.write_settings(&mut settings).await?;
         let held = match settings.delivery {
             DeliverySwitch::On => None,
@@ -170,9 +170,16 @@ impl Control {
 }
 
 /// Merges an edit into settings, each field judged.
-fn merge(settings: &mut Settings, edit: SettingsEdit, rule: UrlRule<'_>) -> Answer<()> {
+fn merge(
+    settings: &mut Settings,
+    edit: SettingsEdit,
+    ceiling: Ceiling,
+    rule: UrlRule<'_>,
+) -> Answer<()> {
     let SettingsEdit { default_url, default_url_when, delivery, policy, schema_mode, attributes } =
         edit;
+    let new_url = matches!(default_url, Change::Set(_));
+    let new_policy = policy != Change::Keep;
     if let Some(url) = default_url.wanted() {
         let judged = url.map(|url| rule(&url)).transpose();
         settings.default_url = judged.map_err(|why| ControlError::field("defaultUrl", why))?;
@@ -190,8 +197,15 @@ fn merge(settings: &mut Settings, edit: SettingsEdit, rule: UrlRule<'_>) -> Answ
         Change::Keep => {}
         Change::Clear => settings.policy = PolicyPart::default(),
         Change::Set(edit) => {
-            settings.policy = edited(settings.policy.clone(), edit, &Policy::default())?;
+            settings.policy = edited(settings.policy.clone(), edit, &Policy::default(), ceiling)?;
         }
+    }
+    // Endpoints are not looked at: of those that say nothing of it and have an http URL, requests fail from
+    // then on, and say why.
+    if let Some(url) = settings.default_url.as_ref().filter(|_| new_url || new_policy) {
+        let field = if new_url { "defaultUrl" } else { "policy" };
+        let policy = settings.policy.over(&Policy::default());
+        policy.check_url(url).map_err(|why| ControlError::field(field, why))?;
     }
     match attributes {
         Change::Keep => {}

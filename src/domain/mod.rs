@@ -6,6 +6,7 @@
 
 pub mod application;
 pub mod auth;
+pub mod body;
 pub mod delivery;
 pub mod destination;
 pub mod endpoint;

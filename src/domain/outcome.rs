@@ -112,10 +112,9 @@ impl Outcome {
         }
     }
 
-    /// When the receiver asked us to come back. A success that says so is not asking us.
+    /// When the receiver asked us to come back. Only one that has failed is asking us.
     pub const fn retry_after(&self) -> Option<RetryAfter> {
         match self {
-            Self::Answered { status: 200..=299, .. } => None,
             Self::Answered { retry_after, .. } => *retry_after,
             Self::TimedOut
             | Self::DnsFailed
@@ -130,13 +129,13 @@ impl Outcome {
         }
     }
 
-    /// What it says about the whole endpoint, beyond the one delivery.
+    /// What it says about the whole endpoint, beyond the one delivery, where it means this.
     ///
-    /// 429 and 503 say so by their meaning (RFC 6585 §4, RFC 9110 §15.6.4), 502 and 504 are what gateways
+    /// What its policy takes as a success eases, whatever the status. Else 429 and 503 say so by their meaning (RFC 6585 §4, RFC 9110 §15.6.4), 502 and 504 are what gateways
     /// answer for a receiver that is overrun; a `Retry-After` says so beside any other refusal.
-    pub const fn pressure(&self) -> Pressure {
+    pub const fn pressure(&self, meaning: Meaning) -> Pressure {
         match self {
-            Self::Answered { status: 200..=299, .. } => Pressure::Eased,
+            Self::Answered { .. } if matches!(meaning, Meaning::Delivered) => Pressure::Eased,
             Self::Answered { status: 429 | 502 | 503 | 504, retry_after } => {
                 Pressure::SlowDown(*retry_after)
             }
@@ -268,14 +267,17 @@ mod tests {
             (Outcome::Interrupted, Unsaid),
         ];
         for (outcome, pressure) in table {
-            assert_eq!(outcome.pressure(), pressure, "{outcome:?}");
+            assert_eq!(outcome.pressure(outcome.meaning()), pressure, "{outcome:?}");
         }
     }
 
     #[test]
-    fn a_success_does_not_ask_us_to_come_back() {
+    fn whether_it_eases_is_its_policys_word_and_not_the_statuss() {
         let wait = Some(RetryAfter::In(Duration::from_secs(7)));
-        assert_eq!(Outcome::Answered { status: 200, retry_after: wait }.retry_after(), None);
-        assert_eq!(Outcome::Answered { status: 503, retry_after: wait }.retry_after(), wait);
+        let with = |status| Outcome::Answered { status, retry_after: wait };
+        assert_eq!(with(302).pressure(Meaning::Delivered), Pressure::Eased);
+        assert_eq!(with(503).pressure(Meaning::Delivered), Pressure::Eased);
+        assert_eq!(with(202).pressure(Meaning::Failed), Pressure::SlowDown(wait));
+        assert_eq!(with(202).retry_after(), wait, "to whoever takes it for a failure");
     }
 }

@@ -9,11 +9,12 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::id::derive;
 use super::outcome::{Meaning, Outcome};
 use super::retry::RetryPolicy;
-use super::signature::Signing;
+use super::signature::{Signing, SigningScheme};
 
 /// How an endpoint is called, in all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,6 +212,19 @@ impl Policy {
         Duration::from_millis(u64::from(self.timeout_ms))
     }
 
+    /// Says why it does not allow such a URL, if it does not. The operator's word is beside it (`egress`).
+    ///
+    /// # Errors
+    /// A sentence about what is accepted.
+    pub fn check_url(&self, url: &Url) -> Result<(), String> {
+        if url.scheme() == "http" && !self.allow_http {
+            return Err("the URL is http, and the policy has allowHttp false: \
+                        an https URL is accepted, or allowHttp true"
+                .into());
+        }
+        Ok(())
+    }
+
     /// What an outcome means by this policy: the table's word, where the policy has none of its own.
     pub fn judge(&self, outcome: &Outcome) -> Meaning {
         let Outcome::Answered { status, .. } = outcome else { return outcome.meaning() };
@@ -223,6 +237,34 @@ impl Policy {
         } else {
             Meaning::Failed
         }
+    }
+}
+
+/// What the operator allows at the most, whatever policies say: asked when one is edited, and once more
+/// when a request is made, for a policy may be older than the operator's word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ceiling {
+    /// Whether requests may go without `webhook-signature`.
+    pub allow_unsigned: bool,
+}
+
+impl Ceiling {
+    /// Says what is above it, if anything is.
+    ///
+    /// # Errors
+    /// A sentence that names the field and what is accepted.
+    pub fn check(self, signing: &Signing) -> Result<(), String> {
+        if self.scheme(signing) == signing.scheme {
+            return Ok(());
+        }
+        Err("signing.scheme is none, and the operator does not allow requests without a signature \
+             (delivery.allow_unsigned): standard is accepted"
+            .into())
+    }
+
+    /// How requests are signed under it: by the standard, where they may not go without.
+    pub const fn scheme(self, signing: &Signing) -> SigningScheme {
+        if self.allow_unsigned { signing.scheme } else { SigningScheme::Standard }
     }
 }
 
@@ -394,6 +436,25 @@ mod tests {
             let outcome = Outcome::Answered { status, retry_after: None };
             assert_eq!(policy.judge(&outcome), meaning, "{status}");
         }
+    }
+
+    #[test]
+    fn a_policy_without_http_allows_https_alone() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let strict = part(r#"{"allowHttp":false}"#).expect("valid").over(&Policy::default());
+        assert!(strict.check_url(&url("http://a.example/")).is_err());
+        assert!(strict.check_url(&url("https://a.example/")).is_ok());
+        assert!(Policy::default().check_url(&url("http://a.example/")).is_ok());
+    }
+
+    #[test]
+    fn what_the_operator_does_not_allow_is_refused_and_not_done() {
+        let unsigned = Signing { scheme: SigningScheme::None, legacy: None };
+        let (strict, lax) = (Ceiling::default(), Ceiling { allow_unsigned: true });
+        assert!(strict.check(&unsigned).expect_err("above").contains("delivery.allow_unsigned"));
+        assert_eq!(strict.scheme(&unsigned), SigningScheme::Standard);
+        assert_eq!((lax.check(&unsigned), lax.scheme(&unsigned)), (Ok(()), SigningScheme::None));
+        assert_eq!(strict.check(&Signing::default()), Ok(()));
     }
 
     #[test]

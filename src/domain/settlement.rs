@@ -307,9 +307,7 @@ mod tests {
     #[test]
     fn what_its_policy_gives_up_at_is_not_tried_again() {
         let policy = Policy { give_up_status: Statuses::class(4), ..three_attempts() };
-        let settle = |policy: &Policy| {
-            decide(&answered(404), 1, policy, None, NOW, Chance::MIDDLE)
-        };
+        let settle = |policy: &Policy| decide(&answered(404), 1, policy, None, NOW, Chance::MIDDLE);
         assert_eq!(settle(&policy), Settlement::DeadLetter(DeathReason::Refused));
         let dropping = Policy { on_exhausted: OnExhausted::Drop, ..policy };
         assert_eq!(settle(&dropping), Settlement::Drop(DeathReason::Refused));

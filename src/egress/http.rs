@@ -38,7 +38,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connector, MadeAt};
-use super::guard::{EgressPolicy, check_target};
+use super::guard::{EgressPolicy, check_scheme, check_target};
 use super::resolve::{Guarded, Resolve, SystemNames};
 use super::{Reply, Request, Sender, failure};
 use crate::domain::delivery::RESPONSE_KEPT_MAX;
@@ -127,7 +127,8 @@ impl HttpSender {
         let client = builder.build(connector.clone());
         // Without a pool no request meets a connection that its receiver is about to close: that would be the
         // end of one that is not tried again.
-        let once = builder.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector);
+        let once =
+            builder.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector);
         Ok(Self { client, once, policy, user_agent })
     }
 }
@@ -137,7 +138,9 @@ impl Sender for HttpSender {
     async fn send(&self, request: Request) -> Reply {
         let deadline = Instant::now() + request.timeout;
         let client = if request.once { &self.once } else { &self.client };
-        if let Err(refusal) = check_target(&request.url, &self.policy) {
+        let allowed = check_target(&request.url, &self.policy);
+        if let Err(refusal) = allowed.and_then(|()| check_scheme(&request.url, request.allow_http))
+        {
             return unanswered(Outcome::TargetNotAllowed, refusal.to_string());
         }
         let mut request = match outgoing(request, &self.user_agent) {

@@ -18,17 +18,19 @@ use url::Url;
 
 use crate::domain::outcome::Outcome;
 
-/// A request, ready to go: its body as published, its headers signed.
+/// A request, ready to go.
 #[derive(Debug)]
 pub struct Request {
     /// Where to.
     pub url: Url,
     /// Headers in the order to be sent; ours come last and replace any of the same name.
     pub headers: Vec<(String, String)>,
-    /// The payload.
+    /// The body, as it was signed.
     pub body: Bytes,
     /// One deadline over everything: name, connection, TLS, request, answer and its body.
     pub timeout: Duration,
+    /// Whether it may go over plain http, as far as its endpoint is asked. The operator is asked too.
+    pub allow_http: bool,
     /// Whether not even the client may begin it a second time.
     pub once: bool,
 }

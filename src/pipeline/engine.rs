@@ -20,6 +20,7 @@ use super::herald::{self, Operator};
 use super::ingest::Ingest;
 use super::reclaim::Reclaim;
 use super::release::Release;
+use super::request::Options;
 use super::resend::Resends;
 use super::send::Courier;
 use super::settle::{Record, Settler};
@@ -75,8 +76,8 @@ pub struct Parts {
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
     pub max_in_flight_per_host: usize,
-    /// Whether requests carry `svix-…` headers beside `webhook-…`.
-    pub svix_headers: bool,
+    /// What holds for every request.
+    pub options: Options,
 }
 
 /// A running pipeline.
@@ -140,7 +141,7 @@ impl Engine {
             sender,
             settler: settler.clone(),
             world: world.clone(),
-            svix_headers: parts.svix_headers,
+            options: parts.options,
             out_of_time: out_of_time.clone(),
         };
         let dispatch = Dispatch {

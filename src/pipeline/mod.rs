@@ -25,6 +25,7 @@ pub mod herald;
 pub mod ingest;
 pub mod reclaim;
 pub mod release;
+pub mod request;
 pub mod resend;
 pub mod route;
 pub mod send;

@@ -1,8 +1,8 @@
 //! Makes one request for a delivery that has leave, and passes on how it ended.
 //!
-//! Signed here and not earlier, because receivers refuse a timestamp that is older than five
-//! minutes and a delivery may wait longer than that for its leave. The id is the event's and stays
-//! the same over all retries and replays; the timestamp is that of this attempt.
+//! What it is made of is said in [`super::request`]. It is made and signed at this moment and not earlier,
+//! because receivers refuse a timestamp that is older than five minutes and a delivery may wait longer than
+//! that for its leave.
 //!
 //! At most once, the request is put on record first, and made when it is there
 //! ([`Settler::let_go`](super::settle::Settler::let_go)). By then its share is released and its place in the
@@ -16,18 +16,16 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::request::{Options, signed};
 use super::settle::Settler;
 use super::{Job, World};
 use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
-use crate::domain::header::{is_name, is_reserved};
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::{Outcome, Pressure};
 use crate::domain::policy::Guarantee;
-use crate::domain::signature;
-use crate::domain::time::Timestamp;
-use crate::egress::{Reply, Request, Sender};
+use crate::egress::{Reply, Sender};
 use crate::failpoint;
 
 /// Makes requests.
@@ -38,8 +36,8 @@ pub struct Courier {
     pub settler: Settler,
     /// Clock and chance.
     pub world: World,
-    /// Whether requests carry `svix-…` headers beside `webhook-…`.
-    pub svix_headers: bool,
+    /// What holds for every request.
+    pub options: Options,
     /// Cancelled when the time to finish is over: requests on the way are given up as interrupted.
     pub out_of_time: CancellationToken,
 }
@@ -52,7 +50,7 @@ impl Courier {
         match endpoint.policy.guarantee {
             Guarantee::AtLeastOnce => {
                 let attempt = self.attempt(&job.delivery.event, &endpoint, about, begins).await;
-                let pressure = attempt.outcome.pressure();
+                let pressure = attempt.outcome.pressure(attempt.meaning);
                 self.settler.attempted(job, attempt);
                 pressure
             }
@@ -64,7 +62,7 @@ impl Courier {
                 failpoint!("send.let_go");
                 let event = Arc::clone(&let_go.delivery().event);
                 let attempt = self.attempt(&event, &endpoint, about, begins).await;
-                let pressure = attempt.outcome.pressure();
+                let pressure = attempt.outcome.pressure(attempt.meaning);
                 self.settler.ended(let_go, attempt);
                 pressure
             }
@@ -97,7 +95,7 @@ impl Courier {
         begins: impl Send,
     ) -> Attempt {
         let begun_at = self.world.now();
-        let request = signed(event, endpoint, begun_at, self.svix_headers);
+        let request = signed(event, endpoint, begun_at, self.options);
         failpoint!("send.signed");
         let sending = self.out_of_time.run_until_cancelled(self.sender.send(request));
         let reply = begun(sending, begins).await.unwrap_or_else(interrupted);
@@ -131,47 +129,6 @@ fn interrupted() -> Reply {
         outcome: Outcome::Interrupted,
         body: bytes::Bytes::new(),
         detail: "we stopped before the answer came".into(),
-    }
-}
-
-/// The request for an event at `now`. Ours come behind the endpoint's own headers and replace any of
-/// the same name, so that none of those can pass for a signature. And of its own only those are sent
-/// that are its to set: a store may have been written by another hand.
-///
-/// With `svix_headers` the same three values go under their older names too, for receivers that
-/// verify by those.
-pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, svix_headers: bool) -> Request {
-    let id = event.id.to_string();
-    let timestamp = now.as_seconds();
-    let signature = signature::sign(endpoint.live_keys(now), &id, timestamp, &event.payload);
-    let content_type = event.content_type.as_deref().unwrap_or("application/json");
-
-    let mut headers = Vec::with_capacity(endpoint.headers.len() + 9);
-    let own = endpoint.headers.iter().filter(|(name, _)| is_name(name) && !is_reserved(name));
-    headers.extend(own.cloned());
-    if let Some(auth) = &endpoint.auth
-        && !is_reserved(auth.header_name())
-    {
-        headers.push((auth.header_name().to_owned(), auth.header_value()));
-    }
-    headers.push(("content-type".into(), content_type.into()));
-    if let Some(traceparent) = &event.traceparent {
-        headers.push(("traceparent".into(), traceparent.as_ref().into()));
-    }
-    if svix_headers {
-        headers.push(("svix-id".into(), id.clone()));
-        headers.push(("svix-timestamp".into(), timestamp.to_string()));
-        headers.push(("svix-signature".into(), signature.clone()));
-    }
-    headers.push(("webhook-id".into(), id));
-    headers.push(("webhook-timestamp".into(), timestamp.to_string()));
-    headers.push(("webhook-signature".into(), signature));
-    Request {
-        url: endpoint.url.clone(),
-        headers,
-        body: event.payload.clone(),
-        timeout: endpoint.policy.timeout(),
-        once: endpoint.policy.guarantee == Guarantee::AtMostOnce,
     }
 }
 

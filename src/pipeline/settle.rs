@@ -475,12 +475,7 @@ impl Record {
 }
 
 /// The canonical line: one for each attempt, with all that a search needs.
-fn log_attempt(
-    delivery: &Delivery,
-    trigger: Trigger,
-    attempt: &Attempt,
-    settlement: &Settlement,
-) {
+fn log_attempt(delivery: &Delivery, trigger: Trigger, attempt: &Attempt, settlement: &Settlement) {
     let by_hand = trigger.is_by_hand();
     let outcome = attempt.class();
     let status = attempt.outcome.status();

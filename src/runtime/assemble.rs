@@ -14,6 +14,7 @@ use crate::config::{Config, KeyPlace};
 use crate::control::Ports;
 use crate::control::adoption::{Adoption, Here};
 use crate::control::tokens::TokenKey;
+use crate::domain::policy::Ceiling;
 use crate::egress::Sender;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
@@ -169,6 +170,11 @@ pub fn token_key(config: &Config) -> anyhow::Result<TokenKey> {
 pub fn url_check(config: &Config) -> UrlCheck {
     let policy = egress_policy(config);
     Box::new(move |text| guard::check_url(text, &policy).map_err(|refusal| refusal.to_string()))
+}
+
+/// What policies may say at the most.
+pub fn ceiling(config: &Config) -> Ceiling {
+    Ceiling { allow_unsigned: config.delivery.allow_unsigned }
 }
 
 /// The description of the HTTP API, as JSON.

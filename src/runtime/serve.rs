@@ -32,6 +32,7 @@ use crate::pipeline::World;
 use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::{Engine, Parts};
 use crate::pipeline::herald::Operator;
+use crate::pipeline::request::Options;
 use crate::storage::StorageError;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
@@ -177,7 +178,11 @@ fn parts(
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
         max_in_flight_per_host: config.limits.max_in_flight_per_host,
-        svix_headers: config.delivery.svix_headers,
+        options: Options {
+            svix_headers: config.delivery.svix_headers,
+            ceiling: assemble::ceiling(config),
+            test: false,
+        },
     })
 }
 
@@ -202,7 +207,9 @@ fn api_parts(
 ) -> anyhow::Result<routes::Parts> {
     let context = control::Context { now: clock::now, chance: chance::bytes };
     let adoption = backends.adoption(config, Box::new(OwnRouter(adopter)));
-    let control = Control::new(backends.control.clone(), context).adopting(adoption);
+    let control = Control::new(backends.control.clone(), context)
+        .adopting(adoption)
+        .under(assemble::ceiling(config));
     let max_payload_bytes = config.limits.max_payload_bytes;
     let publisher = Arc::clone(&backends.publisher);
     let public_url = match &config.api.public_url {

@@ -69,7 +69,8 @@ fn policy() -> EgressPolicy {
 async fn sent(url: Url, names: Arc<StubNames>) -> Outcome {
     let sender = HttpSender::with_names(policy(), "test", names).expect("a sender");
     let timeout = Duration::from_secs(15);
-    let request = Request { url, headers: Vec::new(), body: "{}".into(), timeout, once: false };
+    let (headers, body) = (Vec::new(), "{}".into());
+    let request = Request { url, headers, body, timeout, allow_http: true, once: false };
     sender.send(request).await.outcome
 }
 

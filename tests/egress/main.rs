@@ -52,7 +52,8 @@ fn request(url: Url, timeout: Duration) -> Request {
         ("content-type".to_owned(), "application/json".to_owned()),
         ("webhook-id".to_owned(), "msg_1".to_owned()),
     ];
-    Request { url, headers, body: r#"{"a":1}"#.into(), timeout, once: false }
+    let body = r#"{"a":1}"#.into();
+    Request { url, headers, body, timeout, allow_http: true, once: false }
 }
 
 /// One request to `url`, with a sender of its own.
@@ -111,6 +112,18 @@ async fn a_request_is_sent_as_given_with_our_own_headers_last() {
     assert!(has("user-agent: posthaste/test"), "{head}");
     assert!(!head.to_ascii_lowercase().contains("accept-encoding"), "{head}");
     assert_eq!(body, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn plain_http_that_its_own_policy_does_not_want_is_not_called() {
+    let receiver = Receiver::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let refused = Request { allow_http: false, ..request(receiver.url(), AMPLE) };
+
+    let reply = sender().send(refused).await;
+
+    assert_eq!(reply.outcome, Outcome::TargetNotAllowed);
+    assert!(reply.detail.contains("allowHttp"), "{}", reply.detail);
+    assert!(receiver.requests().is_empty());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use posthaste::domain::policy::PolicyPart;
 use posthaste::domain::signature::{ReceiverKey, Scheme, SigningKey, verify};
 use posthaste::domain::time::Timestamp;
 use posthaste::egress::Sender as _;
-use posthaste::pipeline::send::signed;
+use posthaste::pipeline::request::{Options, signed};
 use posthaste::storage::catalogue::Catalogue as _;
 use posthaste::storage::sqlite::{Settings, Sqlite};
 use posthaste::storage::vault::Vault;
@@ -74,11 +74,11 @@ fn endpoint(url: Url) -> Endpoint {
 }
 
 /// Head and body of the request that a receiver sees, from this endpoint.
-async fn seen(endpoint: Endpoint, svix_headers: bool) -> (String, String) {
+async fn seen(endpoint: Endpoint, options: Options) -> (String, String) {
     let receiver = Receiver::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let endpoint = Endpoint { url: receiver.url(), ..endpoint };
 
-    let reply = sender().send(signed(&event(), &endpoint, NOW, svix_headers)).await;
+    let reply = sender().send(signed(&event(), &endpoint, NOW, options)).await;
 
     assert_eq!(reply.outcome, answered(200));
     let seen = receiver.requests().remove(0);
@@ -133,7 +133,7 @@ async fn a_row_that_another_hand_wrote_replaces_nothing_of_ours() {
     let stored = store.any_endpoint(id).await.expect("read").expect("there");
     assert_eq!(stored.headers.len(), 11, "the store takes what it is given");
 
-    let (head, body) = seen(stored, false).await;
+    let (head, body) = seen(stored, Options::default()).await;
 
     assert_eq!(body, BODY);
     assert!(!head.to_ascii_lowercase().contains("forged"), "{head}");
@@ -158,8 +158,9 @@ async fn both_names_of_the_headers_verify_with_both_schemes_when_that_is_configu
         .map(|entry| entry.key.reveal().parse().expect("a receiver's key"))
         .collect();
 
-    let (head, body) = seen(endpoint.clone(), true).await;
-    let (plain, _) = seen(endpoint, false).await;
+    let svix = Options { svix_headers: true, ..Options::default() };
+    let (head, body) = seen(endpoint.clone(), svix).await;
+    let (plain, _) = seen(endpoint, Options::default()).await;
 
     for prefix in ["webhook", "svix"] {
         let [id, timestamp, signature] = ["id", "timestamp", "signature"]
@@ -182,7 +183,7 @@ async fn credentials_are_sent_as_a_header_each_kind_in_its_place() {
     ] {
         let endpoint = endpoint("http://127.0.0.1/".parse().expect("a URL"));
 
-        let (head, _) = seen(Endpoint { auth: Some(auth), ..endpoint }, false).await;
+        let (head, _) = seen(Endpoint { auth: Some(auth), ..endpoint }, Options::default()).await;
 
         assert_eq!(values(&head, name), [value]);
     }

@@ -14,6 +14,7 @@ use posthaste::domain::time::Timestamp;
 use posthaste::failpoint;
 use posthaste::pipeline;
 use posthaste::pipeline::engine::{Engine, Parts};
+use posthaste::pipeline::request::Options;
 use posthaste::storage::catalogue::Catalogue as _;
 use posthaste::storage::inbox::{Publication, Publish as _};
 use posthaste::storage::journal::Ledger as _;
@@ -201,7 +202,7 @@ impl Course {
                     max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
                     max_in_flight_per_host: 3, // fewer than most endpoints may have: all wait for it
-                    svix_headers: false,
+                    options: Options::default(),
                 });
                 if let Ok(engine) = started.await {
                     return engine;

@@ -80,7 +80,7 @@ impl World {
         let place = state.place(key.endpoint).expect("its request has begun");
         let seen = &mut state.endpoints[place];
         let until = seen.slowed.map_or(now, |slowed| slowed.until);
-        match outcome.pressure() {
+        match outcome.pressure(outcome.meaning()) {
             Pressure::Eased if until <= now => seen.slowed = None,
             Pressure::Eased | Pressure::Unsaid => {}
             Pressure::SlowDown(asked) => {

@@ -99,20 +99,22 @@ impl Control {
             .map_err(|error| error.about("secret"))?;
         let headers = headers::check(new.headers).map_err(|error| error.about("headers"))?;
         let below = self.policy_of(tenant).await?;
-        let policy_part = edited(PolicyPart::default(), new.policy, &below)?;
+        let policy_part = edited(PolicyPart::default(), new.policy, &below, self.ceiling)?;
+        let policy = policy_part.over(&below);
+        let url = rule(&new.url).and_then(|url| policy.check_url(&url).map(|()| url));
         let because = new.disabled.then_some(DisabledBecause::Asked);
         let endpoint = Endpoint {
             id: EndpointId::minted(now, self.context.id_chance()),
             application: tenant.application(),
             uid: check_uid(new.uid, EndpointId::PREFIX)?,
             description: check_description(new.description)?,
-            url: rule(&new.url).map_err(|why| ControlError::field("url", why))?,
+            url: url.map_err(|why| ControlError::field("url", why))?,
             filter: filter(&new.patterns)?,
             channels: channels(new.channels)?,
             state: because.map_or(EndpointState::Active, |_| EndpointState::Disabled),
             disabled_because: because,
             throttle_rate: new.throttle_rate.map(throttle_rate).transpose()?,
-            policy: Arc::new(policy_part.over(&below).into()),
+            policy: Arc::new(policy.into()),
             policy_part,
             auth: headers::check_auth(new.auth, &headers).map_err(|error| error.about("auth"))?,
             headers,
@@ -253,6 +255,13 @@ impl Control {
         edit: EndpointEdit,
         rule: UrlRule<'_>,
     ) -> Answer<Endpoint> {
+        // Which of them is at fault, should URL and policy not go together. One that was put into that
+        // state by its application's settings can still be edited otherwise: its requests fail, and say why.
+        let at_fault = match (&edit.url, &edit.policy.allow_http) {
+            (Some(_), _) => Some("url"),
+            (None, Change::Set(_) | Change::Clear) => Some("policy"),
+            (None, Change::Keep) => None,
+        };
         if let Some(url) = edit.url {
             endpoint.url = rule(&url).map_err(|why| ControlError::field("url", why))?;
         }
@@ -287,8 +296,11 @@ impl Control {
         endpoint.auth = headers::check_auth(endpoint.auth, &endpoint.headers)
             .map_err(|error| error.about("auth"))?;
         let below = self.policy_of(endpoint.tenant()).await?;
-        endpoint.policy_part = edited(endpoint.policy_part, edit.policy, &below)?;
+        endpoint.policy_part = edited(endpoint.policy_part, edit.policy, &below, self.ceiling)?;
         endpoint.policy = Arc::new(endpoint.policy_part.over(&below).into());
+        if let (Some(field), Err(why)) = (at_fault, endpoint.policy.check_url(&endpoint.url)) {
+            return Err(ControlError::field(field, why));
+        }
         endpoint.updated_at = (self.context.now)();
         // Before its state: of the two only this can be refused.
         self.catalogue.edit_endpoint(&endpoint).await?;

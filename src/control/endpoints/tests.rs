@@ -6,7 +6,8 @@ use super::*;
 use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::{KEYS_MAX, NewKey};
-use crate::domain::signature::{Scheme, SigningKey};
+use crate::domain::policy::Ceiling;
+use crate::domain::signature::{Scheme, Signing, SigningKey};
 
 const MADE: NewKey<'_> = NewKey::Made(Scheme::V1);
 const PRIVATE: &str = "whsk_cuUPEX3CcRfHbw2Ud2dmpi3cY6Y0XZ94Wx+GGzfjJ34=";
@@ -317,4 +318,55 @@ async fn deleting_in_the_wrong_application_takes_nothing_back() {
         assert!(matches!(refused, Err(ControlError::NotFound(_))), "{refused:?}");
     }
     assert!(world.log().is_empty(), "{:?}", world.log());
+}
+
+fn with_policy(policy: PolicyEdit) -> EndpointEdit {
+    EndpointEdit { policy, ..EndpointEdit::default() }
+}
+
+#[tokio::test]
+async fn requests_go_unsigned_only_where_the_operator_allows_it() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let unsigned: Signing = serde_json::from_str(r#"{"scheme":"none"}"#).expect("signing");
+    let id = endpoint.id.to_string();
+    let edited =
+        async |control: &Control, edit| control.edit_endpoint(None, &id, edit, &any_url).await;
+    let wish = || {
+        with_policy(PolicyEdit { signing: Change::Set(unsigned.clone()), ..PolicyEdit::default() })
+    };
+
+    let refused = edited(&world.control, wish()).await.expect_err("above the ceiling");
+    let lax = world.control.clone().under(Ceiling { allow_unsigned: true });
+    let allowed = edited(&lax, wish()).await.expect("allowed");
+
+    assert!(matches!(&refused, ControlError::InvalidField { field: "policy", .. }), "{refused:?}");
+    assert!(refused.to_string().contains("delivery.allow_unsigned"), "{refused}");
+    assert_eq!(allowed.policy.signing, unsigned);
+    // What was said under another ceiling does not stand in the way of other edits.
+    let description = EndpointEdit { description: Some("x".into()), ..EndpointEdit::default() };
+    assert!(edited(&world.control, description).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_http_url_and_a_policy_without_http_are_not_accepted_together() {
+    let (world, endpoint) = world_with_an_endpoint().await;
+    let (tenant, id) = (endpoint.tenant(), endpoint.id.to_string());
+    let edited = async |edit| world.control.edit_endpoint(None, &id, edit, &any_url).await;
+    let strict = || PolicyEdit { allow_http: Change::Set(false), ..PolicyEdit::default() };
+    let to_http =
+        || EndpointEdit { url: Some("http://a.example/".into()), ..EndpointEdit::default() };
+    let at_fault = |answer: Answer<Endpoint>| match answer.expect_err("refused") {
+        ControlError::InvalidField { field, why } => (field, why.contains("allowHttp")),
+        other => panic!("{other:?}"),
+    };
+
+    let new =
+        NewEndpoint { url: "http://a.example/".into(), policy: strict(), ..NewEndpoint::default() };
+    let made = world.control.create_endpoint(tenant, new, &any_url).await;
+    assert_eq!(at_fault(made), ("url", true));
+    edited(to_http()).await.expect("http is allowed by default");
+    assert_eq!(at_fault(edited(with_policy(strict())).await), ("policy", true));
+    let to_https = EndpointEdit { url: Some("https://a.example/".into()), ..with_policy(strict()) };
+    edited(to_https).await.expect("both at once");
+    assert_eq!(at_fault(edited(to_http()).await), ("url", true));
 }

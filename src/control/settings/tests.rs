@@ -162,3 +162,25 @@ async fn endpoints_go_by_the_policy_of_their_application_where_they_say_nothing(
     let said = serde_json::to_value(&endpoint.policy_part).expect("JSON");
     assert_eq!(said, json!({ "timeoutMs": 5000 }));
 }
+
+#[tokio::test]
+async fn settings_say_no_more_than_the_operator_allows_and_do_not_contradict_themselves() {
+    let world = World::new();
+    let acme = acme(&world).await;
+    let at_fault = |answer: Answer<Settings>| match answer.expect_err("refused") {
+        ControlError::InvalidField { field, .. } => field,
+        other => panic!("{other:?}"),
+    };
+
+    let unsigned = json!({ "policy": { "signing": { "scheme": "none" } } });
+    assert_eq!(at_fault(edit(&world, acme, unsigned).await), "policy");
+    let strict = || json!({ "policy": { "allowHttp": false } });
+    edit(&world, acme, json!({ "defaultUrl": "http://a.example/" }))
+        .await
+        .expect("http is allowed");
+    assert_eq!(at_fault(edit(&world, acme, strict()).await), "policy");
+    let both = json!({ "defaultUrl": null, "policy": { "allowHttp": false } });
+    edit(&world, acme, both).await.expect("no URL to contradict");
+    let http = json!({ "defaultUrl": "http://a.example/" });
+    assert_eq!(at_fault(edit(&world, acme, http).await), "defaultUrl");
+}

@@ -1,6 +1,15 @@
 //! How an endpoint's requests are signed: the standard's headers, one of older make beside them, or neither.
 
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::key::{Scheme, SigningKey};
 
 /// How requests are signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,5 +109,47 @@ impl Signing {
             );
         }
         Ok(())
+    }
+}
+
+impl LegacyHeader {
+    /// The header's value over what is sent, under the first shared key of those given (newest first); none
+    /// where there is no shared key: what this header says is said by an HMAC alone.
+    ///
+    /// `timestamp_s` is the second of *this attempt*, as in `webhook-timestamp`.
+    pub fn value<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a SigningKey>,
+        id: &str,
+        timestamp_s: i64,
+        body: &[u8],
+    ) -> Option<String> {
+        let key = keys.into_iter().find(|key| key.scheme() == Scheme::V1)?;
+        let key = match self.key {
+            LegacyKey::Decoded => Zeroizing::new(key.expose().to_vec()),
+            LegacyKey::Literal => Zeroizing::new(key.reveal().into_bytes()),
+        };
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
+        let seconds = timestamp_s.to_string();
+        let around: &[&str] = match self.content {
+            SignedContent::Body => &[],
+            SignedContent::TimestampBody => &[&seconds],
+            SignedContent::IdTimestampBody => &[id, &seconds],
+        };
+        for part in around {
+            mac.update(part.as_bytes());
+            mac.update(b".");
+        }
+        mac.update(body);
+        let digest = mac.finalize().into_bytes();
+        let mut value = self.prefix.clone();
+        match self.encoding {
+            Encoding::Hex => digest
+                .iter()
+                .try_for_each(|byte| write!(value, "{byte:02x}"))
+                .expect("a text takes it all"),
+            Encoding::Base64 => STANDARD.encode_string(digest, &mut value),
+        }
+        Some(value)
     }
 }

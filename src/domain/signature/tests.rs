@@ -286,3 +286,69 @@ fn a_key_is_never_shown_by_debug() {
     assert_eq!(format!("{:?}", pair(7)), "SigningKey([REDACTED])");
     assert_eq!(format!("{:?}", key(7).for_receiver()), "ReceiverKey([REDACTED])");
 }
+
+/// The bytes of svix's published vector, signed by other hands:
+/// `printf %s "$body" | openssl dgst -sha256 -hmac "$text"` for the literal key, `-mac HMAC -macopt hexkey:…`
+/// for the decoded one, and Python's `hmac` for all. What the standard signs is the standard's own token.
+#[test]
+fn headers_of_older_make_are_as_other_hands_sign() {
+    let key: SigningKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().expect("a key");
+    let (id, timestamp_s, body) =
+        ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+    for (content, key_is, encoding, expected) in [
+        (
+            "{body}",
+            "decoded",
+            "hex",
+            "e2cb4f5251572539d458bfb8a7adb533b08801e6a794467e06f771debbb0818b",
+        ),
+        ("{body}", "decoded", "base64", "4stPUlFXJTnUWL+4p621M7CIAeanlEZ+Bvdx3ruwgYs="),
+        (
+            "{body}",
+            "literal",
+            "hex",
+            "80ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c",
+        ),
+        (
+            "{timestamp}.{body}",
+            "decoded",
+            "hex",
+            "e96203c6de850e7dc1fde7489ef6140b402d3a5a64fe250cd2eef9830fac1cef",
+        ),
+        ("{timestamp}.{body}", "literal", "base64", "LjffXUoCjFGn8xM9ZK4eMA0sLJAPGx1J1Daa0lMPiWQ="),
+        (
+            "{id}.{timestamp}.{body}",
+            "decoded",
+            "base64",
+            "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ),
+        (
+            "{id}.{timestamp}.{body}",
+            "literal",
+            "hex",
+            "4dcc6584af5be940fa895235654dad4eaa7c3c455f611b1e34d7dae9bf8b7148",
+        ),
+    ] {
+        let legacy: LegacyHeader = serde_json::from_value(serde_json::json!({
+            "header": "X-Signature", "content": content, "key": key_is, "encoding": encoding,
+            "prefix": "sha256=",
+        }))
+        .expect("a legacy header");
+
+        let value = legacy.value([&key], id, timestamp_s, body);
+
+        assert_eq!(value, Some(format!("sha256={expected}")), "{content} {key_is}");
+    }
+}
+
+#[test]
+fn a_header_of_older_make_is_signed_with_the_newest_shared_key_or_not_at_all() {
+    let legacy: LegacyHeader = serde_json::from_str(r#"{"header":"X-Signature"}"#).expect("one");
+    let pair = SigningKey::generated_for(Scheme::V1a, [1; 32]);
+    let (newer, older) = (SigningKey::generated([2; 32]), SigningKey::generated([3; 32]));
+    let value = |keys: &[&SigningKey]| legacy.value(keys.iter().copied(), "msg_1", 1, b"{}");
+
+    assert_eq!(value(&[&pair, &newer, &older]), value(&[&newer]));
+    assert_ne!(value(&[&newer]), value(&[&older]));
+    assert_eq!(value(&[&pair]), None, "a public key checks nothing of this make");
+}

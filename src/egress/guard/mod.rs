@@ -81,6 +81,12 @@ pub enum Refusal {
         "the scheme of the URL is not accepted: use https (http needs egress.allow_http, or --dev)"
     )]
     Scheme,
+    /// Plain http, which its endpoint's own policy does not want.
+    #[error(
+        "the URL is http, and the endpoint's policy has allowHttp false: an https URL is wanted, or \
+         allowHttp true"
+    )]
+    PlainHttp,
     /// A user name or password.
     #[error(
         "the URL has a user name or an @ before its host: send credentials in a header instead"
@@ -114,7 +120,7 @@ impl Refusal {
             Self::NotAbsolute => "not_absolute",
             Self::InvalidUrl => "invalid_url",
             Self::InvalidName => "invalid_name",
-            Self::Scheme => "scheme",
+            Self::Scheme | Self::PlainHttp => "scheme",
             Self::Userinfo => "userinfo",
             Self::Fragment => "fragment",
             Self::SingleLabel => "single_label",
@@ -210,6 +216,15 @@ pub fn check_target(url: &Url, policy: &EgressPolicy) -> Result<(), Refusal> {
         Some(port @ 1024..) if REFUSED_PORTS.binary_search(&port).is_err() => Ok(()),
         port => Err(Refusal::Port(port.unwrap_or(0))),
     }
+}
+
+/// Checks a URL against the word of its endpoint's own policy, beside the operator's: both have to allow
+/// plain http.
+///
+/// # Errors
+/// [`Refusal::PlainHttp`].
+pub fn check_scheme(url: &Url, allow_http: bool) -> Result<(), Refusal> {
+    if url.scheme() == "http" && !allow_http { Err(Refusal::PlainHttp) } else { Ok(()) }
 }
 
 /// No address of ours.

@@ -153,11 +153,8 @@ impl Record<'_> {
         was_asked: bool,
     ) -> Result<Recorded, StorageError> {
         let by_hand = settled.trigger.is_by_hand();
-        let may_be = if by_hand {
-            was_asked
-        } else {
-            !found.state.is_final() && settled.turn >= found.turn
-        };
+        let may_be =
+            if by_hand { was_asked } else { !found.state.is_final() && settled.turn >= found.turn };
         if !may_be {
             return Ok(Recorded::Stale);
         }

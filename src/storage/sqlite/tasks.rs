@@ -276,11 +276,9 @@ pub(super) const OWED: &str = "SELECT event, state FROM deliveries INDEXED BY de
 const fn is_given_up(state: State) -> bool {
     match state {
         State::Dead | State::Dropped => true,
-        State::Pending
-        | State::Waiting
-        | State::Delivered
-        | State::Cancelled
-        | State::Unknown => false,
+        State::Pending | State::Waiting | State::Delivered | State::Cancelled | State::Unknown => {
+            false
+        }
     }
 }
 
