@@ -2,7 +2,7 @@
 
 usage: producer.py RUN_ID done|failed    or: producer.py DOCUMENT_ID indexed
 
-environment: AMQP_URL, POSTHASTE_PREFIX, APPLICATION (the workspace's id or uid at posthaste)
+environment: AMQP_URL, PREFIX, APPLICATION (the workspace's id or uid at posthaste)
 """
 
 import json
@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 import pika
 
-PREFIX, APPLICATION = os.environ.get("POSTHASTE_PREFIX", "posthaste"), os.environ["APPLICATION"]
+PREFIX, APPLICATION = os.environ.get("PREFIX", "posthaste"), os.environ["APPLICATION"]
 
 name, end = sys.argv[1:]
 at = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

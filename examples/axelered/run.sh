@@ -30,7 +30,7 @@ echo '{"policy": {"retry": {"kind": "schedule", "delaysMs": [100, 300]}}}' >"$fo
 call PATCH "$endpoint" "$folder/retry.json" >/dev/null
 echo "500 always" >"$folder/trouble"
 "$python" producer.py run-2 failed
-await "it is a dead letter" sh -c '"$0" dead-letters list --no-headers | grep -q dlv_' "$POSTHASTE_BINARY"
+await "it is a dead letter" sh -c '"$0" dead-letters list --no-headers | grep -q dlv_' "$EXAMPLES_BINARY"
 posthaste dead-letters list
 
 heading "It is well again, and the dead letter is replayed"

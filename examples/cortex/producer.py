@@ -2,7 +2,7 @@
 
 usage: producer.py REQUEST_ID [ERROR]    with ERROR, the workload fails with this message
 
-environment: AMQP_URL, POSTHASTE_PREFIX, APPLICATION (its id or uid at posthaste)
+environment: AMQP_URL, PREFIX, APPLICATION (its id or uid at posthaste)
 
 The worker used to post its report to a URL of its configuration. It publishes the report now, and the URL
 is the application's default URL. What it promises is as before: a report that cannot be sent is nobody's
@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 
 import pika
 
-PREFIX, APPLICATION = os.environ.get("POSTHASTE_PREFIX", "posthaste"), os.environ["APPLICATION"]
+PREFIX, APPLICATION = os.environ.get("PREFIX", "posthaste"), os.environ["APPLICATION"]
 
 
 class Worker:

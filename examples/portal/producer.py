@@ -2,7 +2,7 @@
 
 usage: producer.py JOB_ID completed|failed|cancelled    prints what it published, one JSON line each
 
-environment: AMQP_URL, POSTHASTE_PREFIX, APPLICATION (its id or uid at posthaste)
+environment: AMQP_URL, PREFIX, APPLICATION (its id or uid at posthaste)
 
 The body of an event is the job alone: what receivers get is made around it (`format` is `standard`).
 """
@@ -13,7 +13,7 @@ import sys
 
 import pika
 
-PREFIX, APPLICATION = os.environ.get("POSTHASTE_PREFIX", "posthaste"), os.environ["APPLICATION"]
+PREFIX, APPLICATION = os.environ.get("PREFIX", "posthaste"), os.environ["APPLICATION"]
 ENDS = {
     "completed": {"output": {"pages": 3}},
     "failed": {"error": {"message": "the document is empty"}},

@@ -3,7 +3,7 @@
 usage: endpoints.py FOLDER RECEIVER
 
 FOLDER has `event-types.json` and `endpoints.json`; RECEIVER is where the receiver listens, as
-https://127.0.0.1:8443. Environment: POSTHASTE_API, POSTHASTE_TOKEN, APPLICATION.
+https://127.0.0.1:8443. Environment: API_URL, API_TOKEN, APPLICATION.
 """
 
 import json
@@ -18,11 +18,11 @@ BELOW = f"/app/{os.environ['APPLICATION']}/endpoint"
 
 def call(method, path, body=None):
     request = urllib.request.Request(
-        f"{os.environ['POSTHASTE_API']}/api/v1{path}",
+        f"{os.environ['API_URL']}/api/v1{path}",
         method=method,
         data=body and json.dumps(body).encode(),
         headers={
-            "authorization": f"Bearer {os.environ['POSTHASTE_TOKEN']}",
+            "authorization": f"Bearer {os.environ['API_TOKEN']}",
             "content-type": "application/json",
         },
     )

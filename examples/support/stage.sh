@@ -5,7 +5,7 @@
 # process id, however the script ends.
 #
 #   AMQP_URL           a broker that is there already
-#   POSTHASTE_BINARY   a posthaste that is already built
+#   EXAMPLES_BINARY   a posthaste that is already built
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 root=$(dirname "$examples")
@@ -13,9 +13,7 @@ platform=$(basename "$(cd "$(dirname "$0")" && pwd)")
 here=$examples/$platform
 cd "$here"
 
-for name in ${!POSTHASTE_@}; do # no settings but those of this example
-  [ "$name" = POSTHASTE_BINARY ] || unset "$name"
-done
+for name in ${!POSTHASTE_@}; do unset "$name"; done # no settings but those of this example
 
 heading() { printf '\n── %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$platform" "$*" >&2; exit 1; }
@@ -71,11 +69,11 @@ free_port() { # among the 10,000 from $1 on; with $2, one whose port $2 higher i
 "$examples/support/install.sh" "$root/target/examples/venv" "$root/target/examples/node"
 python=$root/target/examples/venv/bin/python
 export NODE_PATH=$root/target/examples/node/node_modules PYTHONDONTWRITEBYTECODE=1
-if [ -z "${POSTHASTE_BINARY:-}" ]; then
+if [ -z "${EXAMPLES_BINARY:-}" ]; then
   cargo build --quiet --manifest-path "$root/Cargo.toml"
-  POSTHASTE_BINARY=${CARGO_TARGET_DIR:-$root/target}/debug/posthaste
+  EXAMPLES_BINARY=${CARGO_TARGET_DIR:-$root/target}/debug/posthaste
 fi
-posthaste() { "$POSTHASTE_BINARY" "$@"; }
+posthaste() { "$EXAMPLES_BINARY" "$@"; }
 
 # A certificate of this run alone, for receivers that take https only: it vouches for itself.
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=example -addext subjectAltName=IP:127.0.0.1 \
@@ -88,20 +86,20 @@ if [ -z "${AMQP_URL:-}" ]; then
   broker start >/dev/null
   AMQP_URL=amqp://guest:guest@127.0.0.1:$amqp_port/%2f
 fi
-export AMQP_URL POSTHASTE_PREFIX=example$$ APPLICATION JOBS=$folder/jobs.sqlite
+export AMQP_URL PREFIX=example$$ APPLICATION JOBS=$folder/jobs.sqlite
 api=127.0.0.1:$(free_port 10000)
 export POSTHASTE_DEV=true POSTHASTE_DATA_DIR=$folder/data POSTHASTE_API__LISTEN=$api \
   POSTHASTE_ADMIN__LISTEN=127.0.0.1:$(free_port 10000) POSTHASTE_RABBITMQ__URLS=$AMQP_URL \
-  POSTHASTE_RABBITMQ__PREFIX=$POSTHASTE_PREFIX POSTHASTE_RABBITMQ__RESULTS=true \
+  POSTHASTE_RABBITMQ__PREFIX=$PREFIX POSTHASTE_RABBITMQ__RESULTS=true \
   POSTHASTE_DELIVERY__ALLOW_UNSIGNED=true
-export SSL_CERT_FILE=$folder/cert.pem POSTHASTE_API=http://$api
+export SSL_CERT_FILE=$folder/cert.pem API_URL=http://$api
 APPLICATION=$(posthaste --json app create "$platform" --uid "$platform" \
   | "$python" -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 posthaste serve >"$folder/router.out" 2>"$folder/router.log" &
 pids+=($!)
 await "posthaste is ready" curl -sf "http://$POSTHASTE_ADMIN__LISTEN/readyz"
-POSTHASTE_TOKEN=$(posthaste token create --no-headers | head -n 1)
-export POSTHASTE_TOKEN
+API_TOKEN=$(posthaste token create 2>>"$folder/router.log")
+export API_TOKEN
 
 # ── What they do ───────────────────────────────────────────────────────────────────────────────
 
@@ -109,8 +107,8 @@ export POSTHASTE_TOKEN
 call() {
   local method=$1 path=$2 body=()
   [ $# -lt 3 ] || body=(-H 'content-type: application/json' --data-binary "@$3")
-  curl -sS --fail-with-body -X "$method" "$POSTHASTE_API/api/v1$path" \
-    -H "authorization: Bearer $POSTHASTE_TOKEN" "${body[@]}"
+  curl -sS --fail-with-body -X "$method" "$API_URL/api/v1$path" \
+    -H "authorization: Bearer $API_TOKEN" "${body[@]}"
 }
 
 # A preset or a part of it, with the receiver's real address in place of the example's.

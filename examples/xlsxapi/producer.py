@@ -4,7 +4,7 @@ usage: producer.py execute REQUEST    runs the job of one execute call (JSON); p
        producer.py track COUNT        writes COUNT results of the feed into the jobs' rows
        producer.py status JOB_ID      prints what GET /jobs/{id} answers
 
-environment: AMQP_URL, POSTHASTE_PREFIX, APPLICATION (its id at posthaste), JOBS (a SQLite file)
+environment: AMQP_URL, PREFIX, APPLICATION (its id at posthaste), JOBS (a SQLite file)
 
 A job is never held up by its webhook: the row has its result before anything is published, and a request
 without `webhook_url` publishes an event that nobody is owed.
@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 
 import pika
 
-PREFIX, APPLICATION = os.environ.get("POSTHASTE_PREFIX", "posthaste"), os.environ["APPLICATION"]
+PREFIX, APPLICATION = os.environ.get("PREFIX", "posthaste"), os.environ["APPLICATION"]
 FEED = f"{PREFIX}.{APPLICATION}.job-rows"
 
 

@@ -3,11 +3,11 @@
 // usage: producer.js JOB    the JSON of a job: jobId, state, progress, what belongs to its state, and webhookUrl
 //                           when its customer gave one; prints what it published
 //
-// environment: AMQP_URL, POSTHASTE_PREFIX, APPLICATION (its id or uid at posthaste)
+// environment: AMQP_URL, PREFIX, APPLICATION (its id or uid at posthaste)
 
 const amqplib = require("amqplib");
 
-const { AMQP_URL, POSTHASTE_PREFIX = "posthaste", APPLICATION } = process.env;
+const { AMQP_URL, PREFIX = "posthaste", APPLICATION } = process.env;
 
 async function publish({ webhookUrl, ...data }) {
   const connection = await amqplib.connect(AMQP_URL);
@@ -19,7 +19,7 @@ async function publish({ webhookUrl, ...data }) {
   const body = JSON.stringify({ data, timestamp: Date.now() });
   const headers = { subject: data.jobId };
   if (webhookUrl) headers["webhook-url"] = webhookUrl; // without it, the default URL is called
-  channel.publish(`${POSTHASTE_PREFIX}.events`, `${APPLICATION}.${event.type}`, Buffer.from(body), {
+  channel.publish(`${PREFIX}.events`, `${APPLICATION}.${event.type}`, Buffer.from(body), {
     messageId: event.id,
     type: event.type,
     contentType: "application/json",
@@ -29,7 +29,7 @@ async function publish({ webhookUrl, ...data }) {
   });
   await channel.waitForConfirms(); // the event is durable
   await connection.close();
-  if (returned) throw new Error(`nobody takes events of ${POSTHASTE_PREFIX}`);
+  if (returned) throw new Error(`nobody takes events of ${PREFIX}`);
   console.log(JSON.stringify({ ...event, subject: data.jobId, body }));
 }
 

@@ -2,14 +2,14 @@
 //
 // usage: settings.js GET | POST JSON | PUT JSON | TEST    prints what the customer is answered
 //
-// environment: POSTHASTE_API (http://127.0.0.1:8071), POSTHASTE_TOKEN, APPLICATION
+// environment: API_URL (http://127.0.0.1:8071), API_TOKEN, APPLICATION
 
-const { POSTHASTE_API, POSTHASTE_TOKEN, APPLICATION } = process.env;
+const { API_URL, API_TOKEN, APPLICATION } = process.env;
 
 async function ask(method, path, body) {
-  const answer = await fetch(`${POSTHASTE_API}/api/v1/app/${APPLICATION}/settings${path}`, {
+  const answer = await fetch(`${API_URL}/api/v1/app/${APPLICATION}/settings${path}`, {
     method,
-    headers: { authorization: `Bearer ${POSTHASTE_TOKEN}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${API_TOKEN}`, "content-type": "application/json" },
     body: body && JSON.stringify(body),
   });
   const said = await answer.json();
