@@ -29,9 +29,16 @@ function asXoras({ defaultUrl, attributes, updatedAt }) {
   return { defaultWebhookUrl: defaultUrl, defaultStorageProviderId, updatedAt };
 }
 
+// What a customer's receiver knows how to read.
+function sample() {
+  const data = { jobId: "00000000000000000000000000", state: "completed", progress: 100 };
+  return { data, timestamp: Date.now() };
+}
+
 async function run(command, text) {
   if (command === "TEST") {
-    const { ok, status } = await ask("POST", "/webhook/test");
+    const wish = { eventType: "job.completed", payload: sample() };
+    const { ok, status } = await ask("POST", "/webhook/test", wish);
     return { ok, status };
   }
   return asXoras(await ask(command, "", text && asOurs(JSON.parse(text))));
