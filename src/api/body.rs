@@ -70,6 +70,38 @@ impl Body {
         Self::within(SMALL_MAX, request, api).await
     }
 
+    /// The first bytes of a body that nobody needs whole, and whether there are more. The rest is read and
+    /// dropped, up to the size of any body: who is still writing would not hear the answer.
+    ///
+    /// # Errors
+    /// As for any body; an encoded one is taken as it is.
+    pub(super) async fn beginning(
+        most: usize,
+        request: Request,
+        api: &Arc<Api>,
+    ) -> Result<(Self, bool), Problem> {
+        let bodies = api.bodies();
+        let share = bodies.share(most).await?;
+        let reading = async {
+            let mut stream = request.into_body().into_data_stream();
+            let (mut kept, mut came) = (BytesMut::new(), 0);
+            while let Some(chunk) = stream.next().await {
+                let chunk = chunk.map_err(|error| {
+                    Problem::Invalid(format!("the body did not come whole: {error}"))
+                })?;
+                came += chunk.len();
+                if came > bodies.max_bytes {
+                    return Err(too_large(bodies.max_bytes));
+                }
+                kept.extend_from_slice(&chunk[..chunk.len().min(most - kept.len())]);
+            }
+            Ok((kept.freeze(), came > most))
+        };
+        let read = tokio::time::timeout(SLOWEST, reading).await;
+        let (bytes, more) = read.map_err(|_| Problem::Slow(SLOWEST))??;
+        Ok((Self { bytes, _share: share }, more))
+    }
+
     async fn within(max: usize, request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let bodies = api.bodies();
         if let Some(coding) = coding(request.headers()) {

@@ -10,6 +10,7 @@
 //!   [`event_types`], [`examples`],
 //!   [`messages`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
+//! - [`inspector`]: a target for development, its one side that is no operation.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
 //! - [`rest`]: what a refused request still had to say.
@@ -33,6 +34,7 @@ mod event_types;
 mod examples;
 mod health;
 mod idempotency;
+mod inspector;
 mod json;
 mod lists;
 mod message_endpoints;

@@ -14,11 +14,16 @@ use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use crate::control::inspector::REQUESTS_KEPT;
 use crate::domain::time::Timestamp;
+use crate::storage::inspector::TokenHash;
 
 /// Tokens that do not hold, from one address in one minute: enough for a person who mistypes and a
 /// deployment with an old token, and not for guessing.
 const FAILURES_A_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+/// Requests to one target for development, in one second: a person watches, and each is a write. As many at
+/// once as are kept: more would only push each other out.
+const INSPECTED_A_SECOND: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 /// How many requests lie between two clearings of what is not needed any more: it costs a walk over
 /// everybody who asked since.
 const CLEAR_EVERY: u32 = 4_096;
@@ -27,6 +32,7 @@ const CLEAR_EVERY: u32 = 4_096;
 pub(super) struct Paces {
     callers: Option<Limiter<String>>,
     failures: Limiter<IpAddr>,
+    inspected: Limiter<TokenHash>,
     clock: Fed,
     asked: AtomicU32,
 }
@@ -44,7 +50,10 @@ impl Paces {
         });
         let quota = Quota::per_minute(FAILURES_A_MINUTE);
         let failures = RateLimiter::new(quota, HashMapStateStore::default(), clock);
-        Self { callers, failures, clock, asked: AtomicU32::new(0) }
+        let at_once = NonZeroU32::new(REQUESTS_KEPT).expect("some are kept");
+        let quota = Quota::per_second(INSPECTED_A_SECOND).allow_burst(at_once);
+        let inspected = RateLimiter::new(quota, HashMapStateStore::default(), clock);
+        Self { callers, failures, inspected, clock, asked: AtomicU32::new(0) }
     }
 
     /// Counts a request of this caller.
@@ -66,6 +75,15 @@ impl Paces {
         self.failures.check_key(&of_one_owner(address)).map_err(|no| self.seconds(&no))
     }
 
+    /// Counts a request to this target.
+    ///
+    /// # Errors
+    /// After how many seconds it takes another.
+    pub(super) fn inspects(&self, target: TokenHash) -> Result<(), u16> {
+        self.clear_now_and_then();
+        self.inspected.check_key(&target).map_err(|no| self.seconds(&no))
+    }
+
     fn seconds(&self, no: &governor::NotUntil<Nanos>) -> u16 {
         let wait = no.wait_time_from(self.clock.now());
         u16::try_from(wait.as_secs() + 1).unwrap_or(u16::MAX)
@@ -77,6 +95,7 @@ impl Paces {
                 callers.retain_recent();
             }
             self.failures.retain_recent();
+            self.inspected.retain_recent();
         }
     }
 }
@@ -122,6 +141,14 @@ mod tests {
         assert_eq!(paces.asks("org_b"), Ok(()));
         let unlimited = Paces::new(0, standing_still);
         assert!((0..1_000).all(|_| unlimited.asks("org_a").is_ok()));
+    }
+
+    #[test]
+    fn a_target_takes_as_many_at_once_as_are_kept_and_keeps_no_other_waiting() {
+        let paces = Paces::new(5, standing_still);
+        let taken = (0..100).filter(|_| paces.inspects([1; 32]).is_ok()).count();
+        assert_eq!(taken, 50);
+        assert_eq!((paces.inspects([1; 32]), paces.inspects([2; 32])), (Err(1), Ok(())));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::routing::any;
 use tokio::sync::Semaphore;
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,10 +26,11 @@ use super::problem::Problem;
 use super::server::Peer;
 use super::{
     applications, attempts, audit, auth, deliveries, endpoint_headers, endpoint_secrets, endpoints,
-    event_types, examples, health, idempotency, message_endpoints, messages, openapi, portal, rest,
-    settings, statistics,
+    event_types, examples, health, idempotency, inspector, message_endpoints, messages, openapi,
+    portal, rest, settings, statistics,
 };
 use crate::control::Control;
+use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
@@ -65,6 +67,8 @@ pub struct Parts {
     pub answers: Arc<dyn Answers>,
     /// Who did what.
     pub audit: Arc<dyn Audit>,
+    /// Where targets for development are looked at and called.
+    pub inspector: InspectorDesk,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
     pub requests_per_second: u16,
 }
@@ -118,6 +122,14 @@ impl Api {
         self.parts.audit.as_ref()
     }
 
+    pub(super) const fn inspector(&self) -> &InspectorDesk {
+        &self.parts.inspector
+    }
+
+    pub(super) const fn paces(&self) -> &Paces {
+        &self.paces
+    }
+
     pub(super) const fn in_hand(&self) -> &InHand {
         &self.in_hand
     }
@@ -138,6 +150,8 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route_layer(middleware::from_fn_with_state(with(&api), idempotency::once))
         .route_layer(middleware::from_fn_with_state(with(&api), paced))
         .merge(openapi::pages(document))
+        .route("/inspect/{token}", any(inspector::receive))
+        .route("/inspect/{token}/{*rest}", any(inspector::receive))
         .fallback(async || Problem::NoSuchPath)
         .method_not_allowed_fallback(async || Problem::NoSuchMethod)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
@@ -193,6 +207,7 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(statistics::recover))
         .routes(routes!(statistics::replay_missing))
         .routes(routes!(statistics::task))
+        .routes(routes!(inspector::get, inspector::delete))
         .routes(routes!(portal::access))
         .routes(routes!(portal::logout))
         .routes(routes!(health::health))

@@ -19,16 +19,20 @@ use tokio_util::sync::CancellationToken;
 use super::problem::Problem;
 use super::routes::{Api, Parts, routes};
 use super::server;
+use crate::control::Context;
 use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
+use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::tokens::{Caller, TokenKey};
+use crate::domain::application::Tenant;
 use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::answers::{Answers, Hash, Kept};
 use crate::storage::audit::{Audit, AuditEntry, Deed};
 use crate::storage::inbox::{Publication, Publish, Published};
+use crate::storage::inspector::{Inspected, Inspectors, TokenHash};
 use crate::storage::page::Page;
 
 /// A store that never answers.
@@ -74,6 +78,43 @@ impl Audit for Nothing {
     }
 }
 
+#[async_trait]
+impl Inspectors for Nothing {
+    async fn inspector(&self, _: Tenant) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
+
+    async fn make_inspector(&self, _: Tenant, _: &str, _: Timestamp) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn renew_inspector(&self, _: Tenant, _: &str, _: Timestamp) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn is_inspector(&self, _: TokenHash) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    async fn keep_inspected(
+        &self,
+        _: TokenHash,
+        _: Inspected,
+        _: u32,
+    ) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    async fn inspected(
+        &self,
+        _: Tenant,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<Inspected>, StorageError> {
+        Ok(Vec::new())
+    }
+}
+
 fn key() -> TokenKey {
     TokenKey::new(SecretBox::new(Box::new([1; 32])))
 }
@@ -81,6 +122,7 @@ fn key() -> TokenKey {
 /// The API over a store that never answers, with the application `acme`.
 async fn silent() -> axum::Router {
     let control = World::new().control;
+    let context = Context { now: || NOW, chance: || [7; 32] };
     control
         .create_application(NewApplication::named("Acme", Some("acme")))
         .await
@@ -100,6 +142,7 @@ async fn silent() -> axum::Router {
         public_url: "http://api.example".parse().expect("a URL"),
         answers: Arc::new(Nothing),
         audit: Arc::new(Nothing),
+        inspector: InspectorDesk::new(Arc::new(Nothing), context),
         requests_per_second: 0,
     })))
 }

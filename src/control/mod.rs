@@ -15,6 +15,7 @@ pub mod event_types;
 pub mod examples;
 pub mod headers;
 pub mod history;
+pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;

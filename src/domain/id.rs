@@ -137,6 +137,10 @@ id!(
     AttemptId, "atmpt_"
 );
 id!(
+    /// A request that came to a target for development.
+    InspectedId, "insp_"
+);
+id!(
     /// Work on many deliveries that goes on behind the answer.
     TaskId, "qtask_"
 );

@@ -1,6 +1,7 @@
 //! The one place that names back ends: what stands behind each port.
 
 use std::fs::DirBuilder;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::storage::catalogue::Catalogue;
 use crate::storage::failing::FailingEndpoints;
 use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
+use crate::storage::inspector::Inspectors;
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
@@ -313,6 +315,11 @@ impl Backends {
         Arc::new(self.sqlite.clone())
     }
 
+    /// What targets for development have received.
+    pub(super) fn inspectors(&self) -> Arc<dyn Inspectors> {
+        Arc::new(self.sqlite.clone())
+    }
+
     /// Reads the broker's side for the metrics; `None` when there is no broker.
     pub(super) fn numbers(&self) -> Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>> {
         use std::sync::atomic::Ordering::Relaxed;
@@ -367,8 +374,18 @@ fn egress_policy(config: &Config) -> EgressPolicy {
         allow_cidrs: config.egress.allow_cidrs.clone(),
         deny_cidrs: config.egress.deny_cidrs.clone(),
         own_addresses: Vec::new(),
-        own_sockets: vec![config.api.listen, config.admin.listen],
+        own_sockets: own_sockets(config),
     }
+}
+
+/// Where we listen and are not to be called. On a developer's machine the API may be: the inspector is
+/// there, and everything else asks for a token.
+fn own_sockets(config: &Config) -> Vec<SocketAddr> {
+    let mut sockets = vec![config.admin.listen];
+    if !config.dev {
+        sockets.push(config.api.listen);
+    }
+    sockets
 }
 
 fn broker(config: &Config, connection_name: &str) -> rabbitmq::Settings {

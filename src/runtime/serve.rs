@@ -25,6 +25,7 @@ use crate::api::routes::{self, Api};
 use crate::api::server;
 use crate::config::{Config, LogFormat};
 use crate::control::adoption::Here;
+use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
@@ -231,6 +232,7 @@ fn api_parts(
         public_url,
         answers: backends.answers(),
         audit: backends.audit(),
+        inspector: InspectorDesk::new(backends.inspectors(), context),
         requests_per_second: config.api.requests_per_second,
     })
 }

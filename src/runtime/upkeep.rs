@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::Retention;
+use crate::control::inspector;
 use crate::domain::time::Timestamp;
 use crate::storage::upkeep::{Old, Place, Removed, Upkeep};
 use crate::telemetry::metrics::Metrics;
@@ -120,6 +121,7 @@ impl Keeper {
             requests: now - REQUESTS_KEPT,
             tasks: now - TASKS_KEPT,
             deeds: now - DEEDS_KEPT,
+            inspected: now - inspector::KEPT_FOR,
         }
     }
 
@@ -176,7 +178,7 @@ mod tests {
         async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError> {
             assert_eq!((old.now, old.events), (NOW, NOW - 30 * DAY));
             assert_eq!((old.dead_letters, old.requests), (NOW - 90 * DAY, NOW - DAY / 2));
-            assert_eq!(old.tasks, NOW - 30 * DAY);
+            assert_eq!((old.tasks, old.inspected), (NOW - 30 * DAY, NOW - DAY));
             let since =
                 self.began.lock().expect("no panic").get_or_insert_with(Instant::now).elapsed();
             self.asked.lock().expect("no panic").push((since, from));

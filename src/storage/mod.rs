@@ -8,6 +8,7 @@
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
 //! - [`failing`]: endpoints that do nothing but fail.
+//! - [`inspector`]: what built-in targets for development have received.
 //! - [`history`]: what tenants ask of the record.
 //! - [`tasks`]: work on many deliveries that goes on behind the answer.
 //! - [`routers`]: which version of the catalogue each router goes by.
@@ -26,6 +27,7 @@ pub mod catalogue;
 pub mod failing;
 pub mod history;
 pub mod inbox;
+pub mod inspector;
 pub mod journal;
 pub mod ladder;
 pub mod outlet;

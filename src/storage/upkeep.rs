@@ -26,6 +26,8 @@ pub struct Old {
     pub tasks: Timestamp,
     /// Entries of the audit log from before this go.
     pub deeds: Timestamp,
+    /// Requests that came to a target for development before this go.
+    pub inspected: Timestamp,
 }
 
 /// How far a walk over the events has come.
@@ -56,6 +58,8 @@ pub struct Removed {
     pub tasks: u64,
     /// Entries of the audit log.
     pub deeds: u64,
+    /// Requests to targets for development.
+    pub inspected: u64,
 }
 
 /// What one step came to.

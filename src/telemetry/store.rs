@@ -68,6 +68,7 @@ impl StoreMetrics {
             ("requests", removed.requests),
             ("answers", removed.answers),
             ("tasks", removed.tasks),
+            ("inspected", removed.inspected),
         ] {
             self.removed.with_label_values(&[table]).inc_by(rows);
         }

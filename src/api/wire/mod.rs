@@ -11,6 +11,7 @@ pub(super) mod endpoint;
 pub(super) mod endpoint_headers;
 pub(super) mod endpoint_secret;
 pub(super) mod event_type;
+pub(super) mod inspector;
 pub(super) mod list;
 pub(super) mod message;
 pub(super) mod message_out;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::faults::is_taken;
 use super::rows::{json, read_json};
 use super::walk::Walk;
-use super::{endpoints, settings};
+use super::{endpoints, inspector, settings};
 use crate::domain::application::Application;
 use crate::domain::event::ApplicationName;
 use crate::domain::id::{ApplicationId, OrganisationId};
@@ -110,6 +110,7 @@ pub(super) fn delete(
     if deleted == 1 {
         endpoints::delete_all_of(connection, id, now)?;
         settings::delete(connection, id)?;
+        inspector::delete(connection, id)?;
     }
     Ok(deleted == 1)
 }

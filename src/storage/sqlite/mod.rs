@@ -11,6 +11,7 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`tasks`]: what is offered again behind the answer.
+//! - [`inspector`]: targets for development and what came to them.
 //! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
 //! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
@@ -34,6 +35,7 @@ mod failing;
 mod faults;
 mod history;
 pub mod inbox;
+mod inspector;
 mod journal;
 mod keys;
 mod ladder;

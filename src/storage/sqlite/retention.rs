@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::books::Movement;
-use super::{Sqlite, tasks};
+use super::{Sqlite, inspector, tasks};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -158,6 +158,7 @@ fn side(connection: &Connection, old: Old) -> Result<bool, StorageError> {
         || requests.exists([old.requests])?
         || answers.exists([old.requests])?
         || tasks::any_ended(connection, old.tasks)?
+        || inspector::any_old(connection, old.inspected)?
         || oldest_deed.exists([old.deeds])?)
 }
 
@@ -181,7 +182,9 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
         removed.tasks = count(tasks::forget(connection, old.tasks, SIDE)?);
         removed.deeds = forget(connection, FORGET_DEEDS, old.deeds)?;
         let most = removed.requests.max(removed.answers).max(removed.tasks).max(removed.deeds);
-        step.side_goes_on |= most == u64::from(SIDE);
+        let (inspected, more) = inspector::forget(connection, old.inspected)?;
+        removed.inspected = count(inspected);
+        step.side_goes_on |= most == u64::from(SIDE) || more;
         discard(connection, old.dead_letters, begun, &mut step)?;
     }
     let mut bytes = 0;

@@ -12,7 +12,8 @@ use url::Url;
 use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::{Event, Webhook};
 use crate::domain::id::{
-    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, OrganisationId, RouterId, TaskId,
+    ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, InspectedId, OrganisationId,
+    RouterId, TaskId,
 };
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -58,6 +59,7 @@ bytes_column!(
     DeliveryId,
     EndpointId,
     EventId,
+    InspectedId,
     OrganisationId,
     RouterId,
     TaskId

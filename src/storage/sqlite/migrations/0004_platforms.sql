@@ -82,3 +82,26 @@ CREATE INDEX deliveries_to ON deliveries (endpoint, event);
 
 ALTER TABLE books ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE books ADD COLUMN unknown INTEGER NOT NULL DEFAULT 0;
+
+-- Targets for development: at most one for each application, recognised by the hash of its token.
+CREATE TABLE inspectors (
+    application BLOB    NOT NULL PRIMARY KEY,
+    token_hash  BLOB    NOT NULL UNIQUE,
+    token       BLOB    NOT NULL, -- sealed, to be shown again
+    made_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What has come to them, the last of each and for a day.
+CREATE TABLE inspected (
+    seq         INTEGER PRIMARY KEY,
+    application BLOB    NOT NULL,
+    id          BLOB    NOT NULL,
+    at          INTEGER NOT NULL,
+    method      TEXT    NOT NULL,
+    path        TEXT    NOT NULL,
+    headers     TEXT    NOT NULL, -- JSON, credentials masked
+    truncated   INTEGER NOT NULL,
+    body        BLOB    NOT NULL
+) STRICT;
+CREATE INDEX inspected_at ON inspected (application, seq);
+CREATE INDEX inspected_by_age ON inspected (at);

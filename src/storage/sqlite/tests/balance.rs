@@ -121,6 +121,7 @@ async fn take(place: &Place, step: Step) {
                 requests: before,
                 tasks: before,
                 deeds: before,
+                inspected: before,
             };
             place.sweep(old, upkeep::Place::START).await.expect("swept");
         }

@@ -7,6 +7,7 @@ mod failing;
 mod file;
 mod history;
 mod inbox;
+mod inspector;
 mod journal;
 mod ledger;
 mod long_history;

@@ -5,9 +5,11 @@ use rusqlite::Connection;
 use super::super::retention::WALK;
 use super::*;
 use crate::domain::event::Rejection;
+use crate::domain::id::InspectedId;
 use crate::storage::StorageError;
 use crate::storage::audit::{Audit, Deed};
 use crate::storage::inbox::{Inbox, Publication, Publish, Published};
+use crate::storage::inspector::{Inspected, Inspectors as _, hash_of};
 use crate::storage::journal::{Acceptance, Books, DeadLetterFilter, Ledger};
 use crate::storage::page::{Order, Page};
 use crate::storage::upkeep::{Old, Place as Walked, Removed, Size, Swept, Upkeep};
@@ -26,6 +28,7 @@ fn old_at(moment: Timestamp) -> Old {
         requests: moment,
         tasks: moment,
         deeds: moment,
+        inspected: moment,
     }
 }
 
@@ -36,6 +39,7 @@ fn old_events(moment: Timestamp) -> Old {
         requests: LONG_AGO,
         tasks: LONG_AGO,
         deeds: LONG_AGO,
+        inspected: LONG_AGO,
         ..old_at(moment)
     }
 }
@@ -54,6 +58,7 @@ impl Place {
             all.answers += removed.answers;
             all.tasks += removed.tasks;
             all.deeds += removed.deeds;
+            all.inspected += removed.inspected;
             if caught_up {
                 return all;
             }
@@ -404,4 +409,29 @@ async fn the_audit_log_goes_from_its_oldest_entry_on() {
     assert_eq!(removed, Removed { deeds: 2, ..Removed::default() });
     let page = Page::whole(Order::Ascending);
     assert_eq!(place.deeds(OrganisationId::DEFAULT, &page).await.expect("read").len(), 1);
+}
+
+#[tokio::test]
+async fn what_came_to_a_target_for_development_goes_by_its_age() {
+    let place = Place::new();
+    place.add_application(&application("acme")).await.expect("added");
+    let acme = application("acme").tenant();
+    place.make_inspector(acme, "token", NOW).await.expect("made");
+    for day in 0..3_u32 {
+        let request = Inspected {
+            id: InspectedId::derived(&[&day.to_be_bytes()]),
+            received_at: NOW + day * DAY,
+            method: "POST".into(),
+            path: "/".into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            truncated: false,
+        };
+        place.keep_inspected(hash_of("token"), request, 50).await.expect("kept");
+    }
+
+    let removed = place.sweep_all(Old { inspected: NOW + 2 * DAY, ..old_events(LONG_AGO) }).await;
+
+    assert_eq!(removed, Removed { inspected: 2, ..Removed::default() });
+    assert_eq!(place.inspected(acme, LONG_AGO, 50).await.expect("read").len(), 1);
 }

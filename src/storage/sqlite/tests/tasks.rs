@@ -360,6 +360,7 @@ async fn tasks_that_ended_long_ago_and_old_answers_are_forgotten() {
         requests: before,
         tasks: before,
         deeds: NOW,
+        inspected: NOW,
     };
 
     let swept = place.sweep(old, Walked::START).await.expect("swept");
