@@ -95,10 +95,13 @@ def track(count):
     feed = channel()
     for method, _, body in feed.consume(FEED):
         result = json.loads(body)
+        # To the second, as all times of a job are. Of a request that nobody knows about (`unknown`) there
+        # is only the time at which that was found out.
+        sent_at = result.get("attempted_at", result["at"])[:19] + "Z"
         with rows() as jobs:
             jobs.execute(
                 "UPDATE jobs SET webhook_sent_at = ?, webhook_response_status = ? WHERE job_id = ?",
-                (result.get("attempted_at", result["at"]), result["http_status"], result["subject"]),
+                (sent_at, result["http_status"], result["subject"]),
             )
         feed.basic_ack(method.delivery_tag)  # the row is written: a result may come twice, never not at all
         count -= 1

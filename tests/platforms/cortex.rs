@@ -79,3 +79,20 @@ async fn a_receiver_that_fails_gets_one_report_and_never_another() {
     stage.settled("dropped", 1).await;
     receiver.receives(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inspector_shows_a_report_and_no_third_party_has_seen_it() {
+    let stage = Stage::of("cortex").await;
+    stage.preset("https://receiver.example").await;
+    let inspector = async || stage.call("GET", "/inspector", "").await.json();
+    let target = json!({ "defaultUrl": inspector().await["url"] }).to_string();
+    assert_eq!(stage.call("PATCH", "/settings", &target).await.status, 200);
+
+    let report = stage.publish("producer.py", &["request-6"]).remove(0);
+
+    stage.settled("delivered", 1).await;
+    let seen = inspector().await["requests"].clone();
+    assert_eq!(seen.as_array().map(Vec::len), Some(1), "{seen}");
+    assert_eq!((&seen[0]["method"], &seen[0]["body"]), (&json!("POST"), &json!(report.body)));
+    assert_eq!(seen[0]["headers"]["content-type"], "application/json");
+}
