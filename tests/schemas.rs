@@ -285,7 +285,8 @@ fn the_reasons_and_outcomes_of_deliveries_are_those_of_the_code() {
         Verdict::Failed => Some(Verdict::Dead(DeathReason::Gone)),
         Verdict::Dead(why) => Some(Verdict::Dropped(*why)),
         Verdict::Dropped(_) => Some(Verdict::Cancelled),
-        Verdict::Cancelled => None,
+        Verdict::Cancelled => Some(Verdict::Unknown),
+        Verdict::Unknown => None,
     };
     let outcomes = std::iter::successors(Some(Verdict::Succeeded), next);
     let outcomes = set(outcomes.map(Verdict::as_str).collect::<Vec<_>>());

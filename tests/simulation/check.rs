@@ -9,7 +9,7 @@ use posthaste::domain::settlement::DeathReason;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Shape;
 
-use super::world::{Called, State, World};
+use super::world::{Called, State, Story, World};
 
 /// How long after trouble, and after its due time, a delivery may still be waiting.
 ///
@@ -19,7 +19,7 @@ use super::world::{Called, State, World};
 const LATE_MOST: Duration = Duration::from_mins(10);
 
 /// Outcomes that are our own doing: they cost no attempt.
-const OURS: [&str; 2] = ["interrupted", "internal"];
+const OURS: [&str; 3] = ["interrupted", "internal", "unknown"];
 
 impl World {
     /// Whether nothing is left to do.
@@ -133,11 +133,20 @@ impl World {
             let turn = memory.standing_of(*key).map(|standing| standing.turn);
             story.planned.retain(|(from, _)| Some(*from) <= turn);
         }
+        for (key, standing) in memory.every_delivery() {
+            if standing.state == DeliveryState::Unknown {
+                state.stories.entry(key).or_default().unknown_for_good = true;
+            }
+        }
         for key in std::mem::take(&mut state.touched) {
             let on_record = memory.attempts_on_record(key);
+            let place = state.place(key.endpoint).expect("a request was made to it");
             let story = state.stories.get_mut(&key).expect("a request was made for it");
             let lost = story.requests.saturating_sub(story.lost + on_record);
-            if lost > 0 {
+            if lost > 0 && self.scenario.at_most_once(place) {
+                let name = self.name(state, key);
+                self.breach(state, format_args!("a request of {name} was never on record"));
+            } else if lost > 0 {
                 story.lost += lost;
                 story.asked = None;
                 state.counts.lost += lost as u64;
@@ -196,10 +205,13 @@ impl World {
         key: DeliveryKey,
         standing: Standing,
     ) -> Result<(), String> {
-        let nothing = super::world::Story::default();
+        let nothing = Story::default();
         let story = state.stories.get(&key).unwrap_or(&nothing);
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
         let on_record = self.memory().attempts_on_record(key);
+        if self.scenario.at_most_once(place) {
+            return self.ended_once(state, key, standing, story);
+        }
         if story.requests != story.lost + on_record {
             return Err(format!(
                 "had {} requests: {on_record} are on record, {} were cut off by a death",
@@ -219,6 +231,53 @@ impl World {
         match standing.state {
             DeliveryState::Delivered if !story.succeeded => {
                 Err("is recorded as delivered, and no request of it succeeded".into())
+            }
+            DeliveryState::Cancelled if state.endpoints[place].called != Called::Deleted => {
+                Err("was taken back, and its endpoint is there".into())
+            }
+            DeliveryState::Pending | DeliveryState::Waiting { .. } => {
+                Err("is not finished at the end".into())
+            }
+            DeliveryState::Unknown => Err("is unknown, and was to be tried until it is not".into()),
+            DeliveryState::Delivered
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped => Ok(()),
+        }
+    }
+
+    /// The same for one that is delivered at most once.
+    fn ended_once(
+        &self,
+        state: &State,
+        key: DeliveryKey,
+        standing: Standing,
+        story: &Story,
+    ) -> Result<(), String> {
+        let on_record = self.memory().attempts_of(key);
+        if story.requests > 1 || on_record.len() > 1 || story.requests > on_record.len() {
+            return Err(format!(
+                "had {} requests, at most once: {} are on record",
+                story.requests,
+                on_record.len()
+            ));
+        }
+        if story.unknown_for_good && standing.state != DeliveryState::Unknown {
+            let stands = standing.state.as_str();
+            return Err(format!("was unknown when its router died, and is {stands} now"));
+        }
+        let place = state.place(key.endpoint).expect("it is owed to one of ours");
+        let ours = on_record.iter().any(|one| ["interrupted", "internal"].contains(&&*one.outcome));
+        let trouble = state.counts.kills + state.counts.restarts + state.counts.faults > 0;
+        match standing.state {
+            DeliveryState::Delivered if !story.succeeded => {
+                Err("is recorded as delivered, and no request of it succeeded".into())
+            }
+            DeliveryState::Dead | DeliveryState::Dropped if story.requests == 0 => {
+                Err("was given up without a request".into())
+            }
+            DeliveryState::Unknown if !ours && !trouble => {
+                Err("is unknown, and nothing went wrong".into())
             }
             DeliveryState::Cancelled if state.endpoints[place].called != Called::Deleted => {
                 Err("was taken back, and its endpoint is there".into())

@@ -13,7 +13,7 @@ use posthaste::domain::application::Application;
 use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, EndpointId, OrganisationId};
-use posthaste::domain::policy::{Policy, PolicyPart};
+use posthaste::domain::policy::{Guarantee, OnExhausted, Policy, PolicyPart};
 use posthaste::domain::retry::RetryPolicy;
 use posthaste::domain::signature::SigningKey;
 use posthaste::domain::time::Timestamp;
@@ -110,7 +110,9 @@ impl Scenario {
         };
         let ends_at = START + Duration::from_mins(minutes);
         let count = chance.between(2..=6);
-        let endpoints: Vec<_> = (0..count).map(|number| endpoint(number, &mut chance)).collect();
+        let mut policies = Chance::of(seed, "policies");
+        let endpoints: Vec<_> =
+            (0..count).map(|number| endpoint(number, &mut chance, &mut policies)).collect();
         let behaviours = endpoints.iter().map(|_| Behaviour::draw(&mut chance)).collect();
         let mut drawn = Self {
             seed,
@@ -131,6 +133,11 @@ impl Scenario {
         }
         drawn.actions.sort_by_key(|(at, _)| *at); // stable: what is drawn first happens first
         drawn
+    }
+
+    /// Whether what an endpoint is owed is delivered at most once.
+    pub(crate) fn at_most_once(&self, place: usize) -> bool {
+        self.endpoints[place].policy.guarantee == Guarantee::AtMostOnce
     }
 
     /// Bursts, and a trickle between them.
@@ -228,7 +235,7 @@ pub(crate) fn application() -> Application {
     }
 }
 
-fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
+fn endpoint(number: u64, chance: &mut Chance, policies: &mut Chance) -> Endpoint {
     let patterns: &[&str] = chance.pick(&[&[][..], &["job.*"], &["job.completed"], &["*"]]);
     let patterns = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
     let throttle_rate = rate(chance);
@@ -236,7 +243,7 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         retry: Some(retry(chance)),
         timeout_ms: Some(u32::try_from(chance.between(1_000..=10_000)).expect("small")),
         max_in_flight: Some(cap(chance)),
-        ..PolicyPart::default()
+        ..ending(policies)
     };
     let key = SigningKey::from_bytes(vec![u8::try_from(number).expect("few"); 32]).expect("a key");
     Endpoint {
@@ -259,6 +266,18 @@ fn endpoint(number: u64, chance: &mut Chance) -> Endpoint {
         version: NonZeroU16::MIN,
         created_at: START,
         updated_at: START,
+    }
+}
+
+/// What a policy says of how deliveries end.
+fn ending(chance: &mut Chance) -> PolicyPart {
+    PolicyPart {
+        guarantee: chance.one_in(3).then_some(Guarantee::AtMostOnce),
+        on_exhausted: chance.one_in(4).then_some(OnExhausted::Drop),
+        give_up_status: chance
+            .one_in(2)
+            .then(|| serde_json::from_str("[404]").expect("a list of statuses")),
+        ..PolicyPart::default()
     }
 }
 

@@ -108,6 +108,10 @@ pub(crate) struct Story {
     pub(crate) recalled: bool,
     pub(crate) succeeded: bool,
     pub(crate) refused_for_good: bool,
+    /// When the lane gave leave for its one request, at most once; it begins when that is on record.
+    pub(crate) let_go_at: Option<Timestamp>,
+    /// A life ended while it was unknown: it stays so.
+    pub(crate) unknown_for_good: bool,
 }
 
 /// One endpoint, as it is and as the router has seen it.
