@@ -25,7 +25,7 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, endpoint_headers, endpoint_secrets, endpoints,
+    applications, attempts, audit, auth, deliveries, endpoint_headers, endpoint_secrets, endpoints,
     event_types, examples, health, idempotency, inspector, message_endpoints, messages, openapi,
     portal, rest, settings, statistics,
 };
@@ -198,6 +198,8 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attempts::for_message))
         .routes(routes!(attempts::get))
         .routes(routes!(attempts::expunge))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
         .routes(routes!(message_endpoints::messages))
         .routes(routes!(message_endpoints::endpoints))
         .routes(routes!(message_endpoints::resend))

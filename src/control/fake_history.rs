@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::domain::application::Tenant;
-use crate::domain::delivery::{Shown, Standing};
+use crate::domain::delivery::{DeliveryKey, Shown, Standing};
 use crate::domain::event::Event;
 use crate::domain::id::{AttemptId, EndpointId, EventId, TaskId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::history::{
-    AttemptEntry, AttemptFilter, DeliveryCounts, EndpointDelivery, EventDelivery, EventFilter,
-    History,
+    AttemptEntry, AttemptFilter, DeliveryCounts, DeliveryEntry, DeliveryFilter, EndpointDelivery,
+    EventDelivery, EventFilter, History, TrackedDelivery,
 };
 use crate::storage::page::{Listed, Page};
 use crate::storage::tasks::{NewTask, Task, TaskState, Tasks};
@@ -93,6 +93,19 @@ impl History for Past {
         _: &Page<EndpointId>,
     ) -> Stored<Listed<EndpointDelivery, EndpointId>> {
         Ok(Listed::nothing())
+    }
+
+    async fn deliveries(
+        &self,
+        _: Tenant,
+        _: &DeliveryFilter,
+        _: &Page<DeliveryKey>,
+    ) -> Stored<Listed<DeliveryEntry, DeliveryKey>> {
+        Ok(Listed::nothing())
+    }
+
+    async fn delivery_of(&self, _: Tenant, _: DeliveryKey) -> Stored<Option<TrackedDelivery>> {
+        Ok(None)
     }
 
     async fn delivery_counts(

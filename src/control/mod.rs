@@ -24,6 +24,7 @@ mod secrets;
 pub mod settings;
 pub mod tasks;
 pub mod tokens;
+pub mod tracking;
 
 #[cfg(test)]
 pub(crate) mod fake;

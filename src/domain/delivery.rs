@@ -5,13 +5,14 @@
 //! the copy is old and is dropped. That fence makes every step of the way repeatable.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::event::Event;
-use super::id::{AttemptId, DeliveryId, EndpointId, EventId};
+use super::id::{AttemptId, DeliveryId, EndpointId, EventId, NotAnId};
 use super::outcome::{Meaning, Outcome};
 use super::policy::Resolved;
 use super::time::Timestamp;
@@ -29,6 +30,22 @@ impl DeliveryKey {
     /// The delivery's id, derived from both.
     pub fn id(&self) -> DeliveryId {
         DeliveryId::derived(&[self.event.as_bytes(), self.endpoint.as_bytes()])
+    }
+}
+
+/// Both ids with a full stop between them: what a place in a list of deliveries is named by.
+impl fmt::Display for DeliveryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.event, self.endpoint)
+    }
+}
+
+impl FromStr for DeliveryKey {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let (event, endpoint) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { event: event.parse()?, endpoint: endpoint.parse()? })
     }
 }
 
@@ -130,6 +147,10 @@ impl DeliveryState {
             Self::Delivered | Self::Dead | Self::Cancelled | Self::Dropped | Self::Unknown
         )
     }
+
+    /// Every word that [`as_str`](Self::as_str) can say.
+    pub const WORDS: [&'static str; 7] =
+        ["pending", "waiting", "delivered", "dead", "cancelled", "dropped", "unknown"];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -341,6 +362,18 @@ mod tests {
         };
         assert_eq!(key.id(), key.id());
         assert!(key.id().to_string().starts_with("dlv_"));
+    }
+
+    #[test]
+    fn a_place_among_deliveries_is_read_as_it_is_written() {
+        let key = DeliveryKey {
+            event: EventId::derived(&[b"event"]),
+            endpoint: EndpointId::derived(&[b"endpoint"]),
+        };
+        assert_eq!(key.to_string().parse(), Ok(key));
+        for wrong in ["", ".", &key.event.to_string(), &format!("{}.{}", key.event, key.event)] {
+            assert!(wrong.parse::<DeliveryKey>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -24,11 +24,12 @@ use super::StorageError;
 use super::journal::AttemptRecord;
 use super::page::{Listed, Page};
 use crate::domain::application::{Metadata, Tenant};
-use crate::domain::delivery::{Shown, Standing};
+use crate::domain::delivery::{DeliveryKey, Shown, Standing};
 use crate::domain::endpoint::{DisabledBecause, EndpointState};
 use crate::domain::event::Event;
 use crate::domain::filter::Filter;
 use crate::domain::id::{AttemptId, EndpointId, EventId};
+use crate::domain::policy::{Policy, PolicyVersion};
 use crate::domain::time::Timestamp;
 
 /// Which events. All given conditions hold together.
@@ -124,6 +125,63 @@ pub struct EndpointDelivery {
     pub endpoint: EndpointFacts,
     /// How its delivery stands.
     pub standing: Standing,
+}
+
+/// Which deliveries. All given conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Of events like these.
+    pub events: EventFilter,
+    /// To this endpoint, which need not be one that is listed.
+    pub endpoint: Option<EndpointId>,
+    /// That stand so, by the word for it
+    /// ([`DeliveryState::WORDS`](crate::domain::delivery::DeliveryState::WORDS)).
+    pub state: Option<&'static str>,
+}
+
+/// A delivery with what became of it so far.
+#[derive(Debug, Clone)]
+pub struct DeliveryEntry {
+    /// Which it is.
+    pub key: DeliveryKey,
+    /// Its event, by its producer's id.
+    pub event_id: Option<String>,
+    /// What happened.
+    pub event_type: String,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// Where its last request went; before the first, where it would go now, if anybody knows.
+    pub url: Option<String>,
+    /// How it stands.
+    pub standing: Standing,
+    /// When its first request began.
+    pub first_attempt_at: Option<Timestamp>,
+    /// Its last request, if there was any.
+    pub last: Option<LastAttempt>,
+    /// The policy that its last request was made by.
+    pub policy: Option<PolicyVersion>,
+    /// When its event was received, and it was owed.
+    pub created_at: Timestamp,
+}
+
+/// The last request of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The answer's status; 0 when there was none.
+    pub status: u16,
+    /// How it ended, in one word ([`Outcome::class`](crate::domain::outcome::Outcome::class)).
+    pub outcome: String,
+}
+
+/// A delivery with the whole policy that its last request was made by, where that is on record.
+#[derive(Debug, Clone)]
+pub struct TrackedDelivery {
+    /// The delivery.
+    pub delivery: DeliveryEntry,
+    /// The policy.
+    pub policy: Option<Policy>,
 }
 
 /// What became of an endpoint's deliveries in a span of time, as tenants see it.
@@ -240,6 +298,28 @@ pub trait History: Send + Sync {
         event: EventId,
         page: &Page<EndpointId>,
     ) -> Result<Listed<EndpointDelivery, EndpointId>, StorageError>;
+
+    /// A tenant's deliveries, by their events and for one event by their endpoints, with what became of
+    /// each so far.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: &DeliveryFilter,
+        page: &Page<DeliveryKey>,
+    ) -> Result<Listed<DeliveryEntry, DeliveryKey>, StorageError>;
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn delivery_of(
+        &self,
+        tenant: Tenant,
+        key: DeliveryKey,
+    ) -> Result<Option<TrackedDelivery>, StorageError>;
 
     /// What became of the deliveries of an endpoint whose events were received from `since` until
     /// `until`, newest first: when they are more than a few hundred thousand, the oldest are left out

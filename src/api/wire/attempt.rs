@@ -96,7 +96,7 @@ impl MessageAttemptOut {
 
 /// The outcome as its tenant is told it: whether a name leads to an address inside or to none is nothing
 /// that it should be able to find out by asking us. What its URL says outright it knows.
-fn told(outcome: String, url: &str) -> String {
+pub(super) fn told(outcome: String, url: &str) -> String {
     let by_name = Url::parse(url).is_ok_and(|url| matches!(url.host(), Some(Host::Domain(_))));
     if by_name && outcome == Outcome::TargetNotAllowed.class() {
         return Outcome::DnsFailed.class().to_owned();

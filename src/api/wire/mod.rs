@@ -6,6 +6,7 @@
 pub(super) mod application;
 pub(super) mod attempt;
 pub(super) mod audit;
+pub(super) mod delivery;
 pub(super) mod endpoint;
 pub(super) mod endpoint_headers;
 pub(super) mod endpoint_secret;

@@ -27,6 +27,8 @@ pub(super) struct Walk {
     conditions: String,
     values: Vec<Value>,
     key: &'static str,
+    /// What tells rows of one key apart, where there may be several.
+    tie: Option<&'static str>,
     order: Order,
     turned: bool,
     limit: usize,
@@ -66,6 +68,7 @@ impl Walk {
             conditions: "1".to_owned(),
             values: Vec::new(),
             key,
+            tie: None,
             order,
             turned,
             limit: page.limit,
@@ -105,6 +108,18 @@ impl Walk {
         self.only_where(condition)
     }
 
+    /// The same with two question marks.
+    pub(super) fn only_both(mut self, condition: &str, one: impl ToSql, other: impl ToSql) -> Self {
+        self.values.extend([owned(&one), owned(&other)]);
+        self.only_where(condition)
+    }
+
+    /// Rows of one key in the order of this column, the same way round.
+    pub(super) fn then_by(mut self, tie: &'static str) -> Self {
+        self.tie = Some(tie);
+        self
+    }
+
     /// Only rows of which this is true.
     pub(super) fn only_where(mut self, condition: &str) -> Self {
         self.conditions.push_str(" AND ");
@@ -120,8 +135,9 @@ impl Walk {
             Order::Ascending => "ASC",
             Order::Descending => "DESC",
         };
+        let tie = self.tie.map(|tie| format!(", {tie} {order}")).unwrap_or_default();
         format!(
-            "SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {key} {order} LIMIT {limit}"
+            "SELECT {columns} FROM {from} WHERE {conditions} ORDER BY {key} {order}{tie} LIMIT {limit}"
         )
     }
 

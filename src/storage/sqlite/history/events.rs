@@ -57,9 +57,15 @@ pub(in super::super) fn walk(
 ) -> Result<Walk, StorageError> {
     let page = by_number(connection, tenant, page)?;
     let reach = moments::reach(connection, filter.after, filter.before)?;
-    Ok(Walk::within("events e INDEXED BY events_of", "e.seq", &page, &reach)
-        .columns(columns!())
-        .only("e.application = ?", tenant.application()))
+    let walk = |from| {
+        Walk::within(from, "e.seq", &page, &reach)
+            .columns(columns!())
+            .only("e.application = ?", tenant.application())
+    };
+    Ok(match &filter.subject {
+        Some(subject) => walk("events e INDEXED BY events_about").only("e.subject = ?", subject),
+        None => walk("events e INDEXED BY events_of"),
+    })
 }
 
 /// The page as it lies among the events' numbers.

@@ -2,6 +2,7 @@
 //!
 //! - [`moments`]: where a moment lies among the events.
 //! - [`events`], [`attempts`], [`deliveries`]: the lists, each walked in the order of an index.
+//! - [`tracking`]: deliveries with what became of each, by what their events are about.
 //! - [`expunge`]: what is forgotten for good.
 
 pub(super) mod attempts;
@@ -10,19 +11,20 @@ pub(super) mod events;
 mod expunge;
 pub(super) mod moments;
 mod only;
+pub(super) mod tracking;
 
 use async_trait::async_trait;
 
 use super::Sqlite;
 use crate::domain::application::Tenant;
-use crate::domain::delivery::{Shown, Standing};
+use crate::domain::delivery::{DeliveryKey, Shown, Standing};
 use crate::domain::event::Event;
 use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::history::{
-    AttemptEntry, AttemptFilter, DeliveryCounts, EndpointDelivery, EventDelivery, EventFilter,
-    History,
+    AttemptEntry, AttemptFilter, DeliveryCounts, DeliveryEntry, DeliveryFilter, EndpointDelivery,
+    EventDelivery, EventFilter, History, TrackedDelivery,
 };
 use crate::storage::page::{Listed, Page};
 
@@ -108,6 +110,24 @@ impl History for Sqlite {
     ) -> Result<Listed<EndpointDelivery, EndpointId>, StorageError> {
         let page = page.clone();
         self.browse(move |connection| deliveries::of(connection, tenant, event, &page)).await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: &DeliveryFilter,
+        page: &Page<DeliveryKey>,
+    ) -> Result<Listed<DeliveryEntry, DeliveryKey>, StorageError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.browse(move |connection| tracking::list(connection, tenant, &filter, &page)).await
+    }
+
+    async fn delivery_of(
+        &self,
+        tenant: Tenant,
+        key: DeliveryKey,
+    ) -> Result<Option<TrackedDelivery>, StorageError> {
+        self.browse(move |connection| tracking::one(connection, tenant, key)).await
     }
 
     async fn delivery_counts(

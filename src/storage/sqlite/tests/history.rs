@@ -20,7 +20,7 @@ fn all<K>() -> Page<K> {
     newest(250, InList::Beginning)
 }
 
-fn stranger() -> Tenant {
+pub(super) fn stranger() -> Tenant {
     application("other").tenant()
 }
 
@@ -38,7 +38,13 @@ fn numbered(number: u32) -> Arc<Event> {
 }
 
 /// A request that began at this moment, with an id as they are made.
-fn tried(key: DeliveryKey, turn: u32, at: Timestamp, outcome: Outcome, end: Settlement) -> Settled {
+pub(super) fn tried(
+    key: DeliveryKey,
+    turn: u32,
+    at: Timestamp,
+    outcome: Outcome,
+    end: Settlement,
+) -> Settled {
     let mut settled = settled(key, turn, Some(outcome), end);
     let attempt = settled.attempt.as_mut().expect("one was made");
     let mut chance = [0; 15];
@@ -47,11 +53,11 @@ fn tried(key: DeliveryKey, turn: u32, at: Timestamp, outcome: Outcome, end: Sett
     settled
 }
 
-const fn answered(status: u16) -> Outcome {
+pub(super) const fn answered(status: u16) -> Outcome {
     Outcome::Answered { status, retry_after: None }
 }
 
-fn again() -> Settlement {
+pub(super) fn again() -> Settlement {
     Settlement::Retry(Due::exactly(NOW + 5 * SECOND))
 }
 

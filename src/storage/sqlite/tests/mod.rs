@@ -16,6 +16,7 @@ mod retention;
 mod routers;
 mod tasks;
 mod tidings;
+mod tracking;
 mod undone;
 
 use std::sync::Arc;

@@ -1,0 +1,55 @@
+//! What became of deliveries, for those who published their events: by what they are about, as a platform
+//! asks for the webhook of one of its jobs.
+
+use super::{Answer, Control, ControlError};
+use crate::domain::application::Tenant;
+use crate::domain::delivery::DeliveryKey;
+use crate::domain::id::EndpointId;
+use crate::storage::history::{DeliveryEntry, DeliveryFilter, TrackedDelivery};
+use crate::storage::page::{Listed, Page};
+
+impl Control {
+    /// A tenant's deliveries, with what became of each so far.
+    ///
+    /// # Errors
+    /// `Conflict` when the page lies beside an event that is not there.
+    pub async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: &DeliveryFilter,
+        page: &Page<DeliveryKey>,
+    ) -> Answer<Listed<DeliveryEntry, DeliveryKey>> {
+        Ok(self.history.deliveries(tenant, filter, page).await?)
+    }
+
+    /// One of them, by its event and its endpoint, each as it is named elsewhere.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn delivery_of(
+        &self,
+        tenant: Tenant,
+        event: &str,
+        endpoint: &str,
+    ) -> Answer<TrackedDelivery> {
+        let key = DeliveryKey {
+            event: self.event_of(tenant, event).await?.id,
+            endpoint: self.owed_endpoint(tenant, endpoint).await?,
+        };
+        self.history.delivery_of(tenant, key).await?.ok_or_else(|| {
+            ControlError::NotFound(format!("event `{event}` is not owed to endpoint `{endpoint}`"))
+        })
+    }
+
+    /// The id of an endpoint that something may be owed to: one that is listed, by its uid too, or that was,
+    /// or that nobody lists.
+    ///
+    /// # Errors
+    /// `NotFound` for what is neither an endpoint of the tenant's nor an id.
+    pub async fn owed_endpoint(&self, tenant: Tenant, name: &str) -> Answer<EndpointId> {
+        if let Ok(id) = name.parse() {
+            return Ok(id);
+        }
+        Ok(self.endpoint_of(tenant, name).await?.id)
+    }
+}
