@@ -128,7 +128,12 @@ async fn silent() -> axum::Router {
         .await
         .expect("a free uid");
     routes(Arc::new(Api::new(Parts {
-        intake: Intake::new(control.clone(), Arc::new(Silent), 1_024),
+        intake: Intake::new(
+            control.clone(),
+            Arc::new(Silent),
+            Arc::new(|_: &str| Err("no URL is accepted here".into())),
+            1_024,
+        ),
         control,
         tokens: key(),
         urls: Box::new(|_| Err("no URL is accepted here".into())),

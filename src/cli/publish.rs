@@ -15,7 +15,7 @@ use super::exit::Usage;
 use super::output::Output;
 use super::span::When;
 use crate::config::Config;
-use crate::domain::event::{EventType, check_payload};
+use crate::domain::event::{EventType, Webhook, WebhookMode, check_payload};
 use crate::domain::id::EventId;
 use crate::runtime::{assemble, chance, clock};
 use crate::storage::inbox::Publication;
@@ -43,6 +43,15 @@ pub(super) struct PublishArgs {
     /// Not to be delivered before: RFC 3339, or a span from now as 5m
     #[arg(long, value_name = "TIME")]
     deliver_at: Option<When>,
+    /// Of no use after: RFC 3339, or a span from now as 1h. What is not delivered by then is given up
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<When>,
+    /// A URL of its own, instead of the application's endpoints
+    #[arg(long, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// Whether that URL is called instead of the endpoints (override) or beside them (add)
+    #[arg(long, value_name = "MODE", default_value = "override", requires = "webhook_url")]
+    webhook_mode: WebhookMode,
     /// How many events of this kind
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     count: u32,
@@ -51,12 +60,17 @@ pub(super) struct PublishArgs {
 pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> anyhow::Result<()> {
     let application = application(&args.app, config).await?;
     let payload = payload(&args.data, config.limits.max_payload_bytes)?;
+    let webhook = webhook(&args, config)?;
     let publisher = assemble::publisher(config).await?;
     let mut next = 1;
     while next <= args.count {
         let last = args.count.min(next.saturating_add(BATCH - 1));
-        let batch: Vec<_> =
-            (next..=last).map(|number| event(&args, &application, number, &payload)).collect();
+        let batch: Vec<_> = (next..=last)
+            .map(|number| Publication {
+                webhook: webhook.clone(),
+                ..event(&args, &application, number, &payload)
+            })
+            .collect();
         publisher
             .publish(&batch)
             .await
@@ -106,10 +120,19 @@ fn event(args: &PublishArgs, application: &str, number: u32, payload: &Bytes) ->
         subject: args.subject.clone(),
         occurred_at: Some(now),
         deliver_at: args.deliver_at.map(|when| when.ahead_of(now)),
+        expires_at: args.expires_at.map(|when| when.ahead_of(now)),
         channels: Vec::new(),
         payload: payload.clone(),
         ..Publication::default()
     }
+}
+
+/// The URL that the events name, judged as an endpoint's is.
+fn webhook(args: &PublishArgs, config: &Config) -> anyhow::Result<Option<Webhook>> {
+    let Some(url) = &args.webhook_url else { return Ok(None) };
+    let url = assemble::url_check(config)(url)
+        .map_err(|why| Usage(format!("--webhook-url `{url}`: {why}")))?;
+    Ok(Some(Webhook { url, mode: args.webhook_mode }))
 }
 
 fn payload(data: &str, limit: usize) -> anyhow::Result<Bytes> {

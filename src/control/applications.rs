@@ -6,6 +6,7 @@ use super::endpoints::Change;
 use super::names::{check_metadata, check_name, check_uid};
 use super::{Answer, Control, ControlError};
 use crate::domain::application::{Application, Metadata};
+use crate::domain::endpoint::default_of;
 use crate::domain::id::ApplicationId;
 use crate::storage::page::{Order, Page};
 
@@ -173,6 +174,7 @@ impl Control {
         let application = self.application(name).await?;
         let whole = Page::whole(Order::Ascending);
         let endpoints = self.catalogue.endpoints(application.tenant(), &whole).await?;
+        let held = !self.catalogue.settings(application.tenant()).await?.delivery.sends();
         let now = (self.context.now)();
         if !self.catalogue.delete_application(application.tenant(), now).await? {
             return Err(ControlError::NotFound(format!("no application is called `{name}`")));
@@ -181,12 +183,18 @@ impl Control {
         let holds = self.holds_everywhere(&format!("application `{name}` is deleted")).await;
         let mut cancelled = 0;
         let mut left = Vec::new();
-        for endpoint in endpoints {
-            match self.ledger.cancel(endpoint.id, now).await {
+        let listed = endpoints.into_iter().map(|endpoint| endpoint.id);
+        for endpoint in listed.chain([default_of(application.id)]) {
+            match self.ledger.cancel(endpoint, now).await {
                 Ok(count) => cancelled += count,
                 // The others first: one slow answer should not leave them all.
-                Err(_) => left.push(endpoint.id.to_string()),
+                Err(_) => left.push(endpoint.to_string()),
             }
+        }
+        if held {
+            // What is owed to URLs that events name is taken back at its turn, which it has to be given.
+            // Should this fail it is found by itself (`Upkeep::left_undone`).
+            let _ = self.ledger.recall_held(application.id, now).await;
         }
         if left.is_empty() {
             return holds.map(|()| cancelled);

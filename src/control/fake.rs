@@ -336,6 +336,11 @@ impl Ledger for Stores {
         Ok(3)
     }
 
+    async fn recall_held(&self, _: ApplicationId, _: Timestamp) -> Stored<u64> {
+        self.ledger()?.log.push("let go".into());
+        Ok(5)
+    }
+
     async fn resend(&self, _: Tenant, _: DeliveryKey, _: Timestamp) -> Stored<bool> {
         self.ledger()?.log.push("resent".into());
         Ok(true)

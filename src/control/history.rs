@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Answer, Control, ControlError};
+use super::{Answer, Control, ControlError, no_endpoint};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{DeliveryKey, Shown};
-use crate::domain::endpoint::EndpointState;
+use crate::domain::endpoint::{EndpointState, default_of};
 use crate::domain::event::{ApplicationName, Event};
 use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
@@ -238,6 +238,9 @@ impl Control {
     ///
     /// # Errors
     /// `NotFound`; `MissingPayload`; `NotActive`; `Conflict` when the event is not routed yet.
+    ///
+    /// What went to a URL that nobody lists as an endpoint is sent again by the id that its attempts show: to
+    /// the URL that the event names, or to the application's default one as it is now.
     pub async fn resend(
         &self,
         tenant: Tenant,
@@ -245,17 +248,30 @@ impl Control {
         endpoint: &str,
     ) -> Result<(), ResendError> {
         let event = self.event_of(tenant, event).await?;
-        let endpoint = self.endpoint_of(tenant, endpoint).await?;
+        let to =
+            match self.catalogue.endpoint(tenant, endpoint).await.map_err(ControlError::from)? {
+                Some(listed) if listed.state != EndpointState::Active => {
+                    return Err(ResendError::NotActive(listed.id, listed.state));
+                }
+                Some(listed) => listed.id,
+                None => self.unlisted(tenant, &event, endpoint).await?,
+            };
         if event.payload.is_empty() {
             return Err(ResendError::MissingPayload(event.id));
         }
-        if endpoint.state != EndpointState::Active {
-            return Err(ResendError::NotActive(endpoint.id, endpoint.state));
-        }
-        let key = DeliveryKey { event: event.id, endpoint: endpoint.id };
+        let key = DeliveryKey { event: event.id, endpoint: to };
         let now = (self.context.now)();
         let asked = self.ledger.resend(tenant, key, now).await.map_err(ControlError::from)?;
         asked.then_some(()).ok_or_else(|| no_event(&event.id.to_string()).into())
+    }
+
+    /// The id of a URL that nobody lists as an endpoint, if this event can be sent there.
+    async fn unlisted(&self, tenant: Tenant, event: &Event, name: &str) -> Answer<EndpointId> {
+        let id = name.parse().map_err(|_| no_endpoint(name))?;
+        let there = event.names(id)
+            || (id == default_of(event.application)
+                && self.catalogue.settings(tenant).await?.default_url.is_some());
+        there.then_some(id).ok_or_else(|| no_endpoint(name))
     }
 
     /// A task of one of the organisation's applications.

@@ -9,8 +9,8 @@
 //! wrong by it: each answer is what was written, and a key that was shown and lost is another one at the next look.
 //!
 //! **What if we die right here?** Behind the write and before what it means is carried out: the settings
-//! hold, for routers look for themselves. What waited for the switch to be on again may go on waiting then;
-//! holding and switching on once more offers it.
+//! hold, for routers look for themselves. That what was held is to be offered is written with them, and
+//! found by itself (`Upkeep::left_undone`).
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -19,13 +19,12 @@ use super::policies::{Change, PolicyEdit, edited};
 use super::secrets::{NewKey, made, newest, rotated};
 use super::{Answer, Control, ControlError, UrlRule};
 use crate::domain::application::Tenant;
-use crate::domain::endpoint::{EndpointKey, EndpointState, default_of};
+use crate::domain::endpoint::EndpointKey;
 use crate::domain::policy::{Ceiling, Policy, PolicyPart};
 use crate::domain::settings::{
     ATTRIBUTES_MAX_BYTES, DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings,
 };
 use crate::domain::signature::SigningKey;
-use crate::storage::page::{Order, Page};
 
 /// What is to change about an application's settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -74,7 +73,7 @@ impl Control {
     ///
     /// # Errors
     /// `InvalidField`; `Unavailable` says what holds, should a router not have confirmed it, and may leave
-    /// what was held waiting: holding and switching on again offers it.
+    /// what was held waiting for a minute or two.
     pub async fn edit_settings(
         &self,
         tenant: Tenant,
@@ -103,25 +102,11 @@ impl Control {
             None if before != DeliverySwitch::On => {
                 // Known to be on before the recall: what is offered to who holds is put back to wait.
                 let _ = self.holds_everywhere("").await;
-                self.offer_what_was_held(tenant).await?;
+                self.ledger.recall_held(settings.application, (self.context.now)()).await?;
             }
             Some(_) | None => self.holds_here().await,
         }
         Ok(settings)
-    }
-
-    /// Offers what the switch of a tenant has held; how many deliveries that are.
-    async fn offer_what_was_held(&self, tenant: Tenant) -> Answer<u64> {
-        // The one place that calls an application's deliveries back. Endpoint by endpoint: those that are
-        // not called keep what waits for them, and what goes to the default URL is owed to one of its own.
-        let endpoints = self.catalogue.endpoints(tenant, &Page::whole(Order::Ascending)).await?;
-        let active = endpoints.iter().filter(|one| one.state == EndpointState::Active);
-        let own = default_of(tenant.application());
-        let mut offered = 0;
-        for id in active.map(|one| one.id).chain([own]) {
-            offered += self.ledger.recall(id, (self.context.now)()).await?;
-        }
-        Ok(offered)
     }
 
     /// The newest key that requests to a tenant's URLs without an endpoint are signed with.

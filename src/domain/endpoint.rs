@@ -76,6 +76,12 @@ impl Endpoint {
         Tenant::of(self.application)
     }
 
+    /// Whether it stands for the URLs that events name at a host: it is nobody's to edit, and each event's
+    /// URL is its own.
+    pub fn is_named_by_events(&self) -> bool {
+        self.id == named_at(self.application, &self.url)
+    }
+
     /// Whether it listens on any of an event's channels. With channels of its own it wants those events
     /// alone that share one: not those without any.
     pub fn listens_on(&self, channels: &[Box<str>]) -> bool {

@@ -13,7 +13,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::id::{ApplicationId, EventId};
+use super::endpoint::named_at;
+use super::id::{ApplicationId, EndpointId, EventId};
 use super::time::Timestamp;
 
 /// Longest event type, in characters.
@@ -314,6 +315,22 @@ impl NewEvent {
             payload: self.payload,
         }
     }
+}
+
+impl Event {
+    /// Whether it is owed to this id for the URL that it names.
+    pub fn names(&self, id: EndpointId) -> bool {
+        self.webhook.as_ref().is_some_and(|own| named_at(self.application, &own.url) == id)
+    }
+}
+
+/// What is wrong with an event that is of no use any more when it may be delivered, as what is wanted.
+pub fn too_late(
+    deliver_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+) -> Option<&'static str> {
+    let (from, end) = deliver_at.zip(expires_at)?;
+    (end <= from).then_some("a moment behind the one from which on it may be delivered")
 }
 
 /// The id of the event that its producer calls `name`, within its application.

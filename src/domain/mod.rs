@@ -25,3 +25,4 @@ pub mod settlement;
 pub mod signature;
 pub mod tiding;
 pub mod time;
+pub mod webhook;

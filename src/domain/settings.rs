@@ -3,14 +3,18 @@
 //! An application that has set nothing has [`Settings::unset`]: its events go to its endpoints, as they
 //! go by themselves.
 
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::application::Tenant;
-use super::endpoint::EndpointKey;
-use super::id::ApplicationId;
-use super::policy::PolicyPart;
+use super::endpoint::{Endpoint, EndpointKey, EndpointState};
+use super::filter::Filter;
+use super::id::{ApplicationId, EndpointId};
+use super::policy::{Policy, PolicyPart, Resolved};
 use super::time::Timestamp;
 
 /// Most bytes that [`Settings::attributes`] may have, written as JSON: as much as metadata.
@@ -60,6 +64,37 @@ impl Settings {
     pub const fn tenant(&self) -> Tenant {
         Tenant::of(self.application)
     }
+
+    /// The whole policy of what goes to a URL without an endpoint.
+    pub fn policy_of_urls(&self) -> Resolved {
+        self.policy.over(&Policy::default()).into()
+    }
+
+    /// An endpoint that nobody lists: what goes to this URL goes as these settings say, by the policy that
+    /// [`policy_of_urls`](Self::policy_of_urls) comes to.
+    pub fn endpoint_at(&self, id: EndpointId, url: Url, policy: Arc<Resolved>) -> Endpoint {
+        Endpoint {
+            id,
+            application: self.application,
+            uid: None,
+            description: String::new(),
+            url,
+            filter: Filter::of(Vec::new()),
+            channels: Vec::new(),
+            state: EndpointState::Active,
+            disabled_because: None,
+            throttle_rate: None,
+            policy_part: PolicyPart::default(),
+            policy,
+            headers: Vec::new(),
+            auth: None,
+            keys: self.keys.clone(),
+            metadata: std::collections::BTreeMap::new(),
+            version: NonZeroU16::MIN,
+            created_at: self.updated_at.unwrap_or_default(),
+            updated_at: self.updated_at.unwrap_or_default(),
+        }
+    }
 }
 
 /// When an event goes to the default URL. One that names a URL of its own instead never does.
@@ -82,8 +117,15 @@ pub enum DeliverySwitch {
     On,
     /// It is owed, and waits until this is on again.
     Hold,
-    /// It is on record, and owed to nobody.
+    /// It is on record, and owed to nobody. What was owed before waits until this is on again.
     Off,
+}
+
+impl DeliverySwitch {
+    /// Whether requests are made. What is owed waits while they are not.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::On)
+    }
 }
 
 /// What is made of payloads that are not as their type's schema wants them.

@@ -5,6 +5,9 @@
 //! number of requests on the way over all lanes is bounded too, and so is that to one host; lanes that
 //! could start but for such a bound take turns.
 //!
+//! URLs that events name have a lane for each host and application: as many as events in the window name,
+//! and those that were in use a moment ago.
+//!
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
@@ -16,12 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::route::{Routes, Table};
+use super::route::Routes;
 use super::send::Courier;
 use super::settle::Settler;
 use super::starting::Starting;
 use super::{Job, World};
-use crate::domain::delivery::Turn;
+use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::id::EndpointId;
@@ -37,6 +40,13 @@ const BATCH_MAX: usize = 256;
 
 /// Longest sleep of the dispatcher: it has nothing to do, but idle lanes are cleared away.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// Lanes that are kept although nothing is in them: beyond, one that leads to a host which only events name
+/// is forgotten as soon as it is empty.
+///
+/// 10,000: some megabytes. There may be more endpoints than that, and they are people's; but whoever
+/// publishes can name a new host with each event.
+const KEPT_MAX: usize = 10_000;
 
 /// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
@@ -224,7 +234,7 @@ impl Lanes {
         if self.stopping {
             return; // its share is dropped: it comes again
         }
-        let Some(lane) = self.lane(id) else {
+        let Some(lane) = self.lane(&job.delivery) else {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
         };
@@ -240,7 +250,7 @@ impl Lanes {
             self.stage.settler.put_off(job, due_at);
             return;
         }
-        let Some(lane) = self.lane(id) else {
+        let Some(lane) = self.lane(&job.delivery) else {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
         };
@@ -250,16 +260,16 @@ impl Lanes {
         }
     }
 
-    /// The endpoint's lane, made when it is first needed; `None` when the endpoint is gone.
-    fn lane(&mut self, id: EndpointId) -> Option<&mut Lane<Job>> {
+    /// The delivery's lane, made when it is first needed; `None` when its endpoint is gone.
+    fn lane(&mut self, delivery: &Delivery) -> Option<&mut Lane<Job>> {
         use std::collections::btree_map::Entry;
-        match self.by_endpoint.entry(id) {
+        match self.by_endpoint.entry(delivery.endpoint) {
             Entry::Occupied(lane) => Some(lane.into_mut()),
             Entry::Vacant(place) => {
                 let table = self.stage.routes.table();
-                let endpoint = table.endpoint(id)?;
+                let endpoint = table.destination(&delivery.event, delivery.endpoint)?;
                 let lane = Lane::new(endpoint.throttle_rate, endpoint.policy.max_in_flight);
-                self.leads_to.insert(id, Arc::clone(endpoint));
+                self.leads_to.insert(delivery.endpoint, endpoint);
                 Some(place.insert(lane))
             }
         }
@@ -281,27 +291,43 @@ impl Lanes {
                 }
                 break;
             }
-            let table = self.stage.routes.table();
-            let host = host_of(&table, id);
+            let waiting = lane.waiting() > 0;
+            let to = self.leads(id);
+            let host = host_of(to.as_deref());
             if !self.destinations.may_start(host) {
-                if lane.waiting() > 0 {
+                if waiting {
                     self.destinations.wait(host, id);
                 }
                 break;
             }
+            let lane = self.by_endpoint.get_mut(&id).expect("it was there just now");
             let Some((permit, job)) = lane.next(now) else { break };
             self.start(permit, job, now);
         }
         self.set_alarm(id);
+        self.forget_if_spare(id);
+    }
+
+    /// Whom a lane leads to; `None` when that is gone. Of URLs that events name it is the one that was called
+    /// last: their host is the same.
+    fn leads(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
+        let table = self.stage.routes.table();
+        let known = table.endpoint(id).map(Arc::clone);
+        known.or_else(|| {
+            let last = self.leads_to.get(&id).filter(|last| table.still_names(last));
+            last.map(Arc::clone)
+        })
     }
 
     fn start(&mut self, permit: Permit, job: Job, now: Timestamp) {
         let id = job.delivery.endpoint;
         let table = self.stage.routes.table();
         // Looked up at the last moment: an edit holds from the next attempt on.
-        let instead = match table.endpoint(id) {
+        let endpoint = table.destination(&job.delivery.event, id);
+        let held = table.holds(job.delivery.event.application);
+        let instead = match &endpoint {
             None => Some(Settlement::Cancelled),
-            Some(endpoint) => unsendable(endpoint, &job, now),
+            Some(endpoint) => unsendable(endpoint, held, &job, now),
         };
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);
@@ -309,14 +335,14 @@ impl Lanes {
             lane.finished(permit, Duration::ZERO, Pressure::Unsaid, now);
             return;
         }
-        let endpoint = table.endpoint(id).map(Arc::clone).expect("looked up just now");
+        let endpoint = endpoint.expect("or it would have been taken back");
         // What its answer will say is said of this endpoint, though the change may be heard of later.
         let before = self.leads_to.insert(id, Arc::clone(&endpoint));
-        if before.is_some_and(|it| it.url != endpoint.url || it.state != endpoint.state) {
+        if before.is_some_and(|it| is_another(&it, &endpoint)) {
             self.by_endpoint.get_mut(&id).expect("the permit came from it").speed_up();
         }
         self.in_flight += 1;
-        let host = self.destinations.start(host_of(&table, id));
+        let host = self.destinations.start(host_of(Some(&endpoint)));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
         let begins = self.starting.clone();
@@ -359,8 +385,8 @@ impl Lanes {
         while self.in_flight < self.stage.max_in_flight
             && let Some(id) = self.starved.pop_front()
         {
-            let table = self.stage.routes.table();
-            let host = host_of(&table, id);
+            let to = self.leads(id);
+            let host = host_of(to.as_deref());
             if !self.destinations.has_room(host) {
                 if self.by_endpoint.get(&id).is_some_and(|lane| lane.waiting() > 0) {
                     self.destinations.wait(host, id);
@@ -384,7 +410,6 @@ impl Lanes {
 
     /// Lets the lane whose turn it is at a host take its turn among all, if there is room there.
     fn call_next_at(&mut self, host: &str) {
-        let table = self.stage.routes.table();
         while let Some(next) = self.destinations.next(host) {
             if self.by_endpoint.get(&next).is_none_or(|lane| lane.waiting() == 0) {
                 continue; // what waited there was sent away, or taken back
@@ -392,16 +417,15 @@ impl Lanes {
             if !self.starved.contains(&next) {
                 self.starved.push_back(next);
             }
-            if host_of(&table, next) == host {
+            if host_of(self.leads(next).as_deref()) == host {
                 break; // else it was edited, and the room is another's
             }
         }
     }
 
     fn set_alarm(&mut self, id: EndpointId) {
-        let table = self.stage.routes.table();
         let may_start = self.in_flight < self.stage.max_in_flight
-            && self.destinations.has_room(host_of(&table, id));
+            && self.destinations.has_room(host_of(self.leads(id).as_deref()));
         let wanted = self.by_endpoint.get(&id).and_then(|lane| lane.wake_at(may_start));
         if self.alarm_of.get(&id).copied() == wanted {
             return;
@@ -421,15 +445,15 @@ impl Lanes {
         let ids: Vec<EndpointId> = self.by_endpoint.keys().copied().collect();
         for id in ids {
             let lane = self.by_endpoint.get_mut(&id).expect("its key was just read");
-            match table.endpoint(id) {
+            let last = self.leads_to.get(&id).expect("a lane leads somewhere");
+            match table.anew(last) {
                 Some(endpoint) => {
                     lane.adjust(endpoint.throttle_rate, endpoint.policy.max_in_flight);
-                    let before = self.leads_to.insert(id, Arc::clone(endpoint));
                     // What was asked for was asked by another URL, or before a person stepped in.
-                    if before.is_none_or(|it| it.url != endpoint.url || it.state != endpoint.state)
-                    {
+                    if is_another(last, &endpoint) {
                         lane.speed_up();
                     }
+                    self.leads_to.insert(id, endpoint);
                 }
                 None => {
                     for job in lane.clear() {
@@ -456,6 +480,23 @@ impl Lanes {
                     self.stage.settler.put_off(job, due_at);
                 }
             }
+        }
+    }
+
+    /// Forgets an empty lane of a host that events name, when there are many. It has no rate to keep; what it
+    /// was asked for is forgotten with it, and asked again.
+    fn forget_if_spare(&mut self, id: EndpointId) {
+        if self.by_endpoint.len() <= KEPT_MAX {
+            return;
+        }
+        let empty = self
+            .by_endpoint
+            .get(&id)
+            .is_some_and(|lane| lane.in_flight() == 0 && lane.waiting() == 0);
+        if empty && self.leads_to.get(&id).is_some_and(|to| to.is_named_by_events()) {
+            self.by_endpoint.remove(&id);
+            self.leads_to.remove(&id);
+            self.set_alarm(id);
         }
     }
 
@@ -495,15 +536,25 @@ impl Drop for Outstanding {
 }
 
 /// Where an endpoint's requests go; one that is gone has none on the way.
-fn host_of(table: &Table, id: EndpointId) -> &str {
-    table.endpoint(id).and_then(|endpoint| endpoint.url.host_str()).unwrap_or_default()
+fn host_of(to: Option<&Endpoint>) -> &str {
+    to.and_then(|endpoint| endpoint.url.host_str()).unwrap_or_default()
 }
 
-/// What becomes of a delivery that may not be sent although its lane would let it.
-fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settlement> {
+/// Whether what was said of the one does not hold for the other, which has the same id. Each event may name
+/// another URL at the same host: they are one receiver.
+fn is_another(before: &Endpoint, now: &Endpoint) -> bool {
+    before.state != now.state || (before.url != now.url && !now.is_named_by_events())
+}
+
+/// What becomes of a delivery that may not be sent although its lane would let it; `held` says that its
+/// application lets nothing go.
+fn unsendable(endpoint: &Endpoint, held: bool, job: &Job, now: Timestamp) -> Option<Settlement> {
     if job.trigger.is_by_hand() {
         // Now, whatever its event says. Only who is not to be called at all is not called.
         return match endpoint.state {
+            EndpointState::Active if held => {
+                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Held))
+            }
             EndpointState::Active => None,
             EndpointState::Paused => {
                 Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
@@ -519,6 +570,9 @@ fn unsendable(endpoint: &Endpoint, job: &Job, now: Timestamp) -> Option<Settleme
         return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
     }
     match endpoint.state {
+        EndpointState::Active if held => {
+            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Held))
+        }
         EndpointState::Active => None,
         EndpointState::Paused | EndpointState::Disabled => {
             Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))

@@ -140,11 +140,7 @@ impl Ingest {
                 .iter()
                 .map(|accepted| Owed {
                     event: Arc::clone(&accepted.event),
-                    endpoints: table.wanting(
-                        accepted.event.application,
-                        &accepted.event.event_type,
-                        &accepted.event.channels,
-                    ),
+                    endpoints: table.wanting(&accepted.event),
                 })
                 .collect();
             let tries = AtomicU32::new(0);

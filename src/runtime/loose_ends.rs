@@ -1,7 +1,7 @@
 //! Brings edits to their end that were cut off: a client that hung up, a store that was away, a crash.
 //!
-//! Deleting an endpoint takes back what it is owed, and enabling one offers what waits for it, in many small
-//! steps behind the edit itself. What is left when somebody dies in between would wait for ever.
+//! Deleting an endpoint takes back what it is owed, enabling one offers what waits for it, and so does letting
+//! an application's deliveries go on: in many small steps behind the edit itself. What is left when somebody dies in between would wait for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,11 +46,18 @@ impl LooseEnds {
     async fn tie(&self) -> Result<(), StorageError> {
         for undone in self.upkeep.left_undone(PAGE).await? {
             let now = (self.now)();
-            let (endpoint, moved) = match undone {
-                Undone::Deleted(endpoint) => (endpoint, self.ledger.cancel(endpoint, now).await?),
-                Undone::Activated(endpoint) => (endpoint, self.ledger.recall(endpoint, now).await?),
+            let (of, moved) = match undone {
+                Undone::Deleted(endpoint) => {
+                    (endpoint.to_string(), self.ledger.cancel(endpoint, now).await?)
+                }
+                Undone::Activated(endpoint) => {
+                    (endpoint.to_string(), self.ledger.recall(endpoint, now).await?)
+                }
+                Undone::LetsGo(application) => {
+                    (application.to_string(), self.ledger.recall_held(application, now).await?)
+                }
             };
-            info!(endpoint_id = %endpoint, moved, "an edit that was cut off has come to its end");
+            info!(of, moved, "an edit that was cut off has come to its end");
         }
         Ok(())
     }

@@ -218,7 +218,12 @@ fn api_parts(
         None => format!("http://{}", welcome::reachable(address)).parse()?,
     };
     Ok(routes::Parts {
-        intake: Intake::new(control.clone(), publisher, max_payload_bytes),
+        intake: Intake::new(
+            control.clone(),
+            publisher,
+            assemble::url_check(config).into(),
+            max_payload_bytes,
+        ),
         control,
         tokens,
         urls: assemble::url_check(config),

@@ -118,6 +118,9 @@ pub trait Catalogue: Send + Sync {
     /// Writes all settings of an application anew, keys too. What they say of policies is below what its
     /// endpoints say, from then on.
     ///
+    /// When they let its deliveries go on that were held back before, that these are to be offered
+    /// ([`recall_held`](super::journal::Ledger::recall_held)) is written with them.
+    ///
     /// # Errors
     /// `Conflict` when the application is gone.
     async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError>;

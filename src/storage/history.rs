@@ -90,6 +90,9 @@ pub struct EventDelivery {
 pub struct EndpointFacts {
     /// Its id.
     pub id: EndpointId,
+    /// Whether anybody lists it: not an application's default URL, nor one that an event names. Of those there
+    /// is a URL to see and nothing else.
+    pub listed: bool,
     /// The name that its owner gave it; another one may have it now, if this one is deleted.
     pub uid: Option<String>,
     /// For people.

@@ -12,7 +12,7 @@ use super::StorageError;
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{
     Attributes, EventType, Identity, NewEvent, NotAnEventType, Rejection, SHORT_TEXT_MAX, Webhook,
-    check_channels,
+    check_channels, too_late,
 };
 use crate::domain::time::Timestamp;
 
@@ -76,6 +76,11 @@ impl Publication {
             )));
         }
         check_channels(&self.channels).map_err(StorageError::Conflict)?;
+        if let Some(wanted) = too_late(self.deliver_at, self.expires_at) {
+            return Err(StorageError::Conflict(format!(
+                "an event expires before it may be delivered: {wanted} is accepted"
+            )));
+        }
         self.event_type
             .parse()
             .map_err(|fault: NotAnEventType| StorageError::Conflict(fault.to_string()))

@@ -314,7 +314,7 @@ pub struct AttemptRecord {
 pub struct ReplayCount {
     /// Dead letters that match and can be replayed, by endpoint.
     pub by_endpoint: Vec<(EndpointId, u64)>,
-    /// Those whose endpoint is gone or disabled: left where they are.
+    /// Those whose endpoint is gone or disabled, or whose default URL is: left where they are.
     pub without_endpoint: u64,
     /// Payload bytes that would be sent.
     pub bytes: u64,
@@ -382,8 +382,24 @@ pub trait Ledger: Send + Sync {
     /// `Unavailable`.
     async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError>;
 
+    /// Offers what an application has held back again at once, as [`recall`](Self::recall) does: now that
+    /// its settings let it go on, or that it is gone. What waits for an endpoint that is paused or disabled
+    /// goes on waiting. How many.
+    ///
+    /// In bounded steps, over all that waits for people. That it has to be done is written with the settings:
+    /// should nobody bring it to its end, [`left_undone`](super::upkeep::Upkeep::left_undone) tells.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn recall_held(
+        &self,
+        application: ApplicationId,
+        now: Timestamp,
+    ) -> Result<u64, StorageError>;
+
     /// Asks for one attempt more, now, whatever the endpoint's filter says and however its delivery
-    /// stands; whether there are such an event and such an endpoint. When this returns `Ok(true)`, it is
+    /// stands; whether there are such an event and such an endpoint, or such a URL (its application's default
+    /// one, or one that the event names). When this returns `Ok(true)`, it is
     /// durable and will be made.
     ///
     /// An event that was not owed to the endpoint is from now on, as one that was taken back: it is not

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use super::StorageError;
-use crate::domain::id::EndpointId;
+use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::time::Timestamp;
 
 /// What is old: whatever lies before these moments.
@@ -95,6 +95,8 @@ pub enum Undone {
     Deleted(EndpointId),
     /// The endpoint is active again: what waits for it is to be offered.
     Activated(EndpointId),
+    /// The application lets its deliveries go on, or is deleted: what it has held back is to be offered.
+    LetsGo(ApplicationId),
 }
 
 /// A store that has to be looked after.
@@ -110,7 +112,8 @@ pub trait Upkeep: Send + Sync {
     async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError>;
 
     /// Endpoints whose last edit did not come to its end: one that is deleted and still owed something, or
-    /// active with deliveries that wait for a person. At most `limit`.
+    /// active with deliveries that wait for a person; and applications that were let go on, and what they
+    /// held back is not offered yet. At most `limit` of each.
     ///
     /// # Errors
     /// `Unavailable`.

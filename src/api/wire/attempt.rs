@@ -178,7 +178,9 @@ pub(in super::super) struct MessageEndpointOut {
     version: u16,
     /// Whether it is called at all.
     disabled: bool,
-    /// When it was made.
+    /// Whether it is one of the application's endpoints: not its default URL, nor one that the message names.
+    listed: bool,
+    /// When it was made; of what is not listed, when the message was received.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When it was last changed.
@@ -196,6 +198,7 @@ impl From<EndpointDelivery> for MessageEndpointOut {
     fn from(delivery: EndpointDelivery) -> Self {
         let EndpointFacts {
             id,
+            listed,
             uid,
             description,
             url,
@@ -224,6 +227,7 @@ impl From<EndpointDelivery> for MessageEndpointOut {
             throttle_rate: rate,
             rate_limit: rate,
             version: version.into(),
+            listed,
             disabled: match state {
                 EndpointState::Disabled => true,
                 EndpointState::Active | EndpointState::Paused => false,

@@ -59,6 +59,16 @@ pub(in super::super) struct MessageIn {
     /// Not to be delivered before this.
     #[schema(format = DateTime)]
     deliver_at: Option<String>,
+    /// Of no use after this: what is not delivered by then is given up.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// A URL of its own: what is accepted is as for an endpoint's. The delivery is signed with the keys of
+    /// the application's settings, and made as these say.
+    #[schema(max_length = 2048, format = "uri")]
+    webhook_url: Option<String>,
+    /// Whether it goes to that URL alone, or to the endpoints that want it as well.
+    #[schema(value_type = Option<WebhookMode>, default = "override")]
+    webhook_mode: Option<String>,
     /// Channels that it is for: endpoints with channels of their own get it when they share one.
     #[schema(min_items = 1, max_items = 5)]
     channels: Option<Vec<String>>,
@@ -69,6 +79,17 @@ pub(in super::super) struct MessageIn {
     /// Made first, when there is no application of the path's name; its uid is that name. Is there one, it
     /// stays as it is.
     application: Option<ApplicationIn>,
+}
+
+/// Whether a message that names a URL goes to anybody else.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what is read, for the description of the API")]
+pub(in super::super) enum WebhookMode {
+    /// To that URL alone.
+    Override,
+    /// To that URL, and to the endpoints that want it.
+    Add,
 }
 
 /// What was sent.
@@ -107,6 +128,12 @@ struct Sent<'a> {
     occurred_at: Option<&'a RawValue>,
     #[serde(borrow)]
     deliver_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    expires_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    webhook_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    webhook_mode: Option<&'a RawValue>,
 }
 
 /// `transformationsParams`, as far as there is something to do.
@@ -158,6 +185,9 @@ pub(in super::super) fn fault(shape: Shape, fault: publish::Fault) -> Fault {
         Field::EventId => "eventId",
         Field::Subject => "subject",
         Field::Channels => "channels",
+        Field::ExpiresAt => "expiresAt",
+        Field::WebhookUrl => "webhookUrl",
+        Field::WebhookMode => "webhookMode",
     };
     let mut loc = base(shape, fault.place);
     loc.push(field.into());
@@ -212,6 +242,9 @@ impl Reader<'_> {
         let subject = self.text("subject", sent.subject);
         let occurred_at = self.moment("occurredAt", sent.occurred_at);
         let deliver_at = self.moment("deliverAt", sent.deliver_at);
+        let expires_at = self.moment("expiresAt", sent.expires_at);
+        let webhook_url = self.text("webhookUrl", sent.webhook_url);
+        let webhook_mode = self.text("webhookMode", sent.webhook_mode);
         let channels = self.channels(sent.channels);
         let application = self.application(sent.application);
         let draft = Draft {
@@ -221,7 +254,10 @@ impl Reader<'_> {
             subject,
             occurred_at,
             deliver_at,
+            expires_at,
             channels,
+            webhook_url,
+            webhook_mode,
         };
         Some((draft, application))
     }
@@ -390,8 +426,12 @@ mod tests {
         let sent = draft(
             r#"{"eventType":"job.done","data":{},"eventId":"run-7","subject":"7","tags":["x"],
                 "occurredAt":"2026-08-21T12:11:12.5+02:00","deliverAt":"2026-08-21T10:11:12Z",
-                "payloadRetentionPeriod":90,"channels":["eu","us"]}"#,
+                "payloadRetentionPeriod":90,"channels":["eu","us"],"webhookMode":"add",
+                "webhookUrl":"https://hook.example/","expiresAt":"2026-08-21T10:11:13Z"}"#,
         );
+        assert_eq!(sent.webhook_url.as_deref(), Some("https://hook.example/"));
+        assert_eq!(sent.webhook_mode.as_deref(), Some("add"));
+        assert_eq!(sent.expires_at, Some(Timestamp::from_millis(1_787_307_073_000)));
         assert_eq!(sent.channels, ["eu", "us"]);
         assert!(draft(r#"{"eventType":"a","payload":{},"channels":null}"#).channels.is_empty());
         assert_eq!(sent.event_type, "job.done");
@@ -442,6 +482,8 @@ mod tests {
                 vec!["body.application.uid"],
             ),
             (r#"{"eventType":"a","payload":{},"deliverAt":"soon"}"#, vec!["body.deliverAt"]),
+            (r#"{"eventType":"a","payload":{},"expiresAt":"soon"}"#, vec!["body.expiresAt"]),
+            (r#"{"eventType":"a","payload":{},"webhookUrl":7}"#, vec!["body.webhookUrl"]),
             (
                 r#"[{"eventType":"a","payload":{}},{},7]"#,
                 vec!["body.[1].eventType", "body.[1].payload", "body.[2]"],

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::message::Shape;
+use super::message::{Shape, WebhookMode};
 use crate::control::publish::Accepted;
 use crate::domain::event::Event;
 use crate::domain::time::Timestamp;
@@ -41,6 +41,17 @@ pub(in super::super) struct MessageOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     deliver_at: Option<Timestamp>,
+    /// Of no use after this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    /// The URL that it names for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_url: Option<String>,
+    /// Whether it goes to that URL alone (`override`), or to the endpoints that want it as well (`add`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<WebhookMode>)]
+    webhook_mode: Option<&'static str>,
 }
 
 /// What stands in the place of a payload, or the payload.
@@ -78,6 +89,9 @@ impl MessageOut {
             channels: (!channels.is_empty()).then_some(channels),
             subject: event.subject.map(String::from),
             deliver_at: event.deliver_at,
+            expires_at: event.expires_at,
+            webhook_mode: event.webhook.as_ref().map(|own| own.mode.as_str()),
+            webhook_url: event.webhook.map(|own| own.url.into()),
         }
     }
 
@@ -91,6 +105,9 @@ impl MessageOut {
             channels: (!one.channels.is_empty()).then_some(one.channels),
             subject: one.subject,
             deliver_at: one.deliver_at,
+            expires_at: one.expires_at,
+            webhook_mode: one.webhook.as_ref().map(|own| own.mode.as_str()),
+            webhook_url: one.webhook.map(|own| own.url.into()),
         }
     }
 }
@@ -113,6 +130,7 @@ pub(in super::super) fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::Webhook;
 
     fn accepted() -> Accepted {
         Accepted {
@@ -123,7 +141,9 @@ mod tests {
             subject: None,
             occurred_at: Timestamp::from_seconds(1_790_000_000),
             deliver_at: None,
+            expires_at: None,
             channels: Vec::new(),
+            webhook: None,
         }
     }
 
@@ -145,6 +165,8 @@ mod tests {
             subject: Some("7".into()),
             channels: vec!["eu".into()],
             deliver_at: Some(Timestamp::from_seconds(1_790_000_001)),
+            expires_at: Some(Timestamp::from_seconds(1_790_000_002)),
+            webhook: Webhook::parse("https://hook.example/", "add").expect("a URL"),
             payload: Bytes::new(),
             ..accepted()
         };
@@ -154,6 +176,11 @@ mod tests {
         assert_eq!(told["subject"], "7");
         assert_eq!(told["channels"], serde_json::json!(["eu"]));
         assert_eq!(told["deliverAt"], "2026-09-21T14:13:21.000Z");
+        assert_eq!(told["expiresAt"], "2026-09-21T14:13:22.000Z");
+        assert_eq!(
+            (&told["webhookUrl"], &told["webhookMode"]),
+            (&"https://hook.example/".into(), &"add".into())
+        );
         assert_eq!(told["payload"], serde_json::json!({ "expired": true }));
     }
 }

@@ -26,12 +26,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use url::Url;
 
 use super::names::is_plain;
 use super::{Control, ControlError};
 use crate::domain::application::Application;
 use crate::domain::event::{
-    self, EventType, Rejection, SHORT_TEXT_MAX, check_channels, check_payload,
+    self, EventType, Rejection, SHORT_TEXT_MAX, Webhook, check_channels, check_payload, too_late,
 };
 use crate::domain::id::{ApplicationId, EventId};
 use crate::domain::time::Timestamp;
@@ -56,8 +57,14 @@ pub struct Draft {
     pub occurred_at: Option<Timestamp>,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
+    /// Of no use after this.
+    pub expires_at: Option<Timestamp>,
     /// Channels that it is for.
     pub channels: Vec<String>,
+    /// A URL of its own.
+    pub webhook_url: Option<String>,
+    /// Whether it goes to anybody beside that URL: `override`, if nobody says, or `add`.
+    pub webhook_mode: Option<String>,
 }
 
 /// An event that is durable.
@@ -77,8 +84,12 @@ pub struct Accepted {
     pub occurred_at: Timestamp,
     /// Not to be delivered before this.
     pub deliver_at: Option<Timestamp>,
+    /// Of no use after this.
+    pub expires_at: Option<Timestamp>,
     /// Channels that it is for.
     pub channels: Vec<String>,
+    /// A URL of its own.
+    pub webhook: Option<Webhook>,
 }
 
 /// Which part of an event is wrong.
@@ -94,6 +105,12 @@ pub enum Field {
     Subject,
     /// Channels that it is for.
     Channels,
+    /// When it is of no use any more.
+    ExpiresAt,
+    /// A URL of its own.
+    WebhookUrl,
+    /// Whether it goes to anybody beside that URL.
+    WebhookMode,
 }
 
 /// One thing that is wrong with one event.
@@ -126,8 +143,12 @@ pub enum PublishError {
 pub struct Intake {
     control: Control,
     publisher: Arc<dyn Publish>,
+    urls: Arc<Urls>,
     max_payload_bytes: usize,
 }
+
+/// Judges the URLs that events name, as endpoints' are judged.
+pub type Urls = dyn Fn(&str) -> Result<Url, String> + Send + Sync;
 
 /// A draft that can be an event, with what the store is to be told.
 struct Checked {
@@ -139,8 +160,13 @@ struct Checked {
 
 impl Intake {
     /// An intake for the applications of `control`.
-    pub fn new(control: Control, publisher: Arc<dyn Publish>, max_payload_bytes: usize) -> Self {
-        Self { control, publisher, max_payload_bytes }
+    pub fn new(
+        control: Control,
+        publisher: Arc<dyn Publish>,
+        urls: Arc<Urls>,
+        max_payload_bytes: usize,
+    ) -> Self {
+        Self { control, publisher, urls, max_payload_bytes }
     }
 
     /// Publishes events of one application, all or none; `key` is what the request is recognised by when
@@ -194,9 +220,16 @@ impl Intake {
             if let Err(why) = check_channels(&draft.channels) {
                 wrong(Field::Channels, why);
             }
+            if let Some(wanted) = too_late(draft.deliver_at, draft.expires_at) {
+                wrong(Field::ExpiresAt, format!("it is too early: {wanted} is accepted"));
+            }
+            let webhook = self.webhook(&draft).unwrap_or_else(|(field, why)| {
+                wrong(field, why);
+                None
+            });
             match draft.event_type.parse::<EventType>() {
                 Ok(event_type) => {
-                    checked.push(self.ready(application, place, draft, event_type, key));
+                    checked.push(self.ready(application, place, draft, webhook, event_type, key));
                 }
                 Err(fault) => wrong(Field::EventType, fault.to_string()),
             }
@@ -204,11 +237,26 @@ impl Intake {
         if faults.is_empty() { Ok(checked) } else { Err(PublishError::Refused(faults)) }
     }
 
+    /// The URL that a draft names, if it names one; or which of its fields is wrong, and how.
+    fn webhook(&self, draft: &Draft) -> Result<Option<Webhook>, (Field, String)> {
+        let mode = match draft.webhook_mode.as_deref().filter(|mode| !mode.is_empty()) {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|why| (Field::WebhookMode, why))?),
+        };
+        let Some(url) = draft.webhook_url.as_deref().filter(|url| !url.is_empty()) else {
+            let alone = "it says nothing without a URL: give one, or leave it out";
+            return if mode.is_some() { Err((Field::WebhookMode, alone.into())) } else { Ok(None) };
+        };
+        let url = (self.urls)(url).map_err(|why| (Field::WebhookUrl, why))?;
+        Ok(Some(Webhook { url, mode: mode.unwrap_or_default() }))
+    }
+
     fn ready(
         &self,
         application: ApplicationId,
         place: usize,
         draft: Draft,
+        webhook: Option<Webhook>,
         event_type: EventType,
         key: Option<&str>,
     ) -> Checked {
@@ -232,7 +280,9 @@ impl Intake {
             subject: draft.subject.clone(),
             occurred_at: Some(occurred_at),
             deliver_at: draft.deliver_at,
+            expires_at: draft.expires_at,
             channels: draft.channels.clone(),
+            webhook: webhook.clone(),
             payload: draft.payload.clone(),
             ..Publication::default()
         };
@@ -244,7 +294,9 @@ impl Intake {
             subject: draft.subject,
             occurred_at,
             deliver_at: draft.deliver_at,
+            expires_at: draft.expires_at,
             channels: draft.channels,
+            webhook,
         };
         Checked { accepted, timed: draft.occurred_at.is_some(), publication }
     }
@@ -288,6 +340,8 @@ impl Intake {
             && stored.payload == again.payload
             && stored.subject.as_deref() == again.subject.as_deref()
             && stored.deliver_at == again.deliver_at
+            && stored.expires_at == again.expires_at
+            && stored.webhook == again.webhook
             && stored.channels.iter().map(AsRef::as_ref).eq(&again.channels)
             && (!one.timed || stored.occurred_at == again.occurred_at);
         if same {

@@ -41,7 +41,12 @@ impl Desk {
         let made = control.create_application(NewApplication::named("Acme", Some("acme"))).await;
         let application = made.expect("a free uid");
         let shelf = Arc::new(Shelf { answers: answers(application.id), ..Shelf::default() });
-        Self { intake: Intake::new(control, shelf.clone(), 100), shelf, application }
+        let urls = Arc::new(|text: &str| match text {
+            "https://inside.example/" => Err("it may not be called".to_owned()),
+            text => text.parse().map_err(|error: url::ParseError| error.to_string()),
+        });
+        let intake = Intake::new(control, shelf.clone(), urls, 100);
+        Self { intake, shelf, application }
     }
 
     async fn publish(&self, drafts: Vec<Draft>, key: Option<&str>) -> Outcome {
@@ -63,7 +68,10 @@ fn draft() -> Draft {
         subject: None,
         occurred_at: None,
         deliver_at: None,
+        expires_at: None,
         channels: Vec::new(),
+        webhook_url: None,
+        webhook_mode: None,
     }
 }
 
@@ -181,4 +189,43 @@ async fn what_is_too_large_is_refused() {
     let refused = desk.publish(vec![large], None).await;
     assert!(matches!(refused, Err(PublishError::TooLarge(_))), "{refused:?}");
     assert!(desk.published().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_may_name_a_url_and_a_moment_behind_which_it_is_of_no_use() {
+    let desk = Desk::new().await;
+    let own = |url: &str, mode: Option<&str>| Draft {
+        webhook_url: Some(url.into()),
+        webhook_mode: mode.map(str::to_owned),
+        ..draft()
+    };
+    let end = NOW + std::time::Duration::from_secs(60);
+    let drafts = vec![
+        own("https://hook.example/a", None),
+        own("https://hook.example/a", Some("add")),
+        own("", Some("")),
+        Draft { expires_at: Some(end), deliver_at: Some(NOW), ..draft() },
+    ];
+
+    let accepted = desk.publish(drafts, None).await.expect("accepted");
+
+    let modes = accepted.iter().map(|one| one.webhook.as_ref().map(|own| own.mode.as_str()));
+    assert_eq!(modes.collect::<Vec<_>>(), [Some("override"), Some("add"), None, None]);
+    assert_eq!(accepted[3].expires_at, Some(end));
+    for (one, published) in accepted.iter().zip(desk.published()) {
+        assert_eq!((&one.webhook, one.expires_at), (&published.webhook, published.expires_at));
+    }
+
+    let wrong = vec![
+        own("https://inside.example/", None),
+        own("https://hook.example/a", Some("both")),
+        Draft { webhook_mode: Some("add".into()), ..draft() },
+        Draft { expires_at: Some(end), deliver_at: Some(end), ..draft() },
+    ];
+    let Err(PublishError::Refused(faults)) = desk.publish(wrong, None).await else {
+        panic!("each is wrong");
+    };
+    let fields: Vec<_> = faults.iter().map(|fault| (fault.place, fault.field)).collect();
+    let mode = Field::WebhookMode;
+    assert_eq!(fields, [(0, Field::WebhookUrl), (1, mode), (2, mode), (3, Field::ExpiresAt)]);
 }

@@ -324,6 +324,16 @@ impl Entries {
         self.endpoints.get(&id)
     }
 
+    /// Whether there is such an application.
+    pub(super) fn has(&self, application: ApplicationId) -> bool {
+        self.applications.contains_key(&application)
+    }
+
+    /// What an application has set, if anything.
+    pub(super) fn settings_of(&self, application: ApplicationId) -> Option<&Settings> {
+        self.settings.get(&application)
+    }
+
     /// Disables an endpoint that has answered that it is gone, unless it was edited since it was asked.
     pub(super) fn close(&mut self, id: EndpointId, asked_at: Timestamp, now: Timestamp) {
         let Some(found) = self.endpoints.get_mut(&id) else { return };

@@ -206,14 +206,19 @@ fn is_open(state: DeliveryState, settlement: &Settlement) -> bool {
 }
 
 /// Who holds what goes on, and until when. Whether a pause still holds is looked up here: a router
-/// may have seen an old version of the endpoint, and its resumption has passed by.
+/// may have seen an old version of the endpoint, or of its application's settings, and the resumption has
+/// passed by.
 fn waits(store: &Store, settled: &Settled) -> DeliveryState {
     if let Some(due) = to_hand_on(&settled.settlement) {
         return DeliveryState::Waiting { due_at: due.at, held_by: settled.held_by };
     }
     let endpoint = store.catalogue.endpoint(settled.key.endpoint);
     let paused = endpoint.is_some_and(|endpoint| endpoint.state != EndpointState::Active);
-    let due_at = if paused { Timestamp::NEVER } else { settled.at };
+    let application = store.rows.number(settled.key.event);
+    let application = application.map(|number| store.rows.event(number).application);
+    let settings = application.and_then(|id| store.catalogue.settings_of(id));
+    let held = settings.is_some_and(|settings| !settings.delivery.sends());
+    let due_at = if paused || held { Timestamp::NEVER } else { settled.at };
     DeliveryState::Waiting { due_at, held_by: Holder::Journal }
 }
 

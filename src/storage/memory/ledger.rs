@@ -10,9 +10,9 @@ use super::rows::{Place, Rows};
 use super::{Memory, Store};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing, Turn};
-use crate::domain::endpoint::EndpointState;
+use crate::domain::endpoint::{EndpointState, default_of};
 use crate::domain::event::Event;
-use crate::domain::id::{DeliveryId, EndpointId, EventId};
+use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
@@ -60,6 +60,14 @@ impl Ledger for Memory {
 
     async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError> {
         self.call(Call::Ledger, |store| Ok(recall(&mut store.rows, endpoint, now))).await
+    }
+
+    async fn recall_held(
+        &self,
+        application: ApplicationId,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        self.call(Call::Ledger, |store| Ok(recall_held(store, application, now))).await
     }
 
     async fn resend(
@@ -120,10 +128,23 @@ fn dead_letters(
     Ok(found.iter().map(|number| rows.dead_letters[number].clone()).collect())
 }
 
-/// Whether an endpoint is there and not disabled: dead letters of others stay where they are.
-fn takes_replays(store: &Store, endpoint: EndpointId) -> bool {
-    let endpoint = store.catalogue.endpoint(endpoint);
-    endpoint.is_some_and(|endpoint| endpoint.state != EndpointState::Disabled)
+/// Whether an endpoint is there and not disabled, or a URL that nobody lists as one: dead letters of others
+/// stay where they are.
+fn takes_replays(store: &Store, key: DeliveryKey) -> bool {
+    match store.catalogue.endpoint(key.endpoint) {
+        Some(endpoint) => endpoint.state != EndpointState::Disabled,
+        None => is_unlisted(store, key),
+    }
+}
+
+/// Whether an event can be sent to a URL of this id: its application's default one, or one that it names.
+fn is_unlisted(store: &Store, key: DeliveryKey) -> bool {
+    let Some(number) = store.rows.number(key.event) else { return false };
+    let event = store.rows.event(number);
+    let settings = store.catalogue.settings_of(event.application);
+    let by_default = key.endpoint == default_of(event.application)
+        && settings.is_some_and(|settings| settings.default_url.is_some());
+    store.catalogue.has(event.application) && (by_default || event.names(key.endpoint))
 }
 
 fn count_replay(store: &Store, filter: &DeadLetterFilter) -> ReplayCount {
@@ -131,7 +152,7 @@ fn count_replay(store: &Store, filter: &DeadLetterFilter) -> ReplayCount {
     let mut replay = ReplayCount::default();
     for number in those_of(&store.rows, filter) {
         let one = &store.rows.dead_letters[&number];
-        if !takes_replays(store, one.key.endpoint) {
+        if !takes_replays(store, one.key) {
             replay.without_endpoint += 1;
             continue;
         }
@@ -152,7 +173,7 @@ fn replay(store: &mut Store, filter: &DeadLetterFilter, now: Timestamp) -> u64 {
     let mut replayed = 0;
     for number in those_of(&store.rows, filter) {
         let key = store.rows.dead_letters[&number].key;
-        if takes_replays(store, key.endpoint) {
+        if takes_replays(store, key) {
             store.rows.dead_letters.remove(&number);
             let (place, standing) = row(&store.rows, key);
             offer(&mut store.rows, place, Standing { attempts: 0, ..standing }, now);
@@ -185,6 +206,22 @@ fn recall(rows: &mut Rows, endpoint: EndpointId, now: Timestamp) -> u64 {
     recalled
 }
 
+/// What an application has held back; not what waits for an endpoint that is not active.
+fn recall_held(store: &mut Store, application: ApplicationId, now: Timestamp) -> u64 {
+    let held = |(place, standing): &(Place, Standing)| {
+        let endpoint = store.catalogue.endpoint(place.1);
+        let waits = DeliveryState::Waiting { due_at: Timestamp::NEVER, held_by: Holder::Journal };
+        standing.state == waits
+            && store.rows.event(place.0).application == application
+            && endpoint.is_none_or(|endpoint| endpoint.state == EndpointState::Active)
+    };
+    let found: Vec<_> = store.rows.every_unfinished().filter(held).collect();
+    for (place, standing) in &found {
+        offer(&mut store.rows, *place, *standing, now);
+    }
+    found.len() as u64
+}
+
 /// Held by the journal, due now, at the next turn: copies elsewhere die when they come back.
 fn offer(rows: &mut Rows, place: Place, standing: Standing, now: Timestamp) {
     let state = DeliveryState::Waiting { due_at: now, held_by: Holder::Journal };
@@ -209,7 +246,9 @@ fn resend(
     let owner = Some(tenant.application());
     let endpoint = store.catalogue.endpoint(key.endpoint).map(|one| one.application);
     let Some(place) = store.rows.place(key) else { return Ok(false) };
-    if endpoint != owner || Some(store.rows.event(place.0).application) != owner {
+    if Some(store.rows.event(place.0).application) != owner
+        || !(endpoint == owner || (endpoint.is_none() && is_unlisted(store, key)))
+    {
         return Ok(false);
     }
     if store.noted.has(place.0) {

@@ -12,6 +12,18 @@ use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{DeadLetter, DeadLetterFilter, ReplayCount};
 
+/// Beside `dead_letters d`: whose they are.
+pub(super) const WHOSE: &str = "LEFT JOIN endpoints e ON e.id = d.endpoint \
+     LEFT JOIN settings s ON s.application = d.application";
+
+/// Whether there is somebody to replay it to: an endpoint that is not disabled; or, for a URL that nobody
+/// lists as one, its application, and the default URL itself where it went there.
+pub(super) const TAKES_REPLAYS: &str = "CASE WHEN e.id IS NOT NULL \
+          THEN e.deleted_at IS NULL AND e.state <> 'disabled' \
+          ELSE EXISTS (SELECT 1 FROM applications a \
+                       WHERE a.id = d.application AND a.deleted_at IS NULL) \
+               AND (s.default_id IS NOT d.endpoint OR s.default_url IS NOT NULL) END";
+
 /// Conditions with their values, in the order of their question marks.
 pub(super) struct Conditions {
     sql: String,
@@ -172,11 +184,11 @@ pub(super) fn count_replay(
 ) -> Result<ReplayCount, StorageError> {
     let groups = Conditions::of(filter).rows(
         connection,
-        "SELECT d.endpoint, count(*), sum(d.payload_bytes), min(d.died_at), max(d.died_at), \
-                e.id IS NOT NULL \
-         FROM dead_letters d \
-         LEFT JOIN endpoints e \
-                ON e.id = d.endpoint AND e.deleted_at IS NULL AND e.state <> 'disabled'",
+        &format!(
+            "SELECT d.endpoint, count(*), sum(d.payload_bytes), min(d.died_at), max(d.died_at), \
+                    {TAKES_REPLAYS} \
+             FROM dead_letters d {WHOSE}"
+        ),
         "GROUP BY d.endpoint ORDER BY count(*) DESC, d.endpoint",
         |row| {
             Ok(Group {

@@ -1,4 +1,7 @@
 //! Endpoints that do nothing but fail: counted with each batch of settlements, read now and then.
+//!
+//! Not URLs that nobody lists as endpoints: there is nothing to disable, and their rows would be kept for
+//! ever.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +66,8 @@ impl Heard {
     /// Writes it down.
     pub(super) fn post(self, connection: &Connection) -> Result<(), StorageError> {
         let mut fails = connection.prepare_cached(
-            "INSERT INTO failing (endpoint, since, last_at, attempts) VALUES (?1, ?2, ?3, ?4) \
+            "INSERT INTO failing (endpoint, since, last_at, attempts) \
+             SELECT id, ?2, ?3, ?4 FROM endpoints WHERE id = ?1 AND deleted_at IS NULL \
              ON CONFLICT (endpoint) DO UPDATE \
              SET last_at = max(last_at, ?3), attempts = attempts + ?4",
         )?;

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 
-use super::offer::{self, Step};
+use super::offer::{self, Held, Step};
 use super::{Sqlite, dead_letters, resend, rows};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::Event;
-use crate::domain::id::{DeliveryId, EndpointId, EventId};
+use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
@@ -53,6 +53,33 @@ impl Ledger for Sqlite {
 
     async fn recall(&self, endpoint: EndpointId, now: Timestamp) -> Result<u64, StorageError> {
         self.in_steps(move |connection, from| offer::recall(connection, endpoint, from, now)).await
+    }
+
+    async fn recall_held(
+        &self,
+        application: ApplicationId,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        // Asked first: an edit that comes while we walk wants a walk of its own.
+        let wanted =
+            self.read(move |connection| offer::recall_wanted(connection, application)).await?;
+        let (mut moved, mut from) = (0, (0, EndpointId::from_bytes([0; 20])));
+        loop {
+            let look =
+                self.read(move |connection| offer::held(connection, application, from)).await?;
+            let Held { found, next } = look;
+            if !found.is_empty() {
+                moved += self.write(move |c| offer::let_go(c, &found, now)).await?;
+            }
+            match next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        if let Some(version) = wanted {
+            self.write(move |c| offer::recall_done(c, application, version)).await?;
+        }
+        Ok(moved)
     }
 
     async fn resend(

@@ -6,12 +6,12 @@
 use std::ops::RangeInclusive;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::books::Movement;
-use super::dead_letters::Conditions;
+use super::dead_letters::{Conditions, TAKES_REPLAYS, WHOSE};
 use super::rows::State;
-use crate::domain::id::EndpointId;
+use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::DeadLetterFilter;
@@ -38,7 +38,7 @@ impl Step {
 }
 
 /// Brings dead letters with these numbers that match back to waiting. Those whose endpoint is gone
-/// or disabled are passed over: they stay where they are.
+/// or disabled, or whose default URL is gone, are passed over: they stay where they are.
 pub(super) fn replay(
     connection: &Connection,
     filter: &DeadLetterFilter,
@@ -48,10 +48,10 @@ pub(super) fn replay(
     let mut conditions = Conditions::of(filter);
     let (first, last) = numbers.into_inner();
     conditions.and("d.seq BETWEEN ? AND ?", [Value::from(first), Value::from(last)]);
+    conditions.and(TAKES_REPLAYS, []);
     let found: Vec<(i64, i64, EndpointId)> = conditions.rows(
         connection,
-        "SELECT d.seq, d.event, d.endpoint FROM dead_letters d \
-         JOIN endpoints e ON e.id = d.endpoint AND e.deleted_at IS NULL AND e.state <> 'disabled'",
+        &format!("SELECT d.seq, d.event, d.endpoint FROM dead_letters d {WHOSE}"),
         &format!("ORDER BY d.seq LIMIT {STEP}"),
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
@@ -90,6 +90,93 @@ pub(super) fn recall(
         offer.execute(params![event, endpoint, now])?;
     }
     Ok(Step::over(found.iter().map(|(event, _)| *event)))
+}
+
+/// Where a walk over what waits for people has come to: an event's number, and an endpoint.
+pub(super) type Place = (i64, EndpointId);
+
+/// What a look over it found of an application's.
+pub(super) struct Held {
+    pub(super) found: Vec<Place>,
+    /// Where the next look begins; `None` when there is nothing more.
+    pub(super) next: Option<Place>,
+}
+
+/// Most rows that one look goes over: some 20 ms of a reader's time.
+const LOOK: i64 = 5_000;
+
+/// What waits for people, behind a place, in the order of `deliveries_waiting`: whether it is the
+/// application's, and waits for it alone.
+pub(super) const HELD: &str = "SELECT d.event, d.endpoint, \
+            e.application = ?1 AND NOT EXISTS \
+            (SELECT 1 FROM endpoints p \
+             WHERE p.id = d.endpoint AND p.state <> 'active' AND p.deleted_at IS NULL) \
+     FROM deliveries d INDEXED BY deliveries_waiting CROSS JOIN events e ON e.seq = d.event \
+     WHERE d.state = 1 AND d.held_by = 2 AND d.due_at = ?2 AND (d.event, d.endpoint) > (?3, ?4) \
+     ORDER BY d.event, d.endpoint LIMIT ?5";
+
+/// Looks for what an application has held back, behind a place: a reader's work, for among it lies what
+/// others wait for.
+pub(super) fn held(
+    connection: &Connection,
+    application: ApplicationId,
+    (event, endpoint): Place,
+) -> Result<Held, StorageError> {
+    let mut find = connection.prepare_cached(HELD)?;
+    let mut rows = find.query(params![application, Timestamp::NEVER, event, endpoint, LOOK])?;
+    let mut held = Held { found: Vec::new(), next: None };
+    let mut seen = 0;
+    while let Some(row) = rows.next()? {
+        let place = (row.get(0)?, row.get(1)?);
+        if row.get(2)? {
+            held.found.push(place);
+        }
+        seen += 1;
+        if seen == LOOK || held.found.len() == STEP as usize {
+            held.next = Some(place);
+            break;
+        }
+    }
+    Ok(held)
+}
+
+/// Offers what a look found and still waits; how many.
+pub(super) fn let_go(
+    connection: &Connection,
+    found: &[Place],
+    now: Timestamp,
+) -> Result<u64, StorageError> {
+    let mut offer = connection.prepare_cached(
+        "UPDATE deliveries SET turn = turn + 1, due_at = ?3 \
+         WHERE event = ?1 AND endpoint = ?2 AND state = 1 AND held_by = 2 AND due_at = ?4",
+    )?;
+    let mut moved = 0;
+    for (event, endpoint) in found {
+        moved += offer.execute(params![event, endpoint, now, Timestamp::NEVER])? as u64;
+    }
+    Ok(moved)
+}
+
+/// The edit behind which an application's deliveries are to be offered, if there was one.
+pub(super) fn recall_wanted(
+    connection: &Connection,
+    application: ApplicationId,
+) -> Result<Option<i64>, StorageError> {
+    let mut find =
+        connection.prepare_cached("SELECT version FROM recalls WHERE application = ?1")?;
+    Ok(find.query_row([application], |row| row.get(0)).optional()?)
+}
+
+/// What that edit wanted is done. A later one of the same kind wants it once more.
+pub(super) fn recall_done(
+    connection: &Connection,
+    application: ApplicationId,
+    version: i64,
+) -> Result<(), StorageError> {
+    let mut done =
+        connection.prepare_cached("DELETE FROM recalls WHERE application = ?1 AND version = ?2")?;
+    done.execute(params![application, version])?;
+    Ok(())
 }
 
 /// Takes back what an endpoint is owed and has not got, from this event on.

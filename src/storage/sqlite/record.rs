@@ -232,7 +232,7 @@ impl Record<'_> {
         let (state, waits) = match settled.settlement {
             Settlement::Delivered => (State::Delivered, None),
             Settlement::Retry(_) | Settlement::Postpone(..) => {
-                (State::Waiting, Some(self.waits(settled)?))
+                (State::Waiting, Some(self.waits(found.event, settled)?))
             }
             Settlement::DeadLetter(_) => (State::Dead, None),
             Settlement::Drop(_) => (State::Dropped, None),
@@ -281,16 +281,24 @@ impl Record<'_> {
     /// it on, the journal until a person acts.
     ///
     /// Whether there is anything to wait for is decided here, in the transaction: a router that saw
-    /// the endpoint paused may have seen an old version of it, and its resumption has passed by.
-    fn waits(&mut self, settled: &Settled) -> Result<(Holder, Timestamp), StorageError> {
+    /// the endpoint paused, or its application holding back, may have seen an old version of it, and its
+    /// resumption has passed by. Either is enough, whichever the router saw: each has its own resumption.
+    fn waits(
+        &mut self,
+        event: i64,
+        settled: &Settled,
+    ) -> Result<(Holder, Timestamp), StorageError> {
         if let Some(due) = to_hand_on(&settled.settlement) {
             return Ok((settled.held_by, due.at));
         }
         let mut find = self.connection.prepare_cached(
-            "SELECT 1 FROM endpoints WHERE id = ?1 AND state <> 'active' AND deleted_at IS NULL",
+            "SELECT 1 FROM endpoints WHERE id = ?1 AND state <> 'active' AND deleted_at IS NULL \
+             UNION ALL \
+             SELECT 1 FROM events e JOIN settings s ON s.application = e.application \
+             WHERE e.seq = ?2 AND s.delivery <> 'on'",
         )?;
-        let paused = find.exists(params![settled.key.endpoint])?;
-        Ok((Holder::Journal, if paused { Timestamp::NEVER } else { settled.at }))
+        let waits = find.exists(params![settled.key.endpoint, event])?;
+        Ok((Holder::Journal, if waits { Timestamp::NEVER } else { settled.at }))
     }
 
     fn lay_down(

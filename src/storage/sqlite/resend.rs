@@ -5,19 +5,21 @@
 //! a router that dies in between leaves a lease that ends, and the attempt is made once more. At most once, the
 //! row goes before the request is made: a router that dies behind that leaves an attempt of unknown end.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::books::Movement;
 use super::rows::{self, State};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{Delivery, DeliveryKey, Turn};
-use crate::domain::id::EndpointId;
+use crate::domain::endpoint::default_of;
+use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::Resend;
 
-/// Asks for an attempt; whether there are such an event and such an endpoint of the tenant's.
+/// Asks for an attempt; whether there are such an event and such an endpoint, or such a URL, of the tenant's.
 pub(super) fn ask(
     connection: &Connection,
     tenant: Tenant,
@@ -25,16 +27,18 @@ pub(super) fn ask(
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let mut find = connection.prepare_cached(
-        "SELECT e.seq, length(e.payload), EXISTS (SELECT 1 FROM inbox WHERE event = e.seq) \
-         FROM events e JOIN endpoints p ON p.application = e.application \
-         WHERE e.id = ?1 AND p.id = ?2 AND e.application = ?3 AND p.deleted_at IS NULL",
+        "SELECT seq, length(payload), EXISTS (SELECT 1 FROM inbox WHERE event = seq) \
+         FROM events WHERE id = ?1 AND application = ?2",
     )?;
     let found = find
-        .query_row(params![key.event, key.endpoint, tenant.application()], |row| {
+        .query_row(params![key.event, tenant.application()], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, bool>(2)?))
         })
         .optional()?;
     let Some((event, payload_bytes, is_new)) = found else { return Ok(false) };
+    if !is_there(connection, tenant, event, key.endpoint)? {
+        return Ok(false);
+    }
     if is_new {
         // What it owes is not fixed yet: a delivery that is made up now would stand in the way.
         let event = key.event;
@@ -69,6 +73,31 @@ pub(super) fn ask(
 pub(super) fn any(connection: &Connection, now: Timestamp) -> Result<bool, StorageError> {
     let mut look = connection.prepare_cached("SELECT 1 FROM resends WHERE due_at <= ?1 LIMIT 1")?;
     Ok(look.exists([now])?)
+}
+
+/// Whether there is such an endpoint of the tenant's, or such a URL for this event of the tenant's.
+fn is_there(
+    connection: &Connection,
+    tenant: Tenant,
+    event: i64,
+    endpoint: EndpointId,
+) -> Result<bool, StorageError> {
+    let application = tenant.application();
+    let mut listed =
+        connection.prepare_cached("SELECT application, deleted_at FROM endpoints WHERE id = ?1")?;
+    let listed = listed.query_row([endpoint], |row| {
+        Ok(row.get::<_, ApplicationId>(0)? == application && row.get_ref(1)? == ValueRef::Null)
+    });
+    if let Some(is_it) = listed.optional()? {
+        return Ok(is_it);
+    }
+    if endpoint == default_of(application) {
+        let mut url = connection.prepare_cached(
+            "SELECT 1 FROM settings WHERE application = ?1 AND default_url IS NOT NULL",
+        )?;
+        return Ok(url.exists([application])?);
+    }
+    Ok(rows::event_at(connection, event)?.names(endpoint))
 }
 
 /// Claims what may be made by `now`, longest due first. What cannot be made any more, because its event

@@ -67,10 +67,11 @@ pub(super) fn put(
     settings: &Settings,
 ) -> Result<(), StorageError> {
     let application = settings.application;
+    recall(connection, application, settings.delivery)?;
     let written = connection.execute(
         "INSERT OR REPLACE INTO settings (application, default_url, default_url_when, delivery, \
-                                          policy, schema_mode, attributes, updated_at) \
-         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+                                          policy, schema_mode, attributes, updated_at, default_id) \
+         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
          FROM applications WHERE id = ?1 AND deleted_at IS NULL",
         params![
             application,
@@ -81,6 +82,7 @@ pub(super) fn put(
             settings.schema_mode.as_str(),
             json(&settings.attributes),
             settings.updated_at,
+            default_of(application),
         ],
     )?;
     if written == 0 {
@@ -90,11 +92,33 @@ pub(super) fn put(
     keys::replace(connection, vault, application, default_of(application), &settings.keys)
 }
 
-/// Forgets an application's settings. Their secrets go for good.
+/// Notes that what was held back is to be offered, if it was held back and is not any more; and does not
+/// want that any longer, when it is held back anew.
+fn recall(
+    connection: &Connection,
+    application: ApplicationId,
+    now: DeliverySwitch,
+) -> Result<(), StorageError> {
+    if now.sends() {
+        connection.execute(
+            "INSERT OR REPLACE INTO recalls (application, version) \
+             SELECT application, version FROM settings, catalogue \
+             WHERE application = ?1 AND delivery <> 'on'",
+            [application],
+        )?;
+    } else {
+        connection.execute("DELETE FROM recalls WHERE application = ?1", [application])?;
+    }
+    Ok(())
+}
+
+/// Forgets an application's settings. Their secrets go for good, and what was held back is let go, to be
+/// taken back at its turn.
 pub(super) fn delete(
     connection: &Connection,
     application: ApplicationId,
 ) -> Result<(), StorageError> {
+    recall(connection, application, DeliverySwitch::On)?;
     connection.execute("DELETE FROM settings WHERE application = ?1", [application])?;
     let own = default_of(application);
     connection.execute("DELETE FROM endpoint_keys WHERE endpoint = ?1", [own])?;

@@ -22,7 +22,7 @@ use super::{Sqlite, endpoints};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event::{Channels, EventType};
+use crate::domain::event::{Channels, EventType, WebhookMode};
 use crate::domain::id::{EndpointId, EventId, TaskId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -304,7 +304,7 @@ fn given_up(
 }
 
 /// The walk over an application's events.
-pub(super) const EVENTS: &str = "SELECT seq, id, type, channels, received_at FROM events INDEXED BY events_of \
+pub(super) const EVENTS: &str = "SELECT seq, id, type, channels, webhook_mode, received_at FROM events INDEXED BY events_of \
      WHERE application = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4";
 
 /// What the endpoint wants now and was never owed.
@@ -335,7 +335,10 @@ fn wants(endpoint: &Endpoint, row: &Row<'_>) -> Result<bool, StorageError> {
     let event_type: String = row.get("type")?;
     let event_type: EventType =
         event_type.parse().map_err(|error| corrupt(format!("an event: {error}")))?;
-    if !endpoint.filter.wants(&event_type) {
+    let elsewhere = Some(WebhookMode::Override.as_str());
+    if !endpoint.filter.wants(&event_type)
+        || row.get::<_, Option<String>>("webhook_mode")?.as_deref() == elsewhere
+    {
         return Ok(false);
     }
     let channels: Channels = match row.get::<_, Option<String>>("channels")? {

@@ -50,7 +50,8 @@ struct LastAttempt {
     timestamp: String,
 }
 
-/// Writes a tiding about an endpoint. Of an endpoint whose row is gone there is nothing to tell.
+/// Writes a tiding about an endpoint, or about a URL that nobody lists as one: then its event says whose it
+/// is.
 pub(super) fn tell(
     connection: &Connection,
     tiding: Tiding,
@@ -60,10 +61,16 @@ pub(super) fn tell(
 ) -> Result<(), StorageError> {
     let mut find = connection.prepare_cached(
         "SELECT e.application, e.uid, a.uid FROM endpoints e \
-         LEFT JOIN applications a ON a.id = e.application WHERE e.id = ?1",
+         LEFT JOIN applications a ON a.id = e.application WHERE e.id = ?1 \
+         UNION ALL \
+         SELECT e.application, NULL, a.uid FROM events e \
+         LEFT JOIN applications a ON a.id = e.application WHERE e.id = ?2 LIMIT 1",
     )?;
-    let names =
-        find.query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let names = find
+        .query_row(params![endpoint, about.event], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
     let Some((app_id, endpoint_uid, owners_uid)) = names else { return Ok(()) };
     let mut find = connection.prepare_cached("SELECT event_id FROM events WHERE id = ?1")?;
     let msg_event_id = match about.event {

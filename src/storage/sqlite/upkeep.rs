@@ -34,7 +34,7 @@ impl Upkeep for Sqlite {
     }
 }
 
-/// Each endpoint once, by the index of what is not finished.
+/// Each endpoint once, by the index of what is not finished; and whoever was noted when it was let go on.
 fn left_undone(connection: &Connection, limit: u32) -> Result<Vec<Undone>, StorageError> {
     let mut deleted = connection.prepare_cached(
         "SELECT e.id FROM endpoints e WHERE e.deleted_at IS NOT NULL \
@@ -42,6 +42,8 @@ fn left_undone(connection: &Connection, limit: u32) -> Result<Vec<Undone>, Stora
     )?;
     let mut activated = connection.prepare_cached(
         "SELECT e.id FROM endpoints e WHERE e.deleted_at IS NULL AND e.state = 'active' \
+           AND NOT EXISTS (SELECT 1 FROM settings s \
+                           WHERE s.application = e.application AND s.delivery <> 'on') \
            AND EXISTS (SELECT 1 FROM deliveries \
                        WHERE endpoint = e.id AND state < 2 AND state = 1 AND held_by = 2 \
                          AND due_at = ?2) \
@@ -59,6 +61,9 @@ fn left_undone(connection: &Connection, limit: u32) -> Result<Vec<Undone>, Stora
             .query_map(params![limit, Timestamp::NEVER], |row| row.get(0).map(Undone::Activated))?;
         found.extend(active.collect::<Result<Vec<_>, _>>()?);
     }
+    let mut recalls = connection.prepare_cached("SELECT application FROM recalls LIMIT ?1")?;
+    let let_go = recalls.query_map([limit], |row| row.get(0).map(Undone::LetsGo))?;
+    found.extend(let_go.collect::<Result<Vec<_>, _>>()?);
     Ok(found)
 }
 

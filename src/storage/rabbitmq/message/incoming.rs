@@ -8,10 +8,11 @@ use lapin::types::ShortString;
 use super::{Raw, as_number, as_text, described, header};
 use crate::domain::event::{
     ApplicationName, Attributes, Channels, EventType, Identity, NewEvent, Rejection,
-    SHORT_TEXT_MAX, check_channels, check_payload,
+    SHORT_TEXT_MAX, Webhook, check_channels, check_payload, too_late,
 };
 use crate::domain::id::EventId;
 use crate::domain::time::Timestamp;
+use crate::domain::webhook;
 
 const A_MOMENT: &str = "an RFC 3339 time, an AMQP timestamp or milliseconds since 1970";
 
@@ -45,25 +46,20 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         content_type: content_type(message)?,
         traceparent: traceparent(message),
         channels: channels(message)?,
-        webhook: None,
+        webhook: webhook(message)?,
         attributes: Attributes::default(),
         payload: message.body.clone(),
     };
+    if let Some(why) = too_late(new.deliver_at, new.expires_at) {
+        let found = header(properties, "expires-at").map_or_else(String::new, described);
+        return Err(Rejection::BadField { name: "expires-at", found, wanted: why });
+    }
     check_payload(&message.body, limit)?; // last: it reads every byte
     Ok(new)
 }
 
 /// Refuses what would be delivered wrongly if it were overlooked.
 fn refuse_what_is_not_supported(message: &Raw) -> Result<(), Rejection> {
-    for name in ["webhook-url", "webhook-mode"] {
-        if let Some(value) = header(&message.properties, name) {
-            return Err(Rejection::BadField {
-                name,
-                found: described(value),
-                wanted: "an endpoint of the application (a URL per event is not supported yet)",
-            });
-        }
-    }
     let content_type = message.properties.content_type().as_ref().map(ShortString::as_str);
     if let Some(text) = content_type
         && text.to_ascii_lowercase().starts_with("application/cloudevents")
@@ -91,21 +87,51 @@ fn identity(message: &Raw) -> Identity {
     let named =
         |name: &str| header(properties, name).map_or_else(String::new, |v| format!("{v:?}"));
     let published_at = properties.timestamp().map_or_else(String::new, |at| at.to_string());
-    Identity::Fingerprint(EventId::derived(&[
-        message.routing_key.as_str().as_bytes(),
-        text(properties.kind()).as_bytes(),
-        text(properties.content_type()).as_bytes(),
-        text(properties.correlation_id()).as_bytes(),
-        text(properties.app_id()).as_bytes(),
-        published_at.as_bytes(),
-        named("subject").as_bytes(),
-        named("occurred-at").as_bytes(),
-        named("deliver-at").as_bytes(),
-        named("expires-at").as_bytes(),
-        named("traceparent").as_bytes(),
-        named("channels").as_bytes(),
-        &message.body,
-    ]))
+    let chosen = [
+        message.routing_key.as_str().to_owned(),
+        text(properties.kind()),
+        text(properties.content_type()),
+        text(properties.correlation_id()),
+        text(properties.app_id()),
+        published_at,
+        named("subject"),
+        named("occurred-at"),
+        named("deliver-at"),
+        named("expires-at"),
+        named("traceparent"),
+        named("channels"),
+    ];
+    // Only where they are: what was published before they were read keeps its id.
+    let own = ["webhook-url", "webhook-mode"].map(named);
+    let own = own.iter().filter(|_| own.iter().any(|value| !value.is_empty()));
+    let mut parts: Vec<&[u8]> = chosen.iter().chain(own).map(|part| part.as_bytes()).collect();
+    parts.push(&message.body);
+    Identity::Fingerprint(EventId::derived(&parts))
+}
+
+/// The `webhook-url` header, and `webhook-mode` beside it. Their form is all that is judged here: whether
+/// the URL may be called is the guard's to say, at each request.
+fn webhook(message: &Raw) -> Result<Option<Webhook>, Rejection> {
+    let read = |name: &'static str| match header(&message.properties, name) {
+        None => Ok(""),
+        Some(value) => as_text(value).ok_or_else(|| Rejection::BadField {
+            name,
+            found: described(value),
+            wanted: "a text",
+        }),
+    };
+    let (url, mode) = (read("webhook-url")?, read("webhook-mode")?);
+    Webhook::parse(url, mode).map_err(|fault| {
+        let (name, wanted) = match fault {
+            webhook::Fault::Url => ("webhook-url", webhook::A_URL),
+            webhook::Fault::Mode => ("webhook-mode", "override or add"),
+            webhook::Fault::ModeAlone => {
+                ("webhook-mode", "a webhook-url beside it, or none of both")
+            }
+        };
+        let found = header(&message.properties, name).map_or_else(String::new, described);
+        Rejection::BadField { name, found, wanted }
+    })
 }
 
 /// The `subject` header: a text, or a job's number.
@@ -331,12 +357,50 @@ mod tests {
 
     #[test]
     fn what_we_cannot_do_yet_is_refused_and_not_overlooked() {
-        for name in ["webhook-url", "webhook-mode"] {
-            assert_eq!(fault("acme.job.done", with_header(name, text("x"))), "bad_field");
-        }
         let structured = BasicProperties::default()
             .with_content_type("application/CloudEvents+json; charset=utf-8".into());
         assert_eq!(fault("acme.job.done", structured), "bad_field");
+    }
+
+    #[test]
+    fn an_event_may_name_a_url_of_its_own() {
+        let with = |headers: &[(&str, AMQPValue)]| {
+            let mut table = FieldTable::default();
+            for (name, value) in headers {
+                table.insert((*name).into(), value.clone());
+            }
+            read("acme.job.done", BasicProperties::default().with_headers(table))
+        };
+        let url = ("webhook-url", text("https://hook.example/a"));
+        let own = with(std::slice::from_ref(&url)).expect("an event").webhook.expect("a URL");
+        assert_eq!((own.url.as_str(), own.mode.as_str()), ("https://hook.example/a", "override"));
+        let added = with(&[url.clone(), ("webhook-mode", text("add"))]).expect("an event");
+        assert_eq!(added.webhook.expect("a URL").mode.as_str(), "add");
+        let nothing = [("webhook-url", text("")), ("webhook-mode", text(""))];
+        assert_eq!(with(&nothing).expect("an event").webhook, None);
+
+        for wrong in [
+            vec![("webhook-url", text("hook.example"))],
+            vec![("webhook-url", text("https://a:b@hook.example/"))],
+            vec![("webhook-url", AMQPValue::Boolean(true))],
+            vec![("webhook-mode", text("add"))],
+            vec![url.clone(), ("webhook-mode", text("both"))],
+        ] {
+            assert_eq!(with(&wrong).map_err(|why| why.reason()).err(), Some("bad_field"));
+        }
+        let identity = |headers: &[_]| with(headers).expect("an event").identity;
+        let other = ("webhook-url", text("https://hook.example/b"));
+        assert_ne!(identity(&[url]), identity(&[other]), "nameless, and not the same");
+    }
+
+    #[test]
+    fn what_is_of_no_use_when_it_may_be_delivered_is_refused() {
+        let mut headers = FieldTable::default();
+        headers.insert("deliver-at".into(), text("2026-08-21T10:11:12Z"));
+        headers.insert("expires-at".into(), text("2026-08-21T10:11:12Z"));
+        let properties = BasicProperties::default().with_headers(headers);
+        let why = read("acme.job.done", properties).expect_err("refused");
+        assert!(why.to_string().starts_with("`expires-at` is `2026"), "{why}");
     }
 
     #[test]

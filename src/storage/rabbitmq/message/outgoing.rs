@@ -38,6 +38,9 @@ pub(in super::super) fn published(
     let mut headers = Headers::default()
         .optional_text("subject", event.subject.as_deref())
         .optional_moment("deliver-at", event.deliver_at)
+        .optional_moment("expires-at", event.expires_at)
+        .optional_text("webhook-url", event.webhook.as_ref().map(|own| own.url.as_str()))
+        .optional_text("webhook-mode", event.webhook.as_ref().map(|own| own.mode.as_str()))
         .names("channels", &event.channels);
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
@@ -227,7 +230,7 @@ fn delivery_id(notice: &Notice) -> DeliveryId {
 mod tests {
     use super::super::incoming;
     use super::*;
-    use crate::domain::event::Identity;
+    use crate::domain::event::{Identity, Webhook};
 
     fn posthaste() -> Topology {
         Topology::new("posthaste").expect("a prefix")
@@ -243,6 +246,8 @@ mod tests {
             occurred_at: Some(Timestamp::from_millis(1_787_307_072_345)),
             deliver_at: Some(Timestamp::from_millis(1_787_307_099_999)),
             channels: vec!["eu".into(), "beta".into()],
+            expires_at: Some(Timestamp::from_millis(1_787_307_199_999)),
+            webhook: Webhook::parse("https://hook.example/a", "add").expect("a URL"),
             payload: Bytes::from_static(b"{\"amount\":1250.50}"),
             ..Publication::default()
         }
@@ -268,6 +273,7 @@ mod tests {
         assert_eq!(read.identity, Identity::Given("run-7.done".into()));
         assert_eq!(read.subject.as_deref(), Some("job-17"));
         assert_eq!((read.occurred_at, read.deliver_at), (meant.occurred_at, meant.deliver_at));
+        assert_eq!((read.expires_at, read.webhook), (meant.expires_at, meant.webhook));
         assert_eq!(read.payload, meant.payload);
     }
 

@@ -1,5 +1,7 @@
 //! Deliveries: to an endpoint, of an event, counted, and one more that is owed.
 
+use std::num::NonZeroU16;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use url::Url;
 
@@ -8,8 +10,10 @@ use super::super::endpoints;
 use super::super::rows::{self, State, corrupt, read_json};
 use super::super::walk::Walk;
 use super::{events, moments};
-use crate::domain::application::Tenant;
+use crate::domain::application::{Metadata, Tenant};
 use crate::domain::delivery::{Shown, Standing};
+use crate::domain::endpoint::EndpointState;
+use crate::domain::filter::Filter;
 use crate::domain::id::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -109,16 +113,55 @@ pub(super) fn of(
 
 /// The walk over those that an event is owed to.
 pub(in super::super) fn walk_of(seq: i64, page: &Page<EndpointId>) -> Walk {
-    Walk::over("deliveries d CROSS JOIN endpoints p ON p.id = d.endpoint", "d.endpoint", page)
+    let from = "deliveries d CROSS JOIN events e ON e.seq = d.event \
+                LEFT JOIN endpoints p ON p.id = d.endpoint \
+                LEFT JOIN settings s ON s.application = e.application";
+    Walk::over(from, "d.endpoint", page)
         .columns(
-            "p.id, p.uid, p.description, p.url, p.filter, p.channels, p.state AS whether, \
-             p.disabled_because, p.throttle_rate, p.metadata, p.version, p.created_at, \
-             p.updated_at, p.deleted_at, d.turn, d.attempts, d.state AS state, d.held_by, d.due_at",
+            "d.endpoint AS id, p.uid, p.description, p.url, p.filter, p.channels, \
+             p.state AS whether, p.disabled_because, p.throttle_rate, p.metadata, p.version, \
+             p.created_at, p.updated_at, p.deleted_at, d.turn, d.attempts, d.state AS state, \
+             d.held_by, d.due_at, p.id IS NOT NULL AS listed, e.received_at AS received_at, \
+             coalesce((SELECT a.url FROM attempts a \
+                       WHERE a.event = d.event AND a.endpoint = d.endpoint \
+                       ORDER BY a.id DESC LIMIT 1), \
+                      CASE WHEN d.endpoint IS s.default_id THEN s.default_url \
+                      ELSE e.webhook_url END) AS goes_to",
         )
         .only("d.event = ?", seq)
 }
 
+/// What there is to see of a URL that nobody lists as an endpoint: where it last went for this event, or
+/// is to go.
+fn unlisted(row: &Row<'_>) -> Result<EndpointFacts, StorageError> {
+    let id: EndpointId = row.get("id")?;
+    // Of a default URL that was cleared before anything went there nothing is left to be shown.
+    let url: Option<String> = row.get("goes_to")?;
+    let url = url.as_deref().unwrap_or("about:blank");
+    let owed_at: Timestamp = row.get("received_at")?;
+    Ok(EndpointFacts {
+        id,
+        listed: false,
+        uid: None,
+        description: String::new(),
+        url: Url::parse(url).map_err(|error| corrupt(format!("url of {id}: {error}")))?,
+        filter: Filter::of(Vec::new()),
+        channels: Vec::new(),
+        state: EndpointState::Active,
+        disabled_because: None,
+        throttle_rate: None,
+        metadata: Metadata::new(),
+        version: NonZeroU16::MIN,
+        created_at: owed_at,
+        updated_at: owed_at,
+        deleted_at: None,
+    })
+}
+
 fn facts(row: &Row<'_>) -> Result<EndpointFacts, StorageError> {
+    if !row.get::<_, bool>("listed")? {
+        return unlisted(row);
+    }
     let id: EndpointId = row.get("id")?;
     let (url, state): (String, String) = (row.get("url")?, row.get("whether")?);
     let because: Option<String> = row.get("disabled_because")?;
@@ -126,6 +169,7 @@ fn facts(row: &Row<'_>) -> Result<EndpointFacts, StorageError> {
         .ok_or_else(|| corrupt(format!("state of {id} is `{state}`")))?;
     Ok(EndpointFacts {
         id,
+        listed: true,
         uid: row.get("uid")?,
         description: row.get("description")?,
         url: Url::parse(&url).map_err(|error| corrupt(format!("url of {id}: {error}")))?,

@@ -7,12 +7,19 @@
 CREATE TABLE settings (
     application      BLOB    NOT NULL PRIMARY KEY,
     default_url      TEXT,
+    default_id       BLOB    NOT NULL, -- whom is owed what goes there: derived from the application
     default_url_when TEXT    NOT NULL, -- no_match, no_override
     delivery         TEXT    NOT NULL, -- on, hold, off
     policy           TEXT    NOT NULL, -- JSON
     schema_mode      TEXT    NOT NULL, -- off, warn, enforce
     attributes       TEXT    NOT NULL, -- JSON
     updated_at       INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Applications that let their deliveries go on, until all that they held back is offered.
+CREATE TABLE recalls (
+    application BLOB    NOT NULL PRIMARY KEY,
+    version     INTEGER NOT NULL -- of the catalogue, at the edit
 ) STRICT, WITHOUT ROWID;
 
 -- Every policy that an attempt was made by, whole. Few: one for each way that somebody wants to be called.
