@@ -136,6 +136,9 @@ impl Owner {
             "eventType": "job.completed", "eventId": event_id, "payload": { "of": name }
         });
         let msg = made(&post(&format!("{below}/msg"), message).await);
+        let own = json!({ "attributes": { "of": name } }).to_string();
+        let set = organisation.send("PUT", &format!("{below}/settings"), &[], own.as_bytes()).await;
+        assert_eq!(set.status, 200, "{set:?}");
         // Shown to nobody but its organisation, and applications with the flag.
         let event_type = format!("{name}.only");
         let body = json!({ "name": event_type, "description": name, "featureFlag": name });

@@ -8,7 +8,7 @@
 //!   a repeated request is done once, that who did what is written down.
 //! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`settings`],
 //!   [`event_types`], [`examples`],
-//!   [`messages`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`], [`portal`], [`health`]: the
+//!   [`messages`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`], [`test_calls`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`inspector`]: a target for development, its one side that is no operation.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
@@ -50,6 +50,7 @@ pub mod routes;
 pub mod server;
 mod settings;
 mod statistics;
+mod test_calls;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -39,6 +39,8 @@ pub(super) enum Problem {
     NotFound(String),
     /// It contradicts what is there.
     Conflict(String),
+    /// The application has no default URL.
+    NoDefaultUrl(String),
     /// The event type is listed already.
     EventTypeExists(String),
     /// The request is not one.
@@ -187,7 +189,9 @@ impl Problem {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict(_) | Self::EventTypeExists(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::NoDefaultUrl(_) | Self::EventTypeExists(_) => {
+                StatusCode::CONFLICT
+            }
             Self::Invalid(_) | Self::Refused { .. } => StatusCode::BAD_REQUEST,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Faults(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -210,6 +214,7 @@ impl Problem {
             Self::NoSuchMethod => ("method_not_allowed", "this path is not for this method".into()),
             Self::NotFound(why) => ("not_found", why.clone()),
             Self::Conflict(why) => ("conflict", why.clone()),
+            Self::NoDefaultUrl(why) => ("no_default_url", why.clone()),
             Self::EventTypeExists(why) => ("event_type_exists", why.clone()),
             Self::Invalid(why) => ("generic_error", why.clone()),
             Self::Refused { code, why } => (*code, why.clone()),
@@ -259,6 +264,7 @@ impl Problem {
             | Self::NoSuchMethod
             | Self::NotFound(_)
             | Self::Conflict(_)
+            | Self::NoDefaultUrl(_)
             | Self::EventTypeExists(_)
             | Self::Invalid(_)
             | Self::Refused { .. }

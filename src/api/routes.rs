@@ -27,11 +27,12 @@ use super::server::Peer;
 use super::{
     applications, attempts, audit, auth, deliveries, endpoint_headers, endpoint_secrets, endpoints,
     event_types, examples, health, idempotency, inspector, message_endpoints, messages, openapi,
-    portal, rest, settings, statistics,
+    portal, rest, settings, statistics, test_calls,
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
 use crate::storage::answers::Answers;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub tokens: TokenKey,
     /// Which URLs endpoints may have.
     pub urls: UrlCheck,
+    /// What makes test calls.
+    pub test_calls: TestCalls,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Largest payload that is accepted.
@@ -96,6 +99,10 @@ impl Api {
 
     pub(super) const fn intake(&self) -> &Intake {
         &self.parts.intake
+    }
+
+    pub(super) const fn test_calls(&self) -> &TestCalls {
+        &self.parts.test_calls
     }
 
     pub(super) const fn tokens(&self) -> &TokenKey {
@@ -184,6 +191,8 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(settings::get, settings::post, settings::put, settings::patch))
         .routes(routes!(settings::secret))
         .routes(routes!(settings::rotate))
+        .routes(routes!(test_calls::default_url))
+        .routes(routes!(test_calls::endpoint))
         .routes(routes!(event_types::create, event_types::list))
         .routes(routes!(
             event_types::get,

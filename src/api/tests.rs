@@ -24,8 +24,11 @@ use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::test_calls::{Called, TestCaller, TestCalls};
 use crate::control::tokens::{Caller, TokenKey};
 use crate::domain::application::Tenant;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
 use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -41,6 +44,13 @@ struct Silent;
 #[async_trait]
 impl Publish for Silent {
     async fn publish(&self, _: &[Publication]) -> Result<Vec<Published>, StorageError> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl TestCaller for Silent {
+    async fn call(&self, _: &Event, _: &Endpoint) -> Called {
         std::future::pending().await
     }
 }
@@ -135,6 +145,7 @@ async fn silent() -> axum::Router {
             1_024,
         ),
         control,
+        test_calls: TestCalls::new(Arc::new(Silent)),
         tokens: key(),
         urls: Box::new(|_| Err("no URL is accepted here".into())),
         now: || NOW,

@@ -3,9 +3,10 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::app_settings::{self, SettingsCommand};
 use super::output::{Output, note, or_dash};
-use crate::control::Control;
 use crate::control::applications::NewApplication;
+use crate::control::{Control, UrlRule};
 use crate::domain::application::Application;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,9 @@ pub(super) enum AppCommand {
         /// Its id or uid
         app: String,
     },
+    /// What it sets for all that it sends
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// Delete an application with its endpoints; what they are owed is cancelled
     Delete {
         /// Its id or uid
@@ -36,6 +40,7 @@ pub(super) enum AppCommand {
 pub(super) async fn run(
     command: AppCommand,
     control: &Control,
+    rule: UrlRule<'_>,
     output: Output,
 ) -> anyhow::Result<()> {
     match command {
@@ -65,6 +70,9 @@ pub(super) async fn run(
             })?;
         }
         AppCommand::Show { app } => show(&control.application(&app).await?, output)?,
+        AppCommand::Settings(command) => {
+            app_settings::run(command, control, rule, output).await?;
+        }
         AppCommand::Delete { app } => {
             let cancelled = control.delete_application(&app).await?;
             output.one(

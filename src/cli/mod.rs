@@ -4,14 +4,18 @@
 //! `runtime` and print through one writer (`output`); which error leaves with which exit code is one
 //! table (`exit`).
 
+mod app_settings;
 mod applications;
 mod backup;
 mod dead_letters;
+mod deliveries;
+mod document;
 mod endpoints;
 mod event_types;
 mod exit;
 pub mod listen;
 mod output;
+mod policy_flags;
 mod publish;
 mod replay;
 mod retry_flag;
@@ -77,7 +81,7 @@ enum Command {
     Topology(topology::TopologyArgs),
     /// Tenants
     #[command(subcommand)]
-    App(applications::AppCommand),
+    App(Box<applications::AppCommand>),
     /// The list of event types
     #[command(subcommand)]
     EventType(event_types::EventTypeCommand),
@@ -91,6 +95,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Receive webhooks on this machine, check their signatures and show them
     Listen(listen::ListenArgs),
+    /// What became of deliveries, by what their events are about
+    Deliveries(deliveries::DeliveriesArgs),
     /// Deliveries that were given up
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
@@ -124,7 +130,8 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {
-            applications::run(command, &control(global).await?.0, output).await
+            let (control, config) = control(global).await?;
+            applications::run(*command, &control, &*assemble::url_check(&config), output).await
         }
         Command::EventType(command) => {
             event_types::run(command, &control(global).await?.0, output).await
@@ -140,6 +147,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Publish(args) => publish::run(args, &load(global)?.0, output).await,
         // No settings: a receiver is somebody else's program, and runs beside any.
         Command::Listen(args) => listen::run(args, output).await,
+        Command::Deliveries(args) => deliveries::run(args, &control(global).await?.0, output).await,
         Command::DeadLetters(command) => {
             dead_letters::run(command, &control(global).await?.0, output).await
         }

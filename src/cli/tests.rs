@@ -22,6 +22,14 @@ fn what_the_guides_show_is_understood() {
         "posthaste endpoint create --app acme --url https://x.example --events job.*,document.ready \
          --events a.b --throttle-rate 20 --retry 5s,5m --jitter 0.1 --header X-Team:red",
         "posthaste endpoint edit hook --app acme --clear-throttle-rate",
+        "posthaste endpoint create --app acme --url https://x.example --policy policy.json --guarantee \
+         at_most_once --format standard --success 200,3xx --give-up 404 --on-exhausted drop --signing none",
+        "posthaste endpoint edit ep_1 --policy {\"retry\":null} --allow-http false",
+        "posthaste app settings show acme",
+        "posthaste app settings set acme --file - --delivery hold",
+        "posthaste app settings set acme --default-url https://x.example --default-url-when no_override \
+         --schema-mode warn --timeout-ms 10000",
+        "posthaste deliveries --app acme --subject job-7 --state dead",
         "posthaste endpoint rotate ep_1 --overlap 0s",
         "posthaste publish --app acme --type job.completed --data {} --count 10 --deliver-at 5m",
         "posthaste token create --app acme --expires 90d",
@@ -45,6 +53,10 @@ fn what_contradicts_itself_is_a_usage_error() {
         "posthaste endpoint edit ep_1",
         "posthaste endpoint edit ep_1 --uid x --clear-uid",
         "posthaste endpoint create --app acme --url https://x.example --retry soon",
+        "posthaste endpoint create --app acme --url https://x.example --format xml",
+        "posthaste app settings set acme",
+        "posthaste app settings set acme --default-url https://x.example --clear-default-url",
+        "posthaste deliveries --app acme --state lost",
         "posthaste topology --apply --print",
         "posthaste replay",
         "posthaste replay --yes",

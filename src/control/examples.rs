@@ -71,7 +71,8 @@ impl Control {
         Ok(event)
     }
 
-    async fn example(&self, event_type: &str) -> Result<Bytes, ExampleError> {
+    /// An example of an event type.
+    pub(super) async fn example(&self, event_type: &str) -> Result<Bytes, ExampleError> {
         if event_type == PING {
             return Ok(Bytes::from_static(PONG.as_bytes()));
         }

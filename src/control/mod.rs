@@ -23,6 +23,7 @@ mod schemas;
 mod secrets;
 pub mod settings;
 pub mod tasks;
+pub mod test_calls;
 pub mod tokens;
 pub mod tracking;
 

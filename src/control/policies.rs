@@ -37,6 +37,14 @@ impl<T> Change<T> {
         }
     }
 
+    /// This, and if nothing changes by it what another says.
+    fn before(self, other: Self) -> Self {
+        match self {
+            Self::Keep => other,
+            Self::Clear | Self::Set(_) => self,
+        }
+    }
+
     /// What is there afterwards.
     pub(super) fn over(self, known: Option<T>) -> Option<T> {
         self.wanted().unwrap_or(known)
@@ -95,6 +103,24 @@ impl PolicyEdit {
             allow_http: self.allow_http.over(known.allow_http),
             format: self.format.over(known.format),
             signing: self.signing.over(known.signing),
+        }
+    }
+
+    /// This, and where it says nothing what another says.
+    #[must_use]
+    pub fn before(self, other: Self) -> Self {
+        Self {
+            guarantee: self.guarantee.before(other.guarantee),
+            retry: self.retry.before(other.retry),
+            jitter: self.jitter.or(other.jitter),
+            timeout_ms: self.timeout_ms.before(other.timeout_ms),
+            max_in_flight: self.max_in_flight.before(other.max_in_flight),
+            success_status: self.success_status.before(other.success_status),
+            give_up_status: self.give_up_status.before(other.give_up_status),
+            on_exhausted: self.on_exhausted.before(other.on_exhausted),
+            allow_http: self.allow_http.before(other.allow_http),
+            format: self.format.before(other.format),
+            signing: self.signing.before(other.signing),
         }
     }
 

@@ -5,8 +5,8 @@
 //! the same for every way in: the API's bodies and the files of the command line.
 //!
 //! One edit reads the settings, changes them, and writes them whole. Two at once are not kept apart: the
-//! later one writes what it read, and what the earlier one changed in between is lost. Nothing else goes
-//! wrong by it: each answer is what was written, and a key that was shown and lost is another one at the next look.
+//! later one writes what it read, and what the earlier one changed in between is lost, a key too: of
+//! two first edits at once each makes one, and the later one's stays.
 //!
 //! **What if we die right here?** Behind the write and before what it means is carried out: the settings
 //! hold, for routers look for themselves. That what was held is to be offered is written with them, and

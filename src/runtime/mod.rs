@@ -7,5 +7,6 @@ mod failing;
 mod keys;
 mod loose_ends;
 pub mod serve;
+mod test_calls;
 mod upkeep;
 mod welcome;

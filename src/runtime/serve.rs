@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::assemble::{self, Backends};
 use super::failing::Warden;
 use super::loose_ends::LooseEnds;
+use super::test_calls::TestLine;
 use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
@@ -27,8 +28,10 @@ use crate::config::{Config, LogFormat};
 use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
+use crate::egress::Sender;
 use crate::pipeline::World;
 use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::{Engine, Parts};
@@ -67,8 +70,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (admin_address, api_address) = (admin_listener.local_addr()?, api_listener.local_addr()?);
     let tokens = assemble::token_key(&config)?;
     let mut backends = assemble::backends(&config).await?;
+    let sender = assemble::sender(&config)?;
 
-    let mut engine = Engine::start(parts(&config, &mut backends, &metrics)?).await?;
+    let mut engine = Engine::start(parts(&config, &mut backends, &sender, &metrics)).await?;
     let upkeep = backends.upkeep();
     let condition = Arc::new(Shown {
         metrics: Arc::clone(&metrics),
@@ -96,7 +100,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api = Api::new(api_parts(&config, &backends, tokens, engine.adopter(), api_address)?);
+    let api =
+        Api::new(api_parts(&config, &backends, sender, tokens, engine.adopter(), api_address)?);
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -158,9 +163,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 fn parts(
     config: &Config,
     backends: &mut Backends,
+    sender: &Arc<dyn Sender>,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Parts> {
-    Ok(Parts {
+) -> Parts {
+    Parts {
         catalogue: Arc::clone(&backends.catalogue),
         routers: backends.routers(),
         operator: config.operator.application.clone().map(|application| Operator {
@@ -172,19 +178,24 @@ fn parts(
         inbox: backends.inbox(),
         ladder: Arc::clone(&backends.ladder),
         outlet: Arc::clone(&backends.outlet),
-        sender: assemble::sender(config)?,
+        sender: Arc::clone(sender),
         world: World { now: Arc::new(clock::now), chance: Arc::new(chance::bits) },
         metrics: Arc::clone(metrics),
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
         max_in_flight_per_host: config.limits.max_in_flight_per_host,
-        options: Options {
-            svix_headers: config.delivery.svix_headers,
-            ceiling: assemble::ceiling(config),
-            test: false,
-        },
-    })
+        options: options(config),
+    }
+}
+
+/// What holds for every request.
+fn options(config: &Config) -> Options {
+    Options {
+        svix_headers: config.delivery.svix_headers,
+        ceiling: assemble::ceiling(config),
+        test: false,
+    }
 }
 
 /// Who looks after endpoints that fail.
@@ -202,6 +213,7 @@ fn warden(config: &Config, backends: &Backends) -> Warden {
 fn api_parts(
     config: &Config,
     backends: &Backends,
+    sender: Arc<dyn Sender>,
     tokens: TokenKey,
     adopter: Adopter,
     address: SocketAddr,
@@ -211,6 +223,7 @@ fn api_parts(
     let control = Control::new(backends.control.clone(), context)
         .adopting(adoption)
         .under(assemble::ceiling(config));
+    let test_line = TestLine { sender, options: options(config) };
     let max_payload_bytes = config.limits.max_payload_bytes;
     let publisher = Arc::clone(&backends.publisher);
     let public_url = match &config.api.public_url {
@@ -225,6 +238,7 @@ fn api_parts(
             max_payload_bytes,
         ),
         control,
+        test_calls: TestCalls::new(Arc::new(test_line)),
         tokens,
         urls: assemble::url_check(config),
         now: clock::now,

@@ -24,6 +24,8 @@ pub(crate) struct Arrived {
     pub(crate) timestamp: String,
     /// `webhook-signature`.
     pub(crate) signature: String,
+    /// All headers.
+    pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) body: Bytes,
     /// What it was answered; 0 while it is still open.
@@ -155,6 +157,7 @@ async fn receive(
             id,
             timestamp: header("webhook-timestamp"),
             signature: header("webhook-signature"),
+            headers: headers.clone(),
             body,
             status: 0,
             open: page.open,

@@ -20,3 +20,4 @@ pub(super) mod policy;
 pub(super) mod portal;
 pub(super) mod settings;
 pub(super) mod task;
+pub(super) mod test_call;

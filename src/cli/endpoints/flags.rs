@@ -1,14 +1,11 @@
 //! The flags of `endpoint create` and `endpoint edit`, and what they ask of `control`.
 
-use std::num::NonZeroU16;
-
 use clap::{ArgGroup, Args};
 
 use super::super::exit::Usage;
-use super::super::retry_flag::retry;
+use super::super::policy_flags::PolicyFlags;
 use super::Named;
-use crate::control::endpoints::{Change, EndpointEdit, NewEndpoint, PolicyEdit};
-use crate::domain::retry::RetryPolicy;
+use crate::control::endpoints::{Change, EndpointEdit, NewEndpoint};
 
 /// What both commands take.
 #[derive(Debug, Args)]
@@ -25,34 +22,11 @@ struct Wishes {
     /// Requests per second that it agreed to
     #[arg(long, value_name = "N")]
     throttle_rate: Option<u32>,
-    /// Requests that may be on the way at the same time
-    #[arg(long, value_name = "N")]
-    max_in_flight: Option<NonZeroU16>,
-    /// How long one exchange may take
-    #[arg(long, value_name = "MS")]
-    timeout_ms: Option<u32>,
-    /// When failed deliveries are tried again: none, waits as '500,1000' (ms) or '5s,5m,30m', or
-    /// the policy as JSON
-    #[arg(long, value_name = "WAITS", value_parser = retry)]
-    retry: Option<RetryPolicy>,
-    /// How far each wait may move, as a share of it: 0.2 is 20 % either way
-    #[arg(long, value_name = "SHARE")]
-    jitter: Option<f64>,
+    #[command(flatten)]
+    policy: PolicyFlags,
     /// A header of its own; may be given several times
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-}
-
-impl Wishes {
-    fn policy(&self) -> PolicyEdit {
-        PolicyEdit {
-            retry: change(self.retry.clone(), false),
-            jitter: self.jitter,
-            timeout_ms: change(self.timeout_ms, false),
-            max_in_flight: change(self.max_in_flight, false),
-            ..PolicyEdit::default()
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -76,7 +50,7 @@ impl CreateArgs {
     pub(super) fn into_new(self) -> Result<(String, NewEndpoint), Usage> {
         let new = NewEndpoint {
             url: self.url,
-            policy: self.wishes.policy(),
+            policy: self.wishes.policy.into_edit()?,
             uid: self.wishes.uid,
             description: self.wishes.description.unwrap_or_default(),
             patterns: patterns(self.wishes.events),
@@ -94,8 +68,9 @@ impl CreateArgs {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
 #[command(group(ArgGroup::new("change").required(true).multiple(true).args([
     "url", "events", "all_events", "uid", "clear_uid", "description", "throttle_rate",
-    "clear_throttle_rate", "max_in_flight", "timeout_ms", "retry", "jitter", "headers",
-    "clear_headers",
+    "clear_throttle_rate", "headers", "clear_headers", "policy", "guarantee", "retry", "jitter",
+    "timeout_ms", "max_in_flight", "success", "give_up", "on_exhausted", "allow_http", "format",
+    "signing",
 ])))]
 pub(in super::super) struct EditArgs {
     #[command(flatten)]
@@ -121,7 +96,7 @@ pub(in super::super) struct EditArgs {
 
 impl EditArgs {
     pub(super) fn into_edit(self) -> Result<(Named, EndpointEdit), Usage> {
-        let policy = self.wishes.policy();
+        let policy = self.wishes.policy.into_edit()?;
         let patterns = patterns(self.wishes.events);
         let own_headers = headers(&self.wishes.headers)?;
         let edit = EndpointEdit {

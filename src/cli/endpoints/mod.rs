@@ -8,6 +8,7 @@ use serde_json::json;
 
 use self::flags::{CreateArgs, EditArgs};
 use self::shown::EndpointShown;
+pub(super) use self::shown::retry as retry_shown;
 use super::output::{Output, or_dash};
 use super::span::span;
 use crate::control::{Control, NewKey, OVERLAP_S_DEFAULT, UrlRule};

@@ -1,6 +1,7 @@
 //! How an endpoint looks, to people and in JSON. The fields' names are a contract.
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::super::output::or_dash;
 use crate::domain::auth::Auth;
@@ -8,7 +9,7 @@ use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::filter::Filter;
 use crate::domain::header::is_sensitive;
 use crate::domain::id::{ApplicationId, EndpointId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, PolicyPart};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::time::Timestamp;
 
@@ -26,6 +27,8 @@ pub(super) struct EndpointShown<'a> {
     pub(super) filter: &'a Filter,
     pub(super) throttle_rate: Option<std::num::NonZeroU32>,
     pub(super) policy: &'a Policy,
+    /// What it says of that itself.
+    own_policy: &'a PolicyPart,
     headers: serde_json::Map<String, serde_json::Value>,
     /// Its kind: more of it is not shown.
     auth: Option<&'static str>,
@@ -48,6 +51,7 @@ impl<'a> EndpointShown<'a> {
             filter: &endpoint.filter,
             throttle_rate: endpoint.throttle_rate,
             policy: &endpoint.policy,
+            own_policy: &endpoint.policy_part,
             headers: endpoint
                 .headers
                 .iter()
@@ -80,6 +84,7 @@ impl<'a> EndpointShown<'a> {
             ("timeout", format!("{} ms", self.policy.timeout_ms)),
             ("retry", retry(&self.policy.retry)),
         ];
+        fields.extend(policy(self.policy));
         for (name, value) in &self.headers {
             fields.push(("header", format!("{name}: {}", value.as_str().unwrap_or_default())));
         }
@@ -109,7 +114,7 @@ impl SecretShown {
     }
 }
 
-fn retry(policy: &RetryPolicy) -> String {
+pub(in super::super) fn retry(policy: &RetryPolicy) -> String {
     match policy {
         RetryPolicy::None => "none".into(),
         RetryPolicy::Schedule { delays_ms, jitter } => {
@@ -124,6 +129,24 @@ fn retry(policy: &RetryPolicy) -> String {
             )
         }
     }
+}
+
+/// The rest of a policy, each part as its flag takes it.
+fn policy(policy: &Policy) -> [(&'static str, String); 7] {
+    let told = |value: serde_json::Value| match value {
+        serde_json::Value::String(word) => word,
+        other => other.to_string(),
+    };
+    let legacy = policy.signing.legacy.as_ref().map(|legacy| format!(", {}", legacy.header));
+    [
+        ("guarantee", told(json!(policy.guarantee))),
+        ("format", told(json!(policy.format))),
+        ("success", told(json!(policy.success_status))),
+        ("give up", told(json!(policy.give_up_status))),
+        ("on exhausted", told(json!(policy.on_exhausted))),
+        ("allow http", policy.allow_http.to_string()),
+        ("signing", told(json!(policy.signing.scheme)) + &legacy.unwrap_or_default()),
+    ]
 }
 
 /// In the largest unit that divides it, as the flag takes it.

@@ -146,7 +146,7 @@ async fn deleting_takes_back_what_is_owed_even_when_it_takes_two_calls() {
 async fn deleting_an_application_takes_back_what_its_endpoints_are_owed() {
     let (world, endpoint) = world_with_an_endpoint().await;
 
-    assert_eq!(world.control.delete_application("acme").await, Ok(2));
+    assert_eq!(world.control.delete_application("acme").await, Ok(4), "and its default URL");
     let gone = world.control.endpoint(None, &endpoint.id.to_string()).await;
     assert!(matches!(gone, Err(ControlError::NotFound(_))), "{gone:?}");
     let again = world.control.delete_application("acme").await;
