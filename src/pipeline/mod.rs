@@ -31,6 +31,7 @@ pub mod route;
 pub mod send;
 pub mod settle;
 mod starting;
+mod unsendable;
 pub mod window;
 
 use std::sync::Arc;

@@ -1,0 +1,54 @@
+//! What becomes of a delivery that may not be sent although its lane would let it: judged at the last moment,
+//! by what its event says, and its endpoint, and its application.
+
+use std::time::Duration;
+
+use crate::domain::delivery::Trigger;
+use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::event::Event;
+use crate::domain::retry::Due;
+use crate::domain::settlement::{DeathReason, Postponed, Settlement, given_up};
+use crate::domain::time::Timestamp;
+
+/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again; and for an
+/// application that holds back what it sends.
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
+
+/// What becomes of it instead; `None` when it may be sent. `held` says that its application lets nothing go.
+pub(super) fn unsendable(
+    endpoint: &Endpoint,
+    held: bool,
+    event: &Event,
+    trigger: Trigger,
+    now: Timestamp,
+) -> Option<Settlement> {
+    if trigger.is_by_hand() {
+        // Now, whatever its event says. Only who is not to be called at all is not called.
+        return match endpoint.state {
+            EndpointState::Active if held => {
+                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Held))
+            }
+            EndpointState::Active => None,
+            EndpointState::Paused => {
+                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
+            }
+            EndpointState::Disabled => Some(Settlement::Unchanged),
+        };
+    }
+    if event.expires_at.is_some_and(|end| end <= now) {
+        return Some(given_up(&endpoint.policy, DeathReason::Expired));
+    }
+    // A recall offers at once what waits for an endpoint, whatever it waits for.
+    if let Some(moment) = event.deliver_at.filter(|moment| now < *moment) {
+        return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
+    }
+    match endpoint.state {
+        EndpointState::Active if held => {
+            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Held))
+        }
+        EndpointState::Active => None,
+        EndpointState::Paused | EndpointState::Disabled => {
+            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
+        }
+    }
+}
