@@ -23,13 +23,13 @@ use super::route::Routes;
 use super::send::Courier;
 use super::settle::Settler;
 use super::starting::Starting;
-use super::unsendable::unsendable;
 use super::{Job, World};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::leave::instead;
 use crate::domain::outcome::Pressure;
 use crate::domain::policy::Guarantee;
 use crate::domain::settlement::Settlement;
@@ -337,7 +337,7 @@ impl Lanes {
         let held = table.holds(job.delivery.event.application);
         let instead = match &endpoint {
             None => Some(Settlement::Cancelled),
-            Some(endpoint) => unsendable(endpoint, held, &job.delivery.event, job.trigger, now),
+            Some(endpoint) => instead(endpoint, held, &job.delivery.event, job.trigger, now),
         };
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);

@@ -19,6 +19,7 @@
 //! each step can be repeated.
 
 pub mod adopt;
+pub mod by_schema;
 pub mod dispatch;
 pub mod engine;
 pub mod herald;
@@ -31,7 +32,6 @@ pub mod route;
 pub mod send;
 pub mod settle;
 mod starting;
-mod unsendable;
 pub mod window;
 
 use std::sync::Arc;

@@ -355,9 +355,9 @@ async fn an_http_url_and_a_policy_without_http_are_not_accepted_together() {
     let strict = || PolicyEdit { allow_http: Change::Set(false), ..PolicyEdit::default() };
     let to_http =
         || EndpointEdit { url: Some("http://a.example/".into()), ..EndpointEdit::default() };
-    let at_fault = |answer: Answer<Endpoint>| match answer.expect_err("refused") {
-        ControlError::InvalidField { field, why } => (field, why.contains("allowHttp")),
-        other => panic!("{other:?}"),
+    let at_fault = |answer: Answer<Endpoint>| {
+        let Err(ControlError::InvalidField { field, why }) = answer else { panic!("{answer:?}") };
+        (field, why.contains("allowHttp"))
     };
 
     let new =

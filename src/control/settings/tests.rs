@@ -158,9 +158,9 @@ async fn endpoints_go_by_the_policy_of_their_application_where_they_say_nothing(
 async fn settings_say_no_more_than_the_operator_allows_and_do_not_contradict_themselves() {
     let world = World::new();
     let acme = acme(&world).await;
-    let at_fault = |answer: Answer<Settings>| match answer.expect_err("refused") {
-        ControlError::InvalidField { field, .. } => field,
-        other => panic!("{other:?}"),
+    let at_fault = |answer: Answer<Settings>| {
+        let Err(ControlError::InvalidField { field, .. }) = answer else { panic!("{answer:?}") };
+        field
     };
 
     let unsigned = json!({ "policy": { "signing": { "scheme": "none" } } });

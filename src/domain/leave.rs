@@ -1,21 +1,23 @@
-//! What becomes of a delivery that may not be sent although its lane would let it: judged at the last moment,
-//! by what its event says, and its endpoint, and its application.
+//! Whether a delivery may be sent, when its lane would let it: the last look before its request.
+//!
+//! What its event says of time, and what people have said of its endpoint and its application. Not here:
+//! how fast and how many (`lane`, `destination`).
 
 use std::time::Duration;
 
-use crate::domain::delivery::Trigger;
-use crate::domain::endpoint::{Endpoint, EndpointState};
-use crate::domain::event::Event;
-use crate::domain::retry::Due;
-use crate::domain::settlement::{DeathReason, Postponed, Settlement, given_up};
-use crate::domain::time::Timestamp;
+use super::delivery::Trigger;
+use super::endpoint::{Endpoint, EndpointState};
+use super::event::Event;
+use super::retry::Due;
+use super::settlement::{DeathReason, Postponed, Settlement, given_up};
+use super::time::Timestamp;
 
-/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again; and for an
-/// application that holds back what it sends.
+/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
 
-/// What becomes of it instead; `None` when it may be sent. `held` says that its application lets nothing go.
-pub(super) fn unsendable(
+/// What becomes of a delivery that may not be sent now; `None` when it may. `held` says that its application
+/// lets nothing go.
+pub fn instead(
     endpoint: &Endpoint,
     held: bool,
     event: &Event,
