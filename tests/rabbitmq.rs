@@ -428,7 +428,8 @@ async fn dead_letters_are_kept_and_results_need_no_listener() {
         endpoint: EndpointId::derived(&[b"endpoint"]),
         verdict,
         attempts: 3,
-        last_status: 503,
+        last: None,
+        by_hand: false,
         at: clock(),
     };
     let outlet = bench.rabbit.outlet();

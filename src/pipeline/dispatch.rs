@@ -26,12 +26,13 @@ use super::starting::Starting;
 use super::{Job, World};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
-use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::leave::instead;
 use crate::domain::outcome::Pressure;
-use crate::domain::retry::Due;
-use crate::domain::settlement::{DeathReason, Postponed, Settlement, given_up};
+use crate::domain::policy::Guarantee;
+use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
@@ -48,11 +49,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// publishes can name a new host with each event.
 const KEPT_MAX: usize = 10_000;
 
-/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
-const ASKED_AGAIN: Duration = Duration::from_secs(10);
-
 /// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
-/// place in the window, and there are at most two about each.
+/// place in the window, or a request on the way, and there are at most three about each.
 #[derive(Debug, Clone)]
 pub struct Dispatcher(UnboundedSender<Message>);
 
@@ -60,6 +58,7 @@ pub struct Dispatcher(UnboundedSender<Message>);
 enum Message {
     Offer(Job),
     HoldUntil(Timestamp, Job),
+    Begun(EndpointId),
     Finished(Ended),
     CatalogueChanged(oneshot::Sender<()>),
     Stop,
@@ -156,6 +155,9 @@ struct Lanes {
     alarm_of: HashMap<EndpointId, Timestamp>,
     /// Held by every request that was let go since the catalogue changed last, until it has begun.
     starting: Starting,
+    /// Lanes with a rate whose last request was let go and has not begun: what is put on record first begins
+    /// when the record is there, and several that waited for it would begin together.
+    beginning: BTreeSet<EndpointId>,
     /// Lanes that could start if there were room, in turn.
     starved: VecDeque<EndpointId>,
     in_flight: usize,
@@ -176,6 +178,7 @@ impl Dispatch {
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
             starting: Starting::default(),
+            beginning: BTreeSet::new(),
             starved: VecDeque::new(),
             in_flight: 0,
             swept_at: Timestamp::default(),
@@ -212,6 +215,10 @@ impl Lanes {
         match message {
             Message::Offer(job) => self.offer(job, now),
             Message::HoldUntil(due_at, job) => self.hold(due_at, job, now),
+            Message::Begun(id) => {
+                self.beginning.remove(&id);
+                self.move_on(id, now);
+            }
             Message::Finished(Ended { endpoint, host, permit, took, pressure }) => {
                 self.in_flight -= 1;
                 self.destinations.finish(&host);
@@ -291,6 +298,9 @@ impl Lanes {
                 }
                 break;
             }
+            if self.beginning.contains(&id) {
+                break;
+            }
             let waiting = lane.waiting() > 0;
             let to = self.leads(id);
             let host = host_of(to.as_deref());
@@ -327,7 +337,7 @@ impl Lanes {
         let held = table.holds(job.delivery.event.application);
         let instead = match &endpoint {
             None => Some(Settlement::Cancelled),
-            Some(endpoint) => unsendable(endpoint, held, &job, now),
+            Some(endpoint) => instead(endpoint, held, &job.delivery.event, job.trigger, now),
         };
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);
@@ -345,7 +355,12 @@ impl Lanes {
         let host = self.destinations.start(host_of(Some(&endpoint)));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
-        let begins = self.starting.clone();
+        let waits_for_record = endpoint.policy.guarantee == Guarantee::AtMostOnce;
+        let told = (waits_for_record && endpoint.throttle_rate.is_some()).then(|| {
+            self.beginning.insert(id);
+            Begins { dispatcher: self.stage.dispatcher.clone(), endpoint: id }
+        });
+        let begins = (self.starting.clone(), told);
         let mut outstanding = Outstanding {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
@@ -395,7 +410,8 @@ impl Lanes {
                 continue;
             }
             // One each, then to the end of the queue: nobody takes all that became free.
-            if let Some(lane) = self.by_endpoint.get_mut(&id)
+            if !self.beginning.contains(&id)
+                && let Some(lane) = self.by_endpoint.get_mut(&id)
                 && let Some((permit, job)) = lane.next(now)
             {
                 self.start(permit, job, now);
@@ -425,6 +441,7 @@ impl Lanes {
 
     fn set_alarm(&mut self, id: EndpointId) {
         let may_start = self.in_flight < self.stage.max_in_flight
+            && !self.beginning.contains(&id)
             && self.destinations.has_room(host_of(self.leads(id).as_deref()));
         let wanted = self.by_endpoint.get(&id).and_then(|lane| lane.wake_at(may_start));
         if self.alarm_of.get(&id).copied() == wanted {
@@ -535,6 +552,18 @@ impl Drop for Outstanding {
     }
 }
 
+/// A request that the next of its lane waits for until it has begun: tells when it is dropped.
+struct Begins {
+    dispatcher: Dispatcher,
+    endpoint: EndpointId,
+}
+
+impl Drop for Begins {
+    fn drop(&mut self) {
+        self.dispatcher.post(Message::Begun(self.endpoint));
+    }
+}
+
 /// Where an endpoint's requests go; one that is gone has none on the way.
 fn host_of(to: Option<&Endpoint>) -> &str {
     to.and_then(|endpoint| endpoint.url.host_str()).unwrap_or_default()
@@ -544,38 +573,4 @@ fn host_of(to: Option<&Endpoint>) -> &str {
 /// another URL at the same host: they are one receiver.
 fn is_another(before: &Endpoint, now: &Endpoint) -> bool {
     before.state != now.state || (before.url != now.url && !now.is_named_by_events())
-}
-
-/// What becomes of a delivery that may not be sent although its lane would let it; `held` says that its
-/// application lets nothing go.
-fn unsendable(endpoint: &Endpoint, held: bool, job: &Job, now: Timestamp) -> Option<Settlement> {
-    if job.trigger.is_by_hand() {
-        // Now, whatever its event says. Only who is not to be called at all is not called.
-        return match endpoint.state {
-            EndpointState::Active if held => {
-                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Held))
-            }
-            EndpointState::Active => None,
-            EndpointState::Paused => {
-                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
-            }
-            EndpointState::Disabled => Some(Settlement::Unchanged),
-        };
-    }
-    if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
-        return Some(given_up(&endpoint.policy, DeathReason::Expired));
-    }
-    // A recall offers at once what waits for an endpoint, whatever it waits for.
-    if let Some(moment) = job.delivery.event.deliver_at.filter(|moment| now < *moment) {
-        return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
-    }
-    match endpoint.state {
-        EndpointState::Active if held => {
-            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Held))
-        }
-        EndpointState::Active => None,
-        EndpointState::Paused | EndpointState::Disabled => {
-            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
-        }
-    }
 }

@@ -445,7 +445,7 @@ pub(crate) fn owed(event: &Arc<Event>, endpoints: &[&str]) -> Owed {
 }
 
 /// A settlement of this copy's turn, behind a request if it was answered with a status.
-fn settled(delivery: &Delivery, status: Option<u16>, settlement: Settlement) -> Settled {
+pub(crate) fn settled(delivery: &Delivery, status: Option<u16>, settlement: Settlement) -> Settled {
     let (key, turn, at) = (delivery.key(), delivery.turn, clock());
     let attempts = delivery.attempts + u32::from(status.is_some());
     let attempt = status.map(|status| Attempt {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use posthaste::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing, Turn};
+use posthaste::domain::event::WebhookMode;
 use posthaste::domain::settlement::DeathReason;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Shape;
 
-use super::world::{Called, State, World};
+use super::world::{Called, State, Story, World};
 
 /// How long after trouble, and after its due time, a delivery may still be waiting.
 ///
@@ -19,7 +20,7 @@ use super::world::{Called, State, World};
 const LATE_MOST: Duration = Duration::from_mins(10);
 
 /// Outcomes that are our own doing: they cost no attempt.
-const OURS: [&str; 2] = ["interrupted", "internal"];
+const OURS: [&str; 3] = ["interrupted", "internal", "unknown"];
 
 impl World {
     /// Whether nothing is left to do.
@@ -109,8 +110,10 @@ impl World {
             | DeliveryState::Unknown => return false,
         };
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
-        let paused = matches!(state.endpoints[place].called, Called::Paused | Called::Disabled);
-        let since = due_at.max(state.trouble_at).max(state.endpoints[place].changed_at);
+        let paused = matches!(state.endpoints[place].called, Called::Paused | Called::Disabled)
+            || !state.switch.sends();
+        let changed_at = state.endpoints[place].changed_at.max(state.switched_at);
+        let since = due_at.max(state.trouble_at).max(changed_at);
         let forever = due_at == Timestamp::NEVER && !paused;
         forever || (!paused && self.now().since(since) > LATE_MOST)
     }
@@ -133,11 +136,20 @@ impl World {
             let turn = memory.standing_of(*key).map(|standing| standing.turn);
             story.planned.retain(|(from, _)| Some(*from) <= turn);
         }
+        for (key, standing) in memory.every_delivery() {
+            if standing.state == DeliveryState::Unknown {
+                state.stories.entry(key).or_default().unknown_for_good = true;
+            }
+        }
         for key in std::mem::take(&mut state.touched) {
             let on_record = memory.attempts_on_record(key);
+            let place = state.place(key.endpoint).expect("a request was made to it");
             let story = state.stories.get_mut(&key).expect("a request was made for it");
             let lost = story.requests.saturating_sub(story.lost + on_record);
-            if lost > 0 {
+            if lost > 0 && self.scenario.at_most_once(place) {
+                let name = self.name(state, key);
+                self.breach(state, format_args!("a request of {name} was never on record"));
+            } else if lost > 0 {
                 story.lost += lost;
                 story.asked = None;
                 state.counts.lost += lost as u64;
@@ -168,7 +180,9 @@ impl World {
             if memory.event_of(id).is_none() {
                 self.breach(state, format_args!("{} was confirmed and is gone", event.name));
             }
-            for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
+            let elsewhere = event.own == Some(WebhookMode::Override) || state.was_off;
+            let listed = &self.scenario.endpoints[..self.scenario.listed];
+            for (place, endpoint) in listed.iter().enumerate().filter(|_| !elsewhere) {
                 let key = DeliveryKey { event: id, endpoint: endpoint.id };
                 let event_type = event.event_type.parse().expect("a type");
                 let owed = rows.contains_key(&key);
@@ -196,10 +210,13 @@ impl World {
         key: DeliveryKey,
         standing: Standing,
     ) -> Result<(), String> {
-        let nothing = super::world::Story::default();
+        let nothing = Story::default();
         let story = state.stories.get(&key).unwrap_or(&nothing);
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
         let on_record = self.memory().attempts_on_record(key);
+        if self.scenario.at_most_once(place) {
+            return self.ended_once(state, key, standing, story);
+        }
         if story.requests != story.lost + on_record {
             return Err(format!(
                 "had {} requests: {on_record} are on record, {} were cut off by a death",
@@ -219,6 +236,53 @@ impl World {
         match standing.state {
             DeliveryState::Delivered if !story.succeeded => {
                 Err("is recorded as delivered, and no request of it succeeded".into())
+            }
+            DeliveryState::Cancelled if state.endpoints[place].called != Called::Deleted => {
+                Err("was taken back, and its endpoint is there".into())
+            }
+            DeliveryState::Pending | DeliveryState::Waiting { .. } => {
+                Err("is not finished at the end".into())
+            }
+            DeliveryState::Unknown => Err("is unknown, and was to be tried until it is not".into()),
+            DeliveryState::Delivered
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Dropped => Ok(()),
+        }
+    }
+
+    /// The same for one that is delivered at most once.
+    fn ended_once(
+        &self,
+        state: &State,
+        key: DeliveryKey,
+        standing: Standing,
+        story: &Story,
+    ) -> Result<(), String> {
+        let on_record = self.memory().attempts_of(key);
+        if story.requests > 1 || on_record.len() > 1 || story.requests > on_record.len() {
+            return Err(format!(
+                "had {} requests, at most once: {} are on record",
+                story.requests,
+                on_record.len()
+            ));
+        }
+        if story.unknown_for_good && standing.state != DeliveryState::Unknown {
+            let stands = standing.state.as_str();
+            return Err(format!("was unknown when its router died, and is {stands} now"));
+        }
+        let place = state.place(key.endpoint).expect("it is owed to one of ours");
+        let ours = on_record.iter().any(|one| ["interrupted", "internal"].contains(&&*one.outcome));
+        let trouble = state.counts.kills + state.counts.restarts + state.counts.faults > 0;
+        match standing.state {
+            DeliveryState::Delivered if !story.succeeded => {
+                Err("is recorded as delivered, and no request of it succeeded".into())
+            }
+            DeliveryState::Dead | DeliveryState::Dropped if story.requests == 0 => {
+                Err("was given up without a request".into())
+            }
+            DeliveryState::Unknown if !ours && !trouble => {
+                Err("is unknown, and nothing went wrong".into())
             }
             DeliveryState::Cancelled if state.endpoints[place].called != Called::Deleted => {
                 Err("was taken back, and its endpoint is there".into())

@@ -33,22 +33,27 @@ pub(crate) enum Sabotage {
     LosesPostponed,
     /// The journal says of each delivery that it was never settled.
     IgnoresTheFence,
+    /// The journal gives leave to whoever asks, and says of what was let go that it was not.
+    LetsGoAgain,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::GivesBackEarly,
         Self::AnswersBeforeRecording,
         Self::ForgetsAccepted,
         Self::ReleasesEarly,
         Self::LosesPostponed,
         Self::IgnoresTheFence,
+        Self::LetsGoAgain,
     ];
 
     /// Whether it is a mistake there: one store has no receipts, and never two copies of a turn.
     pub(crate) fn shows_in(self, shape: Shape) -> bool {
         match self {
-            Self::GivesBackEarly | Self::IgnoresTheFence => shape != Shape::OneStore,
+            Self::GivesBackEarly | Self::IgnoresTheFence | Self::LetsGoAgain => {
+                shape != Shape::OneStore
+            }
             Self::AnswersBeforeRecording
             | Self::ForgetsAccepted
             | Self::ReleasesEarly
@@ -112,7 +117,15 @@ impl Journal for Watched {
         if self.is(Sabotage::ForgetsAccepted) && self.one_in(10) {
             return Ok(vec![Acceptance::New; batch.len()]);
         }
-        self.0.memory().accept(batch).await
+        let mut answers = self.0.memory().accept(batch).await?;
+        if self.is(Sabotage::LetsGoAgain) {
+            for answer in &mut answers {
+                if let Acceptance::Known(standings) = answer {
+                    standings.iter_mut().for_each(|(_, one)| *one = not_let_go(*one));
+                }
+            }
+        }
+        Ok(answers)
     }
 
     async fn standings(
@@ -126,6 +139,9 @@ impl Journal for Watched {
                 standing.map(|one| Standing { turn: Turn::FIRST, state, ..one })
             };
             return Ok(standings.into_iter().map(unsettled).collect());
+        }
+        if self.is(Sabotage::LetsGoAgain) {
+            return Ok(standings.into_iter().map(|one| one.map(not_let_go)).collect());
         }
         Ok(standings)
     }
@@ -143,7 +159,14 @@ impl Journal for Watched {
             self.0.recorded(&batch, &answers);
             return Ok(answers);
         }
-        let answers = self.0.memory().record(written).await?;
+        let mut answers = self.0.memory().record(written).await?;
+        if self.is(Sabotage::LetsGoAgain) {
+            for (settled, answer) in batch.iter().zip(&mut answers) {
+                if settled.settlement == Settlement::LetGo {
+                    *answer = Recorded::Now;
+                }
+            }
+        }
         self.0.recorded(&batch, &answers);
         Ok(answers)
     }
@@ -206,6 +229,14 @@ impl Ladder for Watched {
     fn is_the_journal(&self) -> bool {
         self.0.memory().is_the_journal()
     }
+}
+
+/// How a delivery stands, as if it had never been let go.
+fn not_let_go(standing: Standing) -> Standing {
+    if standing.state == DeliveryState::Unknown {
+        return Standing { turn: Turn::FIRST, state: DeliveryState::Pending, ..standing };
+    }
+    standing
 }
 
 /// When a settlement lets its delivery go on: never before this.

@@ -84,6 +84,7 @@ impl Behaviour {
                     (quick, Outcome::Answered { status: 503, retry_after })
                 }
                 5 => (quick, Outcome::Internal), // our own fault: costs no attempt
+                6 => (quick, status(404)),       // some policies give up at it
                 _ => (quick, status(200)),
             },
         }

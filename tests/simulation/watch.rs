@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing};
-use posthaste::domain::id::EventId;
+use posthaste::domain::event::{Event, WebhookMode};
+use posthaste::domain::id::{EndpointId, EventId};
 use posthaste::domain::lane::SLOWED_MAX;
 use posthaste::domain::outcome::{Meaning, Outcome, Pressure, RetryAfter};
-use posthaste::domain::policy::Policy;
+use posthaste::domain::policy::{Guarantee, OnExhausted, Policy};
 use posthaste::domain::retry::RetryPolicy;
+use posthaste::domain::settings::DefaultUrlWhen;
 use posthaste::domain::settlement::{DeathReason, Settlement};
 use posthaste::domain::signature;
 use posthaste::domain::time::Timestamp;
@@ -39,10 +41,13 @@ impl World {
             return None;
         }
         let (place, key) = self.addressed(state, request)?;
+        // What was let go at most once is on its way while it is put on record.
+        let since = state.stories.get(&key).and_then(|story| story.let_go_at).unwrap_or(now);
         if let Err(fault) = self
             .is_whole(state, request, place, key)
-            .and_then(|()| may_be_called(state, place, now))
-            .and_then(|()| self.is_its_turn(state, key, now))
+            .and_then(|()| may_leave(state, since))
+            .and_then(|()| may_be_called(state, place, now, since))
+            .and_then(|()| self.is_its_turn(state, place, key, now))
         {
             let name = self.name(state, key);
             self.breach(state, format_args!("a request of {name} {fault}"));
@@ -145,16 +150,32 @@ impl World {
     }
 
     /// Whether it is owed, not finished, due, and the only one of its delivery.
-    fn is_its_turn(&self, state: &State, key: DeliveryKey, now: Timestamp) -> Result<(), String> {
+    fn is_its_turn(
+        &self,
+        state: &State,
+        place: usize,
+        key: DeliveryKey,
+        now: Timestamp,
+    ) -> Result<(), String> {
         let Some(Standing { turn, state: standing, .. }) = self.memory().standing_of(key) else {
             return Err("is owed to nobody on record".into());
         };
+        let before = state.stories.get(&key).map_or(0, |story| story.requests);
+        let at_most_once = self.scenario.at_most_once(place);
+        if at_most_once && before > 0 {
+            return Err("was made a second time, at most once".into());
+        }
         match standing {
+            DeliveryState::Unknown if at_most_once => {}
+            _ if at_most_once => {
+                let stands = standing.as_str();
+                return Err(format!("was made when it was {stands}, and not let go on record"));
+            }
             DeliveryState::Delivered => return Err("was made when it was delivered".into()),
             DeliveryState::Dead | DeliveryState::Dropped => {
                 return Err("was made when it was given up".into());
             }
-            DeliveryState::Unknown => return Err("was made a second time, at most once".into()),
+            DeliveryState::Unknown => return Err("was made when it was unknown".into()),
             // Taken back while it was on its way: whether that had to be known is checked above.
             DeliveryState::Cancelled => return Ok(()),
             DeliveryState::Pending | DeliveryState::Waiting { .. } => {}
@@ -189,11 +210,13 @@ impl World {
         let mut guard = self.state();
         let state = &mut *guard;
         for Owed { event, endpoints } in batch {
+            let number = state.number(event.id);
+            let own = number.and_then(|number| self.scenario.events[number].own);
             for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
                 let owed = endpoints.contains(&endpoint.id);
-                let wanted = endpoint.filter.wants(&event.event_type);
+                let wanted = self.wants(place, own, event, endpoints);
                 let seen = &state.endpoints[place];
-                let there = seen.called != Called::Deleted && !seen.was_disabled;
+                let there = seen.called != Called::Deleted && !seen.was_disabled && !state.was_off;
                 if (owed && !wanted) || (!owed && wanted && there) {
                     let name =
                         self.name(state, DeliveryKey { event: event.id, endpoint: endpoint.id });
@@ -202,6 +225,28 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether an event goes to one of ours: as its filter says, or as the rules for URLs do.
+    fn wants(
+        &self,
+        place: usize,
+        own: Option<WebhookMode>,
+        event: &Event,
+        owed: &[EndpointId],
+    ) -> bool {
+        let endpoints = &self.scenario.endpoints;
+        let [default, named] = [self.scenario.listed, self.scenario.listed + 1];
+        if place == named {
+            return own.is_some();
+        }
+        if place == default {
+            // Who was deleted or disabled in the meantime does not count: those that it was owed to tell.
+            let nobody = || owed.iter().all(|id| *id == endpoints[default].id);
+            let when = self.scenario.settings.default_url_when;
+            return own.is_none() && (when == DefaultUrlWhen::NoOverride || nobody());
+        }
+        own != Some(WebhookMode::Override) && endpoints[place].filter.wants(&event.event_type)
     }
 
     /// Settlements are about to be recorded: each is one that the rules allow.
@@ -221,6 +266,10 @@ impl World {
             if let Err(fault) = by_the_policy(settled, policy) {
                 self.breach(state, format_args!("{name} {fault}"));
             }
+            if settled.settlement == Settlement::LetGo {
+                let story = state.stories.entry(settled.key).or_default();
+                story.let_go_at = settled.attempt.as_ref().map(|attempt| attempt.started_at);
+            }
             let standing = self.memory().standing_of(settled.key);
             let current = standing.is_some_and(|one| one.turn <= turn && !one.state.is_final());
             if current && let Some(moment) = not_before(settled) {
@@ -239,7 +288,8 @@ impl World {
                 // What its receiver asked for went by with its turn.
                 state.stories.entry(settled.key).or_default().asked = None;
             }
-            if let Some(attempt) = &settled.attempt {
+            let not_made = settled.settlement == Settlement::LetGo && *answer == Recorded::Stale;
+            if let Some(attempt) = settled.attempt.as_ref().filter(|_| !not_made) {
                 state.answered.push((settled.key, attempt.id));
             }
         }
@@ -256,8 +306,25 @@ impl World {
     }
 }
 
-/// Whether its endpoint may be called now: by what the router knows, and by what it has to know.
-fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), String> {
+/// Whether its application sends, by what the router knows and has to know.
+fn may_leave(state: &State, now: Timestamp) -> Result<(), String> {
+    let (sees, since) = state.router_sees_switch;
+    let heard = state.catalogue_trouble_at.max(state.switched_at) + UNKNOWN_FOR;
+    let knows = (sees == state.switch && now > since) || now > heard;
+    if knows && !state.switch.sends() {
+        return Err("left an application that holds back what it sends".into());
+    }
+    Ok(())
+}
+
+/// Whether its endpoint may be called now: by what the router knew when it gave leave, and by what it had to
+/// know.
+fn may_be_called(
+    state: &mut State,
+    place: usize,
+    now: Timestamp,
+    since: Timestamp,
+) -> Result<(), String> {
     let trouble_at = state.catalogue_trouble_at;
     // From when on the router has to know of an edit.
     let known_from = |edited_at: Timestamp| {
@@ -266,8 +333,8 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
     };
     let endpoint = &mut state.endpoints[place];
     // One that was starting at the very moment when the router saw is on its way.
-    let knows = endpoint.called == endpoint.router_sees && now > endpoint.since;
-    let has_to = now > known_from(endpoint.changed_at);
+    let knows = endpoint.called == endpoint.router_sees && since > endpoint.since;
+    let has_to = since > known_from(endpoint.changed_at);
     let called = if knows || has_to { endpoint.called } else { Called::Yes };
     match called {
         Called::Yes => {}
@@ -276,17 +343,18 @@ fn may_be_called(state: &mut State, place: usize, now: Timestamp) -> Result<(), 
         Called::Deleted => return Err("went to an endpoint that is deleted".into()),
     }
     let known_from = known_from(endpoint.numbers_changed_at);
-    let cap = if now > known_from { endpoint.cap } else { endpoint.cap.max(endpoint.cap_before) };
+    let cap = if since > known_from { endpoint.cap } else { endpoint.cap.max(endpoint.cap_before) };
     if endpoint.open >= usize::from(cap.get()) {
         return Err(format!("was one more on the way than its endpoint's {cap}"));
     }
-    is_spared(endpoint, now)?;
+    is_spared(endpoint, now, since)?;
     endpoint.starts.retain(|start| now.since(*start) < SECOND);
     if let Some(rate) = endpoint.rate
-        && now > known_from + SECOND
+        && since > known_from + SECOND
     {
-        // A tenth of the rate may come at once after a pause (`lane`).
-        let most = rate.get() + rate.get().div_ceil(10);
+        // A tenth of the rate may come at once after a pause (`lane`). And what waited for its record begins
+        // so much nearer to the next.
+        let most = rate.get() + rate.get().div_ceil(10) + u32::from(since < now);
         if endpoint.starts.len() >= most as usize {
             return Err(format!("was one more within a second than the rate of {rate} allows"));
         }
@@ -304,13 +372,16 @@ fn moment(asked: RetryAfter, now: Timestamp) -> Timestamp {
 
 /// Whether an endpoint that has asked to be called less is. What starts at the very moment when it says
 /// so is on its way; a lane that nothing has been in for a while is forgotten.
-fn is_spared(endpoint: &Seen, now: Timestamp) -> Result<(), String> {
+fn is_spared(endpoint: &Seen, now: Timestamp, since: Timestamp) -> Result<(), String> {
     let Some(Slowed { said_at, until }) = endpoint.slowed else { return Ok(()) };
-    if now > said_at && now < until {
+    if since <= said_at {
+        return Ok(());
+    }
+    if now < until {
         let early = until.since(now);
         return Err(format!("came {early:?} before its endpoint wanted to be called again"));
     }
-    if now > said_at && now < until + LANE_KEPT && endpoint.open > 0 {
+    if now < until + LANE_KEPT && endpoint.open > 0 {
         return Err("was not the only one to an endpoint that wants it slower".into());
     }
     Ok(())
@@ -323,8 +394,29 @@ fn by_the_policy(settled: &Settled, policy: &Policy) -> Result<(), String> {
     if attempts > most {
         return Err(format!("counts {attempts} attempts: its policy has {most}"));
     }
+    let at_most_once = policy.guarantee == Guarantee::AtMostOnce;
+    let drops = policy.on_exhausted == OnExhausted::Drop;
+    let status = settled.attempt.as_ref().map_or(0, |attempt| attempt.outcome.status());
     match settled.settlement {
-        Settlement::DeadLetter(DeathReason::AttemptsExhausted) if attempts != most => {
+        Settlement::Retry(_) if at_most_once => Err("is tried again, at most once".into()),
+        Settlement::LetGo if !at_most_once => Err("is let go, and not at most once".into()),
+        Settlement::DeadLetter(why) | Settlement::Drop(why)
+            if drops != matches!(settled.settlement, Settlement::Drop(_)) =>
+        {
+            Err(format!("was given up ({why}) by {:?}, against its policy", settled.settlement))
+        }
+        Settlement::DeadLetter(DeathReason::Refused) | Settlement::Drop(DeathReason::Refused)
+            if !policy.give_up_status.contains(status) =>
+        {
+            Err(format!("was given up at {status}, and its policy does not say so"))
+        }
+        Settlement::Retry(_) if policy.give_up_status.contains(status) => {
+            Err(format!("is tried again behind {status}, at which its policy gives up"))
+        }
+        Settlement::DeadLetter(DeathReason::AttemptsExhausted)
+        | Settlement::Drop(DeathReason::AttemptsExhausted)
+            if attempts != most =>
+        {
             Err(format!("was given up after {attempts} attempts: its policy has {most}"))
         }
         Settlement::Retry(due) => {

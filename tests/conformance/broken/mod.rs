@@ -78,6 +78,8 @@ noticed! {
         what_waits_comes_back_after_a_kill, "nothing arrived";
     a_forgotten_fence: ForgetsTheFence, OneStore,
         an_old_turn_is_refused, "settling an old turn";
+    a_leave_for_everyone: ForgetsTheFence, OneStore,
+        what_is_let_go_is_given_leave_once_and_never_comes_back, "leave for";
     a_copy_that_is_settled_twice: ForgetsTheFence, Broker,
         postponed_twice_it_is_settled_once, "settling";
     events_out_of_order: HandsOutInPairs, OneStore,

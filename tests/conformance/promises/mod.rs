@@ -8,6 +8,7 @@ pub(crate) mod arriving;
 pub(crate) mod away;
 pub(crate) mod dropped;
 pub(crate) mod killed;
+pub(crate) mod once;
 pub(crate) mod people;
 pub(crate) mod turns;
 pub(crate) mod waiting;
@@ -71,6 +72,11 @@ macro_rules! every_promise {
             killed::what_came_back_and_was_not_settled_comes_back_again,
             killed::killed_between_record_and_ladder_somebody_has_it,
             killed::what_is_on_record_survives_a_kill,
+            once::what_is_let_go_is_given_leave_once_and_never_comes_back,
+            once::what_was_let_go_ends_as_its_receiver_says_or_stays_unknown,
+            once::a_late_success_of_what_was_let_go_is_a_fact,
+            once::an_attempt_by_hand_that_is_let_go_is_asked_for_no_more,
+            once::what_is_dropped_is_final_and_no_dead_letter,
             people::what_is_claimed_is_leased_once_and_again_when_the_lease_is_over,
             people::what_is_not_due_is_not_claimed,
             people::what_everybody_has_forgotten_is_claimed,
