@@ -140,6 +140,34 @@ async fn an_unreachable_receiver_is_tried_three_times_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_test_call_answers_ok_and_the_status_in_this_order() {
+    let (stage, receiver) = xora().await;
+
+    assert_eq!(stage.run("settings.js", &["TEST"]).trim(), r#"{"ok":true,"status":200}"#);
+    let sample = receiver.receives(1).await.remove(0);
+    assert_eq!(sample.json()["data"]["state"], "completed");
+    assert_eq!(sample.header("webhook-test"), Some("true"));
+
+    receiver.in_trouble(&["202"]); // by whom its body is not read: none was given
+    let answer = stage.call("POST", "/settings/webhook/test", "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.starts_with(r#"{"ok":true,"status":202"#), "{}", answer.body);
+
+    receiver.in_trouble(&["500 always"]);
+    assert_eq!(stage.run("settings.js", &["TEST"]).trim(), r#"{"ok":false,"status":500}"#);
+    receiver.receives(3).await; // never tried again
+
+    let [nobody, _] = two_free_ports();
+    let away = json!({ "defaultWebhookUrl": format!("http://127.0.0.1:{nobody}/") });
+    settings(&stage, &["POST", &away.to_string()]);
+    assert_eq!(stage.run("settings.js", &["TEST"]).trim(), r#"{"ok":false,"status":0}"#);
+
+    settings(&stage, &["PUT", r#"{"defaultWebhookUrl":null}"#]);
+    let refused = stage.call("POST", "/settings/webhook/test", "").await;
+    assert_eq!(refused.status, 409, "there is nothing to test: {refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_are_read_set_by_post_and_cleared_by_put_with_null() {
     let (stage, receiver) = xora().await;
     let read = settings(&stage, &["GET"]);
