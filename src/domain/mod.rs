@@ -16,6 +16,7 @@ pub mod filter;
 pub mod header;
 pub mod id;
 pub mod lane;
+pub mod leave;
 pub mod outcome;
 pub mod pace;
 pub mod policy;

@@ -102,7 +102,7 @@ fn identity(message: &Raw) -> Identity {
         named("channels"),
     ];
     // Only where they are: what was published before they were read keeps its id.
-    let own = ["webhook-url", "webhook-mode"].map(named);
+    let own = [named("webhook-url"), named("webhook-mode")];
     let own = own.iter().filter(|_| own.iter().any(|value| !value.is_empty()));
     let mut parts: Vec<&[u8]> = chosen.iter().chain(own).map(|part| part.as_bytes()).collect();
     parts.push(&message.body);

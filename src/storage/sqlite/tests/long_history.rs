@@ -322,7 +322,11 @@ fn every_list_is_walked_by_its_index() {
             deliveries::walk_of(1, &ids).sql(251),
             &[
                 "SEARCH d USING PRIMARY KEY (event=? AND endpoint>?)",
-                "SEARCH p USING PRIMARY KEY (id=?)",
+                "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH p USING PRIMARY KEY (id=?) LEFT-JOIN",
+                "SEARCH s USING PRIMARY KEY (application=?) LEFT-JOIN",
+                "CORRELATED SCALAR SUBQUERY 1",
+                "SEARCH a USING PRIMARY KEY (event=? AND endpoint=?)",
             ],
         ),
         (
