@@ -95,18 +95,25 @@ async fn a_failing_receiver_gets_three_requests_half_a_second_and_a_second_apart
     let (stage, receiver) = xora().await;
     receiver.in_trouble(&["500 always"]);
 
-    let sent = publish(&stage, &job("job-4", "completed"));
+    let mut ratios = Vec::new();
+    for (number, name) in ["job-a", "job-b", "job-c", "job-d", "job-e"].into_iter().enumerate() {
+        let sent = publish(&stage, &job(name, "completed"));
+        stage.settled("dropped", i64::try_from(number + 1).expect("small")).await;
 
-    stage.settled("dropped", 1).await;
-    let arrived = receiver.receives(3).await;
-    let gaps = gaps_ms(&arrived);
-    assert!(gaps[0] >= 500 && gaps[1] >= 1_000, "never early: {gaps:?}");
-    // A machine that is busy delays both alike: so it is the later wait that has to be the longer one,
-    // and neither by much.
-    assert!(gaps[1] > gaps[0] && gaps[1] < 4 * gaps[0], "{gaps:?}");
-    assert!(arrived.iter().all(|one| one.body() == sent.body), "the same bytes each time");
-    let ids: Vec<_> = arrived.iter().map(|one| one.header("webhook-id")).collect();
-    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        let mut arrived = receiver.receives(3 * (number + 1)).await;
+        let arrived = arrived.split_off(3 * number);
+        assert!(arrived.iter().all(|one| one.body() == sent.body), "the same bytes each time");
+        let ids: Vec<_> = arrived.iter().map(|one| one.header("webhook-id")).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        let gaps = gaps_ms(&arrived);
+        assert!(gaps[0] >= 500 && gaps[1] >= 1_000, "never early: {gaps:?}");
+        ratios.push(100 * gaps[1] / gaps[0]);
+    }
+
+    // Twice as long, but for what a busy machine puts to both. It may hold up one of five, and not the
+    // middle one.
+    ratios.sort_unstable();
+    assert!((130..300).contains(&ratios[2]), "the second wait in percent of the first: {ratios:?}");
     assert_eq!(stage.posthaste.list(&["dead-letters", "list"]), Vec::<Value>::new(), "abandoned");
 }
 
