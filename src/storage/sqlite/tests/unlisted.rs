@@ -59,7 +59,8 @@ async fn what_is_held_back_waits_until_it_is_let_go_and_is_offered_then() {
     let place = Place::new();
     let acme = acme_with(&place, DeliverySwitch::Hold).await;
     let [named, default] = owe_both(&place, "run-7").await;
-    let listed = key(&place.owe("run-8", &["paused"]).await, "paused");
+    let other = place.owe("run-8", &["paused"]).await;
+    let listed = key(&other, "paused");
     for key in [named, default, listed] {
         place.settle(held(key, 0)).await;
         assert_eq!(place.standing(key).await.state, waits(Timestamp::NEVER));
