@@ -23,6 +23,8 @@ for uid in everything endings; do call POST "/app/$APPLICATION/endpoint/$uid/tes
 
 heading "Delivery is off: a job's events are on record, and nobody is sent them"
 "$python" producer.py job-1 completed
+on_record() { [ "$(call GET "/app/$APPLICATION/msg" | grep -o '"eventType"' | wc -l)" = 3 ]; }
+await "all three are on record" on_record
 echo '{"delivery": "on"}' >"$folder/on.json"
 call PATCH "/app/$APPLICATION/settings" "$folder/on.json" >/dev/null
 

@@ -120,6 +120,22 @@ async fn what_failed_comes_again_with_the_id_it_had_and_is_in_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_tested_by_one_marked_request_that_is_answered_at_once() {
+    let (stage, receiver) = portal("receiver.js").await;
+
+    let tested = stage.call("POST", "/endpoint/endings/test", "").await;
+    assert_eq!(tested.status, 200, "{tested:?}");
+    assert!(tested.body.starts_with(r#"{"ok":true,"status":204"#), "verified: {}", tested.body);
+    let arrived = receiver.receives(1).await.remove(0);
+    assert_eq!((arrived.path.as_str(), arrived.header("webhook-test")), (ENDINGS, Some("true")));
+
+    receiver.in_trouble(&["500 always"]);
+    let tested = stage.call("POST", "/endpoint/endings/test", "").await;
+    assert!(tested.body.starts_with(r#"{"ok":false,"status":500"#), "{}", tested.body);
+    receiver.receives(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_lets_a_tenant_in_to_its_own_endpoints_and_their_logs_alone() {
     let (stage, _receiver) = portal("receiver.js").await;
     let access = "/api/v1/auth/app-portal-access/portal";

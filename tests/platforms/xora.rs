@@ -95,18 +95,25 @@ async fn a_failing_receiver_gets_three_requests_half_a_second_and_a_second_apart
     let (stage, receiver) = xora().await;
     receiver.in_trouble(&["500 always"]);
 
-    let sent = publish(&stage, &job("job-4", "completed"));
+    let mut ratios = Vec::new();
+    for (number, name) in ["job-a", "job-b", "job-c", "job-d", "job-e"].into_iter().enumerate() {
+        let sent = publish(&stage, &job(name, "completed"));
+        stage.settled("dropped", i64::try_from(number + 1).expect("small")).await;
 
-    stage.settled("dropped", 1).await;
-    let arrived = receiver.receives(3).await;
-    let gaps = gaps_ms(&arrived);
-    assert!(gaps[0] >= 500 && gaps[1] >= 1_000, "never early: {gaps:?}");
-    // A machine that is busy delays both alike: so it is the later wait that has to be the longer one,
-    // and neither by much.
-    assert!(gaps[1] > gaps[0] && gaps[1] < 4 * gaps[0], "{gaps:?}");
-    assert!(arrived.iter().all(|one| one.body() == sent.body), "the same bytes each time");
-    let ids: Vec<_> = arrived.iter().map(|one| one.header("webhook-id")).collect();
-    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        let mut arrived = receiver.receives(3 * (number + 1)).await;
+        let arrived = arrived.split_off(3 * number);
+        assert!(arrived.iter().all(|one| one.body() == sent.body), "the same bytes each time");
+        let ids: Vec<_> = arrived.iter().map(|one| one.header("webhook-id")).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        let gaps = gaps_ms(&arrived);
+        assert!(gaps[0] >= 500 && gaps[1] >= 1_000, "never early: {gaps:?}");
+        ratios.push(100 * gaps[1] / gaps[0]);
+    }
+
+    // Twice as long, but for what a busy machine puts to both. It may hold up one of five, and not the
+    // middle one.
+    ratios.sort_unstable();
+    assert!((130..300).contains(&ratios[2]), "the second wait in percent of the first: {ratios:?}");
     assert_eq!(stage.posthaste.list(&["dead-letters", "list"]), Vec::<Value>::new(), "abandoned");
 }
 
@@ -137,6 +144,34 @@ async fn an_unreachable_receiver_is_tried_three_times_too() {
         (&told["lastResponseStatus"], &told["lastErrorCode"]),
         (&json!(0), &json!("connect"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_test_call_answers_ok_and_the_status_in_this_order() {
+    let (stage, receiver) = xora().await;
+
+    assert_eq!(stage.run("settings.js", &["TEST"]).trim(), r#"{"ok":true,"status":200}"#);
+    let sample = receiver.receives(1).await.remove(0);
+    assert_eq!(sample.json()["data"]["state"], "completed");
+    assert_eq!(sample.header("webhook-test"), Some("true"));
+
+    receiver.in_trouble(&["202"]); // by whom its body is not read: none was given
+    let answer = stage.call("POST", "/settings/webhook/test", "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.starts_with(r#"{"ok":true,"status":202"#), "{}", answer.body);
+
+    receiver.in_trouble(&["500 always"]);
+    assert_eq!(stage.run("settings.js", &["TEST"]).trim(), r#"{"ok":false,"status":500}"#);
+    receiver.receives(3).await; // never tried again
+
+    let [nobody, _] = two_free_ports();
+    let away = json!({ "defaultWebhookUrl": format!("http://127.0.0.1:{nobody}/") });
+    settings(&stage, &["POST", &away.to_string()]);
+    assert_eq!(stage.run("settings.js", &["TEST"]).trim(), r#"{"ok":false,"status":0}"#);
+
+    settings(&stage, &["PUT", r#"{"defaultWebhookUrl":null}"#]);
+    let refused = stage.call("POST", "/settings/webhook/test", "").await;
+    assert_eq!(refused.status, 409, "there is nothing to test: {refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
