@@ -14,12 +14,10 @@ macro_rules! failpoint {
     };
 }
 
-/// Every name on the way of an event over a broker: the list that the kill test goes through. (`send.let_go` is a
-/// step of what is delivered at most once.)
-pub const ALL: [&str; 11] = [
+/// Every name on the way of an event over a broker: the list that the kill test goes through.
+pub const ALL: [&str; 10] = [
     "ingest.arrived",
     "ingest.accepted",
-    "send.let_go",
     "send.signed",
     "send.answered",
     "settle.decided",
@@ -33,16 +31,28 @@ pub const ALL: [&str; 11] = [
 /// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended`,
 /// and over a broker `publish.confirmed`, are steps of whoever publishes, and `resend.claimed` one of what a
 /// person asks for.)
-pub const EMBEDDED: [&str; 9] = [
+pub const EMBEDDED: [&str; 8] = [
     "inbox.taken",
     "ingest.arrived",
     "ingest.accepted",
-    "send.let_go",
     "send.signed",
     "send.answered",
     "settle.decided",
     "settle.recorded",
     "reclaim.claimed",
+];
+
+/// The way of what is delivered at most once, with the step between the record and the request.
+pub const AT_MOST_ONCE: [&str; 9] = [
+    "ingest.arrived",
+    "ingest.accepted",
+    "settle.decided",
+    "settle.recorded",
+    "send.let_go",
+    "send.signed",
+    "send.answered",
+    "release.told",
+    "release.given_back",
 ];
 
 #[cfg(feature = "failpoints")]

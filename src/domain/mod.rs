@@ -7,6 +7,7 @@
 pub mod application;
 pub mod auth;
 pub mod body;
+pub mod cloudevent;
 pub mod delivery;
 pub mod destination;
 pub mod endpoint;
@@ -21,6 +22,7 @@ pub mod outcome;
 pub mod pace;
 pub mod policy;
 pub mod retry;
+pub mod schema;
 pub mod settings;
 pub mod settlement;
 pub mod signature;

@@ -377,6 +377,32 @@ async fn two_requests_share_a_connection() {
 }
 
 #[tokio::test]
+async fn what_is_sent_at_most_once_meets_no_connection_that_somebody_has_used() {
+    let receiver = Receiver::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let sender = sender();
+
+    for once in [false, true, true] {
+        let request = Request { once, ..request(receiver.url(), AMPLE) };
+        assert_eq!(sender.send(request).await.outcome, answered(200));
+    }
+
+    assert_eq!((receiver.requests().len(), receiver.connections()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_line_that_ends_under_what_is_sent_at_most_once_is_the_end_of_it() {
+    let receiver = Receiver::start(|mut stream: TcpStream| async move {
+        read_request(&mut stream).await; // and no answer
+    })
+    .await;
+
+    let reply = sender().send(Request { once: true, ..request(receiver.url(), AMPLE) }).await;
+
+    assert_eq!(reply.outcome, Outcome::ConnectionLost);
+    assert_eq!((receiver.requests().len(), receiver.connections()), (1, 1), "no second try");
+}
+
+#[tokio::test]
 async fn a_header_that_cannot_be_sent_is_our_fault_and_nothing_is_sent() {
     let receiver = Receiver::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let mut request = request(receiver.url(), AMPLE);

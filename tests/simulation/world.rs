@@ -367,13 +367,14 @@ impl Faults for Hook {
         if world.state().ours {
             return Fault::None;
         }
+        // It is written, whether its router dies of it or not.
+        if (call, moment) == (Call::Record, Moment::After) {
+            world.sees_who_is_disabled();
+        }
         // Questions that are asked by the clock would use up all chances to die elsewhere.
         let by_the_clock = matches!(call, Call::Version | Call::Books | Call::Claim);
         if !by_the_clock && world.dies_here(format_args!("{moment:?} {call}")) {
             return Fault::Hang;
-        }
-        if (call, moment) == (Call::Record, Moment::After) {
-            world.sees_who_is_disabled();
         }
         let now = world.now();
         let mut state = world.state();

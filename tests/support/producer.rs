@@ -1,7 +1,8 @@
 //! A producer in the test itself: publishes with confirms, and looks into queues.
 
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{
@@ -101,6 +102,24 @@ impl Producer {
         let (exchange, options) = (self.exchange.clone(), BasicPublishOptions::default());
         let properties = properties.with_delivery_mode(2);
         self.channel.basic_publish(exchange, routing_key.into(), options, body, properties).await
+    }
+
+    /// Makes a queue that hears what comes to an exchange under such keys.
+    pub(crate) async fn listen(&self, exchange: &str, pattern: &str, queue: &str) {
+        let made = self.channel.queue_declare(
+            queue.into(),
+            QueueDeclareOptions::default(),
+            FieldTable::default(),
+        );
+        made.await.expect("declared");
+        let bound = self.channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            pattern.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        bound.await.expect("bound");
     }
 
     /// Takes a message out of a queue, once there is one.

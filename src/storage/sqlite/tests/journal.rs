@@ -81,6 +81,8 @@ async fn each_settlement_moves_the_turn_and_says_where_the_delivery_is() {
         (on_hold, held(Holder::Journal, Timestamp::NEVER)),
         (dead, DeliveryState::Dead),
         (Settlement::Cancelled, DeliveryState::Cancelled),
+        (Settlement::Drop(DeathReason::Refused), DeliveryState::Dropped),
+        (Settlement::LetGo, DeliveryState::Unknown),
     ];
     for (settlement, state) in table {
         let place = Place::new();
@@ -93,6 +95,41 @@ async fn each_settlement_moves_the_turn_and_says_where_the_delivery_is() {
         assert_eq!(place.standing(key).await, standing(1, 1, state), "{settlement:?}");
         assert_eq!(place.books().await.expect("books").unaccounted(), 0, "{settlement:?}");
     }
+}
+
+#[tokio::test]
+async fn the_policy_of_the_last_attempt_is_kept_whole_and_each_version_once() {
+    let place = Place::new();
+    let event = place.owe("run-7", &["a", "b"]).await;
+    let slow: Arc<Resolved> = Arc::new(Policy { timeout_ms: 30_000, ..Policy::default() }.into());
+    let by = |settled: Settled, policy: &Arc<Resolved>| Settled {
+        attempt: settled.attempt.map(|one| Attempt { policy: Arc::clone(policy), ..one }),
+        ..settled
+    };
+    let usual = Arc::default();
+
+    let key_a = key(&event, "a");
+    let batch = vec![
+        by(failed(key_a, 0), &usual),
+        by(failed(key_a, 1), &slow),
+        settled(key_a, 2, None, Settlement::Cancelled),
+        by(delivered(key(&event, "b"), 0), &usual),
+    ];
+    place.record(batch).await.expect("recorded");
+
+    let file = rusqlite::Connection::open(settings(&place.folder).path).expect("opens");
+    let kept = |endpoint: &str| -> String {
+        let sql = "SELECT p.policy FROM deliveries d JOIN policies p ON p.version = d.policy \
+                   WHERE d.endpoint = ?1";
+        file.query_row(sql, [endpoint_id(endpoint)], |row| row.get(0)).expect("kept")
+    };
+    for (endpoint, policy) in [("a", &slow), ("b", &usual)] {
+        let read: Policy = serde_json::from_str(&kept(endpoint)).expect("JSON");
+        assert_eq!(&read, policy.policy(), "{endpoint}");
+    }
+    let versions: i64 =
+        file.query_row("SELECT count(*) FROM policies", [], |row| row.get(0)).expect("counted");
+    assert_eq!(versions, 2);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ use crate::domain::event::Event;
 use crate::domain::filter::Filter;
 use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use crate::domain::outcome::Outcome;
-use crate::domain::policy::{Policy, PolicyPart};
+use crate::domain::policy::{Policy, PolicyPart, Resolved};
 use crate::domain::retry::Due;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::signature::SigningKey;

@@ -90,6 +90,32 @@ impl Place {
 }
 
 #[tokio::test]
+async fn what_was_dropped_is_recovered_and_what_is_unknown_is_not() {
+    let place = Place::new();
+    place.have_active("a", &[], &[]).await;
+    let events = events(3);
+    place.accept(events.iter().map(|one| owed(one, &["a"])).collect()).await.expect("accepted");
+    let ends = [
+        Settlement::Drop(DeathReason::Refused),
+        Settlement::LetGo,
+        Settlement::DeadLetter(DeathReason::Refused),
+    ];
+    for (event, end) in events.iter().zip(ends) {
+        place.settle(settled(key(event, "a"), 0, Some(FAILURE), end)).await;
+    }
+
+    place.begin_task(task(TaskKind::Recover)).await;
+
+    assert_eq!(place.take_all().await.1, 2);
+    let stands = async |number: usize| place.stands(&events[number]).await.expect("owed");
+    assert_eq!((stands(0).await, stands(2).await), (offered(2), offered(2)));
+    assert_eq!(stands(1).await.state, DeliveryState::Unknown);
+    let books = place.books().await.expect("books");
+    assert_eq!((books.waiting, books.dropped, books.dead, books.unknown), (2, 0, 0, 1));
+    assert_eq!(books.unaccounted(), 0);
+}
+
+#[tokio::test]
 async fn what_was_given_up_in_the_span_goes_on_as_if_it_were_new() {
     let place = Place::new();
     place.have_active("a", &[], &[]).await;
