@@ -9,18 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use posthaste::domain::event::{
-    EVENT_TYPE_MAX, EventType, NotAnEventType, Rejection, SHORT_TEXT_MAX, check_payload,
-};
+use posthaste::domain::event::{EventType, NotAnEventType, Rejection};
 use posthaste::domain::settlement::DeathReason;
 use posthaste::domain::tiding::Tiding;
-use posthaste::domain::time::Timestamp;
 use posthaste::storage::outlet::Verdict;
 use posthaste::storage::rabbitmq::topology::{Argument, Declaration, Topology};
 use serde_json::{Map, Value, json};
-
-/// The default of `limits.max_payload_bytes`.
-const LIMIT: usize = 1_048_576;
 
 fn text_of(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the file is there")
@@ -154,12 +148,6 @@ fn headers_of(message: &str) -> BTreeSet<String> {
     object(&asyncapi, &pointer).keys().cloned().collect()
 }
 
-/// Whether a schema says that there may be no such header.
-fn is_refused(message: &str, header: &str) -> bool {
-    let asyncapi = schema("asyncapi.json");
-    asyncapi["components"]["messages"][message]["headers"]["properties"][header] == false
-}
-
 const INCOMING: &str = "src/storage/rabbitmq/message/incoming.rs";
 const OUTGOING: &str = "src/storage/rabbitmq/message/outgoing.rs";
 
@@ -171,20 +159,12 @@ fn the_headers_of_an_event_are_those_that_are_read() {
         code,
         &["header(&message.properties, ", "moment(message, ", "named(", "name: "],
     );
-    let refusing = function(INCOMING, "refuse_what_is_not_supported");
-    let (_, list) = refusing.split_once("for name in [").expect("a list of what is refused");
-    let list = list.split(']').next().expect("a list ends");
-    let refused = set(list.split(',').map(|name| name.trim().trim_matches('"')));
-    read.extend(refused.clone());
     // Properties, not headers: they have rejections of their own.
     for property in ["content_type", "timestamp"] {
         read.remove(property);
     }
 
     assert_eq!(headers_of("event"), read);
-    for header in &refused {
-        assert!(is_refused("event", header), "{header} is refused, and published as if it was not");
-    }
 }
 
 #[test]
@@ -262,7 +242,8 @@ fn every_rejection() -> Vec<Rejection> {
             let (event_type, faults) = (String::new(), String::new());
             Some(Rejection::NotBySchema { event_type, faults })
         }
-        Rejection::NotBySchema { .. } => {
+        Rejection::NotBySchema { .. } => Some(Rejection::NotACloudEvent(String::new())),
+        Rejection::NotACloudEvent(_) => {
             Some(Rejection::BadField { name: "subject", found: String::new(), wanted: "" })
         }
         Rejection::BadField { .. } => None,
@@ -298,62 +279,11 @@ fn the_reasons_and_outcomes_of_deliveries_are_those_of_the_code() {
     }
 }
 
-// ── Payloads ─────────────────────────────────────────────────────────────────────────────────────
-
-/// The example events, by the name of the definition that they stand in.
-fn examples() -> Vec<(String, Value)> {
-    let schemas = schema("event-schemas.json");
-    let mut all = Vec::new();
-    for (name, definition) in object(&schemas, "/$defs") {
-        let examples = definition.get("examples").and_then(Value::as_array);
-        all.extend(examples.into_iter().flatten().map(|event| (name.clone(), event.clone())));
-    }
-    all
-}
+// ── References ──────────────────────────────────────────────────────────────────────────────────
 
 #[test]
-fn every_event_type_of_the_main_job_has_an_example() {
-    let with_example = set(examples().iter().map(|(name, _)| name.as_str()));
-    let wanted = [
-        "job.created",
-        "job.processing",
-        "job.completed",
-        "job.failed",
-        "job.rejected",
-        "job.cancelled",
-        "process.completed",
-        "document.ready",
-    ];
-    assert_eq!(with_example, set(wanted));
-}
-
-#[test]
-fn the_example_events_are_events() {
-    for (name, event) in examples() {
-        assert_eq!(text(&event, "/type"), name);
-        assert!(name.parse::<EventType>().is_ok(), "{name}");
-        assert!(text(&event, "/timestamp").parse::<Timestamp>().is_ok(), "{name}");
-        assert!((1..=SHORT_TEXT_MAX).contains(&text(&event, "/id").len()), "{name}");
-        assert!((1..=SHORT_TEXT_MAX).contains(&text(&event, "/subject").len()), "{name}");
-        let payload = serde_json::to_vec(&event).expect("JSON");
-        assert_eq!(check_payload(&payload, LIMIT), Ok(()), "{name}");
-    }
-}
-
-#[test]
-fn the_lengths_in_the_envelope_are_those_that_are_accepted() {
-    let schemas = schema("event-schemas.json");
-    for (field, length) in
-        [("type", EVENT_TYPE_MAX), ("subject", SHORT_TEXT_MAX), ("id", SHORT_TEXT_MAX)]
-    {
-        let pointer = format!("/$defs/event/properties/{field}/maxLength");
-        assert_eq!(schemas.pointer(&pointer), Some(&json!(length)), "{pointer}");
-    }
-}
-
-#[test]
-fn every_reference_in_the_schemas_leads_somewhere() {
-    for name in ["asyncapi.json", "event-schemas.json"] {
+fn every_reference_in_the_document_leads_somewhere() {
+    for name in ["asyncapi.json"] {
         let whole = schema(name);
         let mut left = vec![&whole];
         while let Some(value) = left.pop() {

@@ -58,7 +58,7 @@ pub(super) async fn written_down(
 
 fn is_a_deed(method: &Method, path: &str) -> bool {
     match path {
-        "/app/{app}/msg" => false,
+        "/app/{app}/msg" | "/app/{app}/cloudevent" => false,
         _ if path.ends_with("/secret") => true,
         _ => *method != Method::GET,
     }
@@ -92,6 +92,7 @@ mod tests {
             (Method::POST, "/app", true),
             (Method::DELETE, "/app/{app}", true),
             (Method::POST, "/app/{app}/msg", false),
+            (Method::POST, "/app/{app}/cloudevent", false),
             (Method::GET, "/app/{app}/endpoint/{endpoint}/secret", true),
         ] {
             assert_eq!(is_a_deed(&method, path), expected, "{method} {path}");

@@ -8,7 +8,8 @@
 //!   a repeated request is done once, that who did what is written down.
 //! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`settings`],
 //!   [`event_types`], [`examples`],
-//!   [`messages`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`], [`test_calls`], [`portal`], [`health`]: the
+//!   [`messages`], [`cloudevents`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`],
+//!   [`test_calls`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
 //! - [`inspector`]: a target for development, its one side that is no operation.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
@@ -26,6 +27,7 @@ mod attempts;
 mod audit;
 mod auth;
 mod body;
+mod cloudevents;
 mod deliveries;
 mod endpoint_headers;
 mod endpoint_secrets;

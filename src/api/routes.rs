@@ -25,9 +25,9 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, deliveries, endpoint_headers, endpoint_secrets, endpoints,
-    event_types, examples, health, idempotency, inspector, message_endpoints, messages, openapi,
-    portal, rest, settings, statistics, test_calls,
+    applications, attempts, audit, auth, cloudevents, deliveries, endpoint_headers,
+    endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
+    message_endpoints, messages, openapi, portal, rest, settings, statistics, test_calls,
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
@@ -201,6 +201,7 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
             event_types::delete
         ))
         .routes(routes!(messages::create, messages::list))
+        .routes(routes!(cloudevents::create))
         .routes(routes!(messages::get))
         .routes(routes!(messages::expunge))
         .routes(routes!(attempts::at_endpoint))
@@ -248,8 +249,9 @@ async fn paced(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let publishes = path.as_str().ends_with("/msg") || path.as_str().ends_with("/cloudevent");
     let counted = match auth::caller(request.headers(), &api) {
-        Ok(_) if path.as_str().ends_with("/msg") && request.method() == Method::POST => Ok(()),
+        Ok(_) if publishes && request.method() == Method::POST => Ok(()),
         Ok(caller) => api.paces.asks(&caller.name()),
         Err(_) => match request.extensions().get::<Peer>() {
             Some(Peer(address)) if request.headers().contains_key(AUTHORIZATION) => {

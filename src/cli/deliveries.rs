@@ -76,10 +76,10 @@ pub(super) async fn run(
             "lastResponseStatus",
             "url",
         ];
-        let told = |field: &str| match &row[field] {
-            serde_json::Value::Null => or_dash::<String>(None),
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let told = |field: &str| {
+            let value = &row[field];
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            or_dash((!value.is_null()).then_some(&text))
         };
         fields.map(told).to_vec()
     })?;

@@ -57,7 +57,62 @@ pub struct EventTypeEdit {
     pub feature_flag: Change<String>,
 }
 
+/// One version of an event type's schemas, as a file has it.
+#[derive(Debug, Clone)]
+pub struct SchemaFile {
+    /// The dotted name.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// The version that it is.
+    pub version: u32,
+    /// The schema.
+    pub schema: Value,
+}
+
+/// What importing a schema came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// Its type was not listed before.
+    Listed,
+    /// Its type is described by it now.
+    Changed,
+    /// It was there already.
+    Same,
+}
+
 impl Control {
+    /// Takes a schema in: lists its type, or gives the type that is listed this description and version. The
+    /// type's other versions stay, and so does whether it is archived, deprecated or for a flag.
+    ///
+    /// # Errors
+    /// `InvalidField` for anything about it.
+    pub async fn import_schema(&self, file: SchemaFile) -> Answer<Imported> {
+        let name = check_name(&file.name)?;
+        let known = self.catalogue.event_type(self.organisation, name.as_str()).await?;
+        let schemas = known.as_ref().and_then(|known| known.schemas.as_ref()?.as_object().cloned());
+        let mut schemas = schemas.unwrap_or_default();
+        schemas.insert(file.version.to_string(), file.schema);
+        let schemas = Some(Value::Object(schemas));
+        let Some(known) = known else {
+            let description = file.description;
+            let new = NewEventType { name: file.name, description, schemas, ..Default::default() };
+            return self.write(None, new).await.map(|_| Imported::Listed);
+        };
+        if known.schemas == schemas && known.description == file.description {
+            return Ok(Imported::Same);
+        }
+        let new = NewEventType {
+            name: file.name,
+            description: file.description,
+            archived: known.archived,
+            deprecated: known.deprecated,
+            schemas,
+            feature_flag: known.feature_flag.clone(),
+        };
+        self.write(Some(known), new).await.map(|_| Imported::Changed)
+    }
+
     /// Lists an event type. One that was archived is listed again, as it is asked for now.
     ///
     /// # Errors
@@ -299,6 +354,29 @@ mod tests {
         assert_eq!(control.delete_event_type("job.listed").await, Ok(()));
         let gone = control.delete_event_type("job.listed").await;
         assert!(matches!(gone, Err(ControlError::NotFound(_))), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn a_schema_is_imported_beside_the_other_versions_and_leaves_the_rest_as_it_was() {
+        let control = three_types().await;
+        let file = |name: &str, version, schema| SchemaFile {
+            name: name.into(),
+            description: "new".into(),
+            version,
+            schema,
+        };
+        let import = async |file| control.import_schema(file).await.expect("imported");
+        assert_eq!(import(file("job.new", 1, json!({}))).await, Imported::Listed);
+        assert_eq!(import(file("job.new", 1, json!({}))).await, Imported::Same);
+        assert_eq!(import(file("job.new", 2, json!({ "title": "2" }))).await, Imported::Changed);
+        let entry = control.event_type("job.new").await.expect("listed");
+        assert_eq!(entry.schemas, Some(json!({ "1": {}, "2": { "title": "2" } })));
+        assert_eq!(entry.description, "new");
+
+        assert_eq!(import(file("job.archived", 1, json!({}))).await, Imported::Changed);
+        assert!(control.event_type("job.archived").await.expect("kept").archived);
+        let broken = control.import_schema(file("job.new", 3, json!({ "type": 7 }))).await;
+        assert!(matches!(broken, Err(ControlError::InvalidField { .. })), "{broken:?}");
     }
 
     #[tokio::test]

@@ -1,16 +1,18 @@
 //! JSON schemas of payloads: whether somebody's text can be one.
 //!
-//! Kept and shown, and not enforced: an event is delivered whatever its schema says. So what is checked is
-//! what a reader could stumble over: that each version is an object, that the words of JSON Schema (draft
-//! 7) have values of their kind, that it is no larger than a page can show, and that nothing in it points
+//! Kept and shown, and held to where an application's settings want it (`schemaMode`). So what is checked is
+//! what a reader could stumble over: that each version is an object, that the words of JSON Schema
+//! have values of their kind, that it is no larger than a page can show, and that nothing in it points
 //! out of it. A schema that has to be fetched from somewhere would make every tool that reads it a client of
-//! whoever wrote it.
+//! whoever wrote it. And last, that payloads can be held to it, at a bounded cost (`domain::schema`).
 //!
-//! By a table of words and not by a library: checking payloads would need one, and this does not.
+//! The words first and by a table: what a library says of a schema that is none names its own rules and not
+//! what is accepted.
 
 use serde_json::{Map, Value};
 
 use super::{Answer, ControlError};
+use crate::domain::schema;
 
 /// Most bytes of all versions together, written as JSON: what a page can show, and a hundred times a
 /// usual schema.
@@ -97,7 +99,9 @@ enum Kind {
 /// `InvalidField`, with the place in it and what is accepted there.
 pub(super) fn check_schemas(schemas: Option<Value>) -> Answer<Option<Value>> {
     let Some(schemas) = schemas else { return Ok(None) };
-    let fault = fault_of_versions(&schemas).or_else(|| fault_of_pointers(&schemas, ""));
+    let fault = fault_of_versions(&schemas)
+        .or_else(|| fault_of_pointers(&schemas, ""))
+        .or_else(|| fault_of_use(&schemas));
     match fault {
         Some(why) => Err(ControlError::field("schemas", why)),
         None => Ok(Some(schemas)),
@@ -123,6 +127,16 @@ fn fault_of_versions(schemas: &Value) -> Option<String> {
             return Some(format!("/{version}: a JSON schema that is an object is accepted"));
         }
         fault_of_schema(schema, &format!("/{version}"))
+    })
+}
+
+/// Why payloads cannot be held to one of them.
+fn fault_of_use(schemas: &Value) -> Option<String> {
+    let mut versions = schemas.as_object().into_iter().flatten();
+    versions.find_map(|(version, schema)| {
+        let why = schema::check(schema).err()?;
+        let between = if why.starts_with('/') { "" } else { ": " };
+        Some(format!("/{version}{between}{why}"))
     })
 }
 
@@ -292,7 +306,19 @@ mod tests {
             let why = fault(&schema).expect("refused");
             assert!(why.contains("a place in the same schema"), "{why}");
         }
-        assert_eq!(fault(&json!({ "$ref": "#" })), None);
+        assert_eq!(fault(&json!({ "properties": { "a": { "$ref": "#" } } })), None);
+    }
+
+    #[test]
+    fn a_schema_that_payloads_cannot_be_held_to_is_told_with_its_version() {
+        for (schema, beginning) in [
+            (json!({ "pattern": "(?=a)" }), "/1/pattern: "),
+            (json!({ "$ref": "#" }), "/1: it refers to itself"),
+            (json!({ "$schema": "http://json-schema.org/draft-04/schema#" }), "/1/$schema: "),
+        ] {
+            let why = fault(&schema).expect("refused");
+            assert!(why.starts_with(beginning), "{why}");
+        }
     }
 
     #[test]

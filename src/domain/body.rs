@@ -6,7 +6,9 @@
 //! ([`check_payload`](super::event::check_payload)). So it stands as `data` as it is; nothing here would fit
 //! a payload that is not JSON, which would have to be a text or base64.
 //!
-//! An envelope is in memory for its one request. What goes out as it came is shared with the event.
+//! An envelope is in memory for its one request; what goes out as it came is shared with the event. So
+//! envelopes together have at most what is counted for the payloads of the deliveries in memory
+//! (`limits.max_payload_bytes_in_memory`, where each counts as if it had its own) once more.
 //!
 //! Not here: who signs it (`signature`, over exactly these bytes) and what else stands in the head
 //! (`pipeline::request`).

@@ -288,10 +288,9 @@ impl NewEvent {
                 let own = name.parse::<EventId>().is_ok();
                 (id_of(application, &name), (!own).then_some(name))
             }
-            Identity::Sourced { source, id } => (
-                EventId::derived(&[application.as_bytes(), source.as_bytes(), id.as_bytes()]),
-                Some(id),
-            ),
+            Identity::Sourced { source, id } => {
+                (id_of_sourced(application, &source, &id), Some(id))
+            }
             // The fingerprint is over the routing key too, which names the application.
             Identity::Fingerprint(id) => (id, None),
             Identity::Stored(id, event_id) => (id, event_id),
@@ -317,6 +316,14 @@ impl NewEvent {
     }
 }
 
+/// A W3C trace, if a text has the form of one. Trace Context §2.2: what cannot be read is ignored, and the
+/// receiver begins a trace of its own.
+pub fn traceparent(text: &str) -> Option<Box<str>> {
+    let plain = |c: char| c.is_ascii_hexdigit() || c == '-';
+    (text.len() >= 55 && text.len() <= SHORT_TEXT_MAX && text.chars().all(plain))
+        .then(|| text.into())
+}
+
 impl Event {
     /// Whether it is owed to this id for the URL that it names.
     pub fn names(&self, id: EndpointId) -> bool {
@@ -336,6 +343,11 @@ pub fn too_late(
 /// The id of the event that its producer calls `name`, within its application.
 pub fn id_of(application: ApplicationId, name: &str) -> EventId {
     EventId::derived(&[application.as_bytes(), name.as_bytes()])
+}
+
+/// The id of the `CloudEvent` of that source and id, within its application.
+pub fn id_of_sourced(application: ApplicationId, source: &str, id: &str) -> EventId {
+    EventId::derived(&[application.as_bytes(), source.as_bytes(), id.as_bytes()])
 }
 
 /// Why a message is not an event. It is kept in quarantine with this reason, once.
@@ -372,6 +384,9 @@ pub enum Rejection {
         /// Each fault, with a JSON pointer to it.
         faults: String,
     },
+    /// It says that it is a `CloudEvent`, and is none.
+    #[error("as a CloudEvent: {0}")]
+    NotACloudEvent(String),
     /// A property or header has a value that it cannot have.
     #[error("`{name}` is {found}: {wanted} is wanted")]
     BadField {
@@ -397,6 +412,7 @@ impl Rejection {
             Self::NotJson(_) => "payload_not_json",
             Self::TooLarge { .. } => "payload_too_large",
             Self::NotBySchema { .. } => "payload_not_by_schema",
+            Self::NotACloudEvent(_) => "not_a_cloudevent",
             Self::BadField { .. } => "bad_field",
         }
     }

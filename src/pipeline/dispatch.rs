@@ -26,13 +26,13 @@ use super::starting::Starting;
 use super::{Job, World};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
-use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::leave::instead;
 use crate::domain::outcome::Pressure;
 use crate::domain::policy::Guarantee;
-use crate::domain::retry::Due;
-use crate::domain::settlement::{DeathReason, Postponed, Settlement, given_up};
+use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
@@ -48,9 +48,6 @@ const IDLE: Duration = Duration::from_secs(30);
 /// 10,000: some megabytes. There may be more endpoints than that, and they are people's; but whoever
 /// publishes can name a new host with each event.
 const KEPT_MAX: usize = 10_000;
-
-/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
-const ASKED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
 /// place in the window, or a request on the way, and there are at most three about each.
@@ -346,7 +343,7 @@ impl Lanes {
         let held = table.holds(job.delivery.event.application);
         let instead = match &endpoint {
             None => Some(Settlement::Cancelled),
-            Some(endpoint) => unsendable(endpoint, held, &job, now),
+            Some(endpoint) => instead(endpoint, held, &job.delivery.event, job.trigger, now),
         };
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);
@@ -582,38 +579,4 @@ fn host_of(to: Option<&Endpoint>) -> &str {
 /// another URL at the same host: they are one receiver.
 fn is_another(before: &Endpoint, now: &Endpoint) -> bool {
     before.state != now.state || (before.url != now.url && !now.is_named_by_events())
-}
-
-/// What becomes of a delivery that may not be sent although its lane would let it; `held` says that its
-/// application lets nothing go.
-fn unsendable(endpoint: &Endpoint, held: bool, job: &Job, now: Timestamp) -> Option<Settlement> {
-    if job.trigger.is_by_hand() {
-        // Now, whatever its event says. Only who is not to be called at all is not called.
-        return match endpoint.state {
-            EndpointState::Active if held => {
-                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Held))
-            }
-            EndpointState::Active => None,
-            EndpointState::Paused => {
-                Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
-            }
-            EndpointState::Disabled => Some(Settlement::Unchanged),
-        };
-    }
-    if job.delivery.event.expires_at.is_some_and(|end| end <= now) {
-        return Some(given_up(&endpoint.policy, DeathReason::Expired));
-    }
-    // A recall offers at once what waits for an endpoint, whatever it waits for.
-    if let Some(moment) = job.delivery.event.deliver_at.filter(|moment| now < *moment) {
-        return Some(Settlement::Postpone(Due::exactly(moment), Postponed::NotYet));
-    }
-    match endpoint.state {
-        EndpointState::Active if held => {
-            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Held))
-        }
-        EndpointState::Active => None,
-        EndpointState::Paused | EndpointState::Disabled => {
-            Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
-        }
-    }
 }

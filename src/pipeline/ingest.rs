@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::by_schema::Came;
 use super::dispatch::Dispatcher;
 use super::route::Routes;
 use super::settle::Settler;
@@ -113,7 +114,16 @@ impl Ingest {
                         continue;
                     };
                     let nameless = matches!(new.identity, Identity::Fingerprint(_));
+                    let came = match (&new.identity, redelivered) {
+                        (Identity::Stored(..), _) => Came::Stored,
+                        (_, true) => Came::Again,
+                        (_, false) => Came::New,
+                    };
                     let event = Arc::new(NewEvent::of(*new, application, now));
+                    if let Some(why) = self.breach(&table, &event, came).await {
+                        self.quarantine(original.as_ref(), receipt, &why).await;
+                        continue;
+                    }
                     events.push(Accepted { event, nameless, redelivered, receipt });
                 }
                 Content::Due { delivery, due_at } => {

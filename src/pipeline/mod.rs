@@ -19,6 +19,7 @@
 //! each step can be repeated.
 
 pub mod adopt;
+pub mod by_schema;
 pub mod dispatch;
 pub mod engine;
 pub mod herald;

@@ -399,3 +399,29 @@ fn broker(config: &Config, connection_name: &str) -> rabbitmq::Settings {
         connection_name: connection_name.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, FlagValue, Sources};
+
+    #[test]
+    fn our_own_ports_are_not_called_but_for_the_api_of_a_developers_machine() {
+        let callable = |dev: &str, url: &str| {
+            let flag = |key: &str, value: &str| FlagValue {
+                flag: "--set",
+                key: key.into(),
+                value: value.into(),
+            };
+            let flags = vec![flag("dev", dev), flag("egress.allow_http", "true")];
+            let loopback = flag("egress.allow_cidrs", "127.0.0.0/8");
+            let sources = Sources { flags: [flags, vec![loopback]].concat(), ..Sources::default() };
+            let (config, _) = config::load(&sources).expect("accepted");
+            guard::check_url(url, &egress_policy(&config)).is_ok()
+        };
+        let (api, admin) = ("http://127.0.0.1:8071/inspect/x", "http://127.0.0.1:9464/metrics");
+        assert!(callable("true", api) && !callable("true", admin));
+        assert!(!callable("false", api) && !callable("false", admin));
+        assert!(callable("false", "http://127.0.0.1:8072/"), "the address alone is allowed");
+    }
+}

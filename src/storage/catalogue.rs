@@ -28,6 +28,9 @@ pub struct Snapshot {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The settings of every application that has any, with its keys.
     pub settings: Vec<Settings>,
+    /// The event types that have schemas and are not archived, of organisations with an application that has its
+    /// events held to them.
+    pub schemas: Vec<EventTypeEntry>,
 }
 
 /// Which event types of a list. All given conditions hold together.

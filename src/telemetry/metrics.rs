@@ -20,6 +20,7 @@ use super::broker::{BrokerMetrics, BrokerNumbers};
 use super::store::StoreMetrics;
 use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::outcome::{CLASSES, Meaning, Outcome};
+use crate::domain::settings::SchemaMode;
 use crate::domain::settlement::{DeathReason, Postponed, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::journal::Books;
@@ -41,7 +42,7 @@ const END_TO_END_SECONDS: [f64; 17] = [
 const FANOUT: [f64; 10] = [0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
 
 /// Words for why a message is quarantined: see `Rejection::reason`.
-const QUARANTINE_REASONS: [&str; 9] = [
+const QUARANTINE_REASONS: [&str; 11] = [
     "event_type_missing",
     "event_type_too_long",
     "event_type_malformed",
@@ -50,6 +51,8 @@ const QUARANTINE_REASONS: [&str; 9] = [
     "payload_not_utf8",
     "payload_not_json",
     "payload_too_large",
+    "payload_not_by_schema",
+    "not_a_cloudevent",
     "bad_field",
 ];
 
@@ -62,6 +65,7 @@ pub struct Metrics {
     events_routed: IntCounter,
     events_filtered: IntCounter,
     events_quarantined: IntCounterVec,
+    schema_faults: IntCounterVec,
     fanout: Histogram,
     attempts: IntCounterVec,
     attempt_duration: HistogramVec,
@@ -123,6 +127,11 @@ impl Metrics {
                 "events_quarantined_total",
                 "Messages that are not events, by what is wrong with them.",
                 &["reason"],
+            ),
+            schema_faults: book.counters(
+                "schema_faults_total",
+                "Events that came and are not as their types' schemas want them, by what is made of it.",
+                &["mode"],
             ),
             fanout: book.histogram(
                 "event_fanout_deliveries",
@@ -204,6 +213,9 @@ impl Metrics {
         for cause in ["redelivered", "published_twice"] {
             self.events_known.with_label_values(&[cause]);
         }
+        for mode in [SchemaMode::Warn, SchemaMode::Enforce] {
+            self.schema_faults.with_label_values(&[mode.as_str()]);
+        }
         for reason in QUARANTINE_REASONS {
             self.events_quarantined.with_label_values(&[reason]);
         }
@@ -246,6 +258,11 @@ impl Metrics {
     pub fn event_known(&self, redelivered: bool) {
         let cause = if redelivered { "redelivered" } else { "published_twice" };
         self.events_known.with_label_values(&[cause]).inc();
+    }
+
+    /// An event that came is not as its type's schema wants it.
+    pub fn schema_fault(&self, mode: SchemaMode) {
+        self.schema_faults.with_label_values(&[mode.as_str()]).inc();
     }
 
     /// A message was quarantined.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use posthaste::domain::delivery::{DeliveryKey, DeliveryState, Holder, Standing, Turn};
+use posthaste::domain::event::WebhookMode;
 use posthaste::domain::settlement::DeathReason;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Shape;
@@ -109,8 +110,10 @@ impl World {
             | DeliveryState::Unknown => return false,
         };
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
-        let paused = matches!(state.endpoints[place].called, Called::Paused | Called::Disabled);
-        let since = due_at.max(state.trouble_at).max(state.endpoints[place].changed_at);
+        let paused = matches!(state.endpoints[place].called, Called::Paused | Called::Disabled)
+            || !state.switch.sends();
+        let changed_at = state.endpoints[place].changed_at.max(state.switched_at);
+        let since = due_at.max(state.trouble_at).max(changed_at);
         let forever = due_at == Timestamp::NEVER && !paused;
         forever || (!paused && self.now().since(since) > LATE_MOST)
     }
@@ -177,7 +180,9 @@ impl World {
             if memory.event_of(id).is_none() {
                 self.breach(state, format_args!("{} was confirmed and is gone", event.name));
             }
-            for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
+            let elsewhere = event.own == Some(WebhookMode::Override) || state.was_off;
+            let listed = &self.scenario.endpoints[..self.scenario.listed];
+            for (place, endpoint) in listed.iter().enumerate().filter(|_| !elsewhere) {
                 let key = DeliveryKey { event: id, endpoint: endpoint.id };
                 let event_type = event.event_type.parse().expect("a type");
                 let owed = rows.contains_key(&key);

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use posthaste::domain::delivery::DeliveryKey;
 use posthaste::domain::endpoint::EndpointState;
+use posthaste::domain::event::Webhook;
+use posthaste::domain::settings::{DeliverySwitch, Settings};
 use posthaste::domain::time::Timestamp;
 use posthaste::failpoint;
 use posthaste::pipeline;
 use posthaste::pipeline::engine::{Engine, Parts};
 use posthaste::pipeline::request::Options;
+use posthaste::storage::StorageError;
 use posthaste::storage::catalogue::Catalogue as _;
 use posthaste::storage::inbox::{Publication, Publish as _};
 use posthaste::storage::journal::Ledger as _;
@@ -26,7 +28,7 @@ use posthaste::telemetry::metrics::Metrics;
 use super::clock::START;
 use super::ports::{Sabotage, Watched};
 use super::receivers::Receivers;
-use super::scenario::{APPLICATION, Action, Deed, Scenario, application};
+use super::scenario::{APPLICATION, Action, Deed, OWN, Scenario, application};
 use super::world::{Called, Counts, World};
 
 /// How often the books are checked.
@@ -253,9 +255,10 @@ impl World {
     fn furnish(&self) {
         let acme = application();
         self.do_it(|| self.memory().add_application(&acme));
-        for endpoint in &self.scenario.endpoints {
+        for endpoint in &self.scenario.endpoints[..self.scenario.listed] {
             self.do_it(|| self.memory().add_endpoint(endpoint));
         }
+        self.do_it(|| self.memory().put_settings(&self.scenario.settings));
     }
 
     /// Does what people do: at once, and without the stores' trouble.
@@ -276,6 +279,7 @@ impl World {
             Deed::Pause(place) => self.set_state(place, Called::Paused, EndpointState::Paused),
             Deed::Resume(place) => self.resume(place),
             Deed::Delete(place) => self.delete(place),
+            Deed::Switch(switch) => self.switch(switch),
             Deed::Edit(place, rate, cap) => self.edit(place, rate, cap),
             Deed::DeskIsDeaf => self.state().deaf = true,
             Deed::HangUp => self.hang_up(),
@@ -289,6 +293,7 @@ impl World {
             event_type: event.event_type.into(),
             event_id: event.name.clone(),
             deliver_at: event.deliver_at,
+            webhook: event.own.map(|mode| Webhook { url: OWN.parse().expect("a url"), mode }),
             payload: event.payload.clone().into(),
             ..Publication::default()
         };
@@ -311,14 +316,34 @@ impl World {
         seen.slowed = None; // a person has stepped in
     }
 
+    /// An application holds back what it sends, or sends nothing, or lets everything go on.
+    fn switch(&self, switch: DeliverySwitch) {
+        let settings = Settings { delivery: switch, ..self.scenario.settings.clone() };
+        let now = self.now();
+        self.do_it(|| self.memory().put_settings(&settings));
+        {
+            let mut state = self.state();
+            (state.switch, state.switched_at) = (switch, now);
+            state.was_off |= switch == DeliverySwitch::Off;
+        }
+        if switch.sends() {
+            self.recalls(|| self.memory().recall_held(settings.application, now));
+        }
+    }
+
     fn resume(&self, place: usize) {
         self.set_state(place, Called::Yes, EndpointState::Active);
         let (id, now) = (self.scenario.endpoints[place].id, self.now());
-        let of_it = |key: &DeliveryKey| key.endpoint == id;
+        self.recalls(|| self.memory().recall(id, now));
+    }
+
+    /// Somebody wants now what waits.
+    fn recalls<F: Future<Output = Result<u64, StorageError>>>(&self, recall: impl FnOnce() -> F) {
+        let now = self.now();
         let before = self.memory().unfinished();
-        self.do_it(|| self.memory().recall(id, now));
+        self.do_it(recall);
         let mut state = self.state();
-        for (key, standing) in before.into_iter().filter(|(key, _)| of_it(key)) {
+        for (key, standing) in before {
             let after = self.memory().standing_of(key).expect("it was there just now");
             if after.turn != standing.turn {
                 // A person wants it now, whatever was planned or asked.
@@ -394,6 +419,9 @@ impl World {
             if self.state().endpoints[place].called == Called::Paused {
                 self.act(Deed::Resume(place));
             }
+        }
+        if !self.state().switch.sends() {
+            self.act(Deed::Switch(DeliverySwitch::On));
         }
     }
 }

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste::domain::application::Application;
-use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
+use posthaste::domain::endpoint::{Endpoint, EndpointKey, EndpointState, default_of, named_at};
+use posthaste::domain::event::WebhookMode;
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use posthaste::domain::policy::{Guarantee, OnExhausted, Policy, PolicyPart};
 use posthaste::domain::retry::RetryPolicy;
+use posthaste::domain::settings::{DefaultUrlWhen, DeliverySwitch, Settings};
 use posthaste::domain::signature::SigningKey;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Shape;
@@ -35,7 +37,11 @@ pub(crate) const APPLICATION: &str = "acme";
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) shape: Shape,
+    /// Those that somebody lists first; then the default URL, and the host that events name.
     pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) listed: usize,
+    /// What the application sets, but for its switch.
+    pub(crate) settings: Settings,
     pub(crate) behaviours: Vec<Behaviour>,
     pub(crate) events: Vec<Published>,
     /// In the order of time.
@@ -54,6 +60,8 @@ pub(crate) struct Published {
     pub(crate) name: String,
     pub(crate) event_type: &'static str,
     pub(crate) deliver_at: Option<Timestamp>,
+    /// Whether it names a URL of its own, and how.
+    pub(crate) own: Option<WebhookMode>,
     pub(crate) payload: String,
 }
 
@@ -76,6 +84,8 @@ pub(crate) enum Deed {
     Pause(usize),
     Resume(usize),
     Delete(usize),
+    /// Sets whether anything is sent.
+    Switch(DeliverySwitch),
     /// Changes an endpoint's rate and cap.
     Edit(usize, Option<NonZeroU32>, NonZeroU16),
     /// The broker's connection is lost; receipts of the last moments are lost with it.
@@ -111,8 +121,11 @@ impl Scenario {
         let ends_at = START + Duration::from_mins(minutes);
         let count = chance.between(2..=6);
         let mut policies = Chance::of(seed, "policies");
-        let endpoints: Vec<_> =
+        let mut endpoints: Vec<_> =
             (0..count).map(|number| endpoint(number, &mut chance, &mut policies)).collect();
+        let listed = endpoints.len();
+        let settings = settings(&mut Chance::of(seed, "settings"));
+        endpoints.extend(urls(&settings));
         let behaviours = endpoints.iter().map(|_| Behaviour::draw(&mut chance)).collect();
         let mut drawn = Self {
             seed,
@@ -125,6 +138,8 @@ impl Scenario {
             window: chance.pick(&[100, 300, 2_000]),
             in_flight: chance.pick(&[4, 32, 500]),
             endpoints,
+            listed,
+            settings,
         };
         drawn.traffic(minutes, size, &mut Chance::of(seed, "traffic"));
         drawn.edits(&mut Chance::of(seed, "edits"));
@@ -167,10 +182,12 @@ impl Scenario {
     fn publish(&mut self, at: Timestamp, chance: &mut Chance) {
         let number = self.events.len();
         let later = chance.one_in(16).then(|| at + chance.ms(100..=120_000));
+        let own = chance.one_in(6).then(|| chance.pick(&[WebhookMode::Override, WebhookMode::Add]));
         self.events.push(Published {
             name: format!("e{number}"),
             event_type: chance.pick(&TYPES),
             deliver_at: later,
+            own,
             payload: format!(r#"{{"run":{number},"left":{}}}"#, chance.bits()),
         });
         self.actions.push((at, Action::Do(Deed::Publish(number))));
@@ -181,7 +198,14 @@ impl Scenario {
     }
 
     fn edits(&mut self, chance: &mut Chance) {
-        for number in 0..self.endpoints.len() {
+        if chance.one_in(2) {
+            let switch = chance.pick(&[DeliverySwitch::Hold, DeliverySwitch::Off]);
+            let at = self.moment(chance);
+            self.actions.push((at, Action::Do(Deed::Switch(switch))));
+            let on = Action::Do(Deed::Switch(DeliverySwitch::On));
+            self.actions.push((at + chance.ms(1..=120_000), on));
+        }
+        for number in 0..self.listed {
             if chance.one_in(3) {
                 let at = self.moment(chance);
                 self.actions.push((at, Action::Do(Deed::Pause(number))));
@@ -279,6 +303,36 @@ fn ending(chance: &mut Chance) -> PolicyPart {
             .then(|| serde_json::from_str("[404]").expect("a list of statuses")),
         ..PolicyPart::default()
     }
+}
+
+/// The URL that events name.
+pub(crate) const OWN: &str = "https://own.example/hook";
+
+fn settings(chance: &mut Chance) -> Settings {
+    let key = SigningKey::from_bytes(vec![99; 32]).expect("a key");
+    Settings {
+        default_url: Some("https://default.example/hook".parse().expect("a url")),
+        default_url_when: chance.pick(&[DefaultUrlWhen::NoMatch, DefaultUrlWhen::NoOverride]),
+        policy: PolicyPart {
+            retry: Some(retry(chance)),
+            max_in_flight: Some(cap(chance)),
+            ..PolicyPart::default()
+        },
+        keys: vec![EndpointKey { key, created_at: START, expires_at: None }],
+        updated_at: Some(START),
+        ..Settings::unset(application().id)
+    }
+}
+
+/// What is called by these settings, as endpoints that nobody lists. Their policies go by the settings,
+/// but what endpoints say of theirs is over it.
+fn urls(settings: &Settings) -> [Endpoint; 2] {
+    let policy = Arc::new(settings.policy_of_urls());
+    let acme = settings.application;
+    let default = settings.default_url.clone().expect("there is one");
+    let own = OWN.parse().expect("a url");
+    [(default_of(acme), default), (named_at(acme, &own), own)]
+        .map(|(id, url)| settings.endpoint_at(id, url, Arc::clone(&policy)))
 }
 
 fn rate(chance: &mut Chance) -> Option<NonZeroU32> {

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing};
-use posthaste::domain::id::EventId;
+use posthaste::domain::event::{Event, WebhookMode};
+use posthaste::domain::id::{EndpointId, EventId};
 use posthaste::domain::lane::SLOWED_MAX;
 use posthaste::domain::outcome::{Meaning, Outcome, Pressure, RetryAfter};
 use posthaste::domain::policy::{Guarantee, OnExhausted, Policy};
 use posthaste::domain::retry::RetryPolicy;
+use posthaste::domain::settings::DefaultUrlWhen;
 use posthaste::domain::settlement::{DeathReason, Settlement};
 use posthaste::domain::signature;
 use posthaste::domain::time::Timestamp;
@@ -43,6 +45,7 @@ impl World {
         let since = state.stories.get(&key).and_then(|story| story.let_go_at).unwrap_or(now);
         if let Err(fault) = self
             .is_whole(state, request, place, key)
+            .and_then(|()| may_leave(state, since))
             .and_then(|()| may_be_called(state, place, now, since))
             .and_then(|()| self.is_its_turn(state, place, key, now))
         {
@@ -207,11 +210,13 @@ impl World {
         let mut guard = self.state();
         let state = &mut *guard;
         for Owed { event, endpoints } in batch {
+            let number = state.number(event.id);
+            let own = number.and_then(|number| self.scenario.events[number].own);
             for (place, endpoint) in self.scenario.endpoints.iter().enumerate() {
                 let owed = endpoints.contains(&endpoint.id);
-                let wanted = endpoint.filter.wants(&event.event_type);
+                let wanted = self.wants(place, own, event, endpoints);
                 let seen = &state.endpoints[place];
-                let there = seen.called != Called::Deleted && !seen.was_disabled;
+                let there = seen.called != Called::Deleted && !seen.was_disabled && !state.was_off;
                 if (owed && !wanted) || (!owed && wanted && there) {
                     let name =
                         self.name(state, DeliveryKey { event: event.id, endpoint: endpoint.id });
@@ -220,6 +225,28 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether an event goes to one of ours: as its filter says, or as the rules for URLs do.
+    fn wants(
+        &self,
+        place: usize,
+        own: Option<WebhookMode>,
+        event: &Event,
+        owed: &[EndpointId],
+    ) -> bool {
+        let endpoints = &self.scenario.endpoints;
+        let [default, named] = [self.scenario.listed, self.scenario.listed + 1];
+        if place == named {
+            return own.is_some();
+        }
+        if place == default {
+            // Who was deleted or disabled in the meantime does not count: those that it was owed to tell.
+            let nobody = || owed.iter().all(|id| *id == endpoints[default].id);
+            let when = self.scenario.settings.default_url_when;
+            return own.is_none() && (when == DefaultUrlWhen::NoOverride || nobody());
+        }
+        own != Some(WebhookMode::Override) && endpoints[place].filter.wants(&event.event_type)
     }
 
     /// Settlements are about to be recorded: each is one that the rules allow.
@@ -277,6 +304,17 @@ impl World {
             state.claimed.insert(delivery.key());
         }
     }
+}
+
+/// Whether its application sends, by what the router knows and has to know.
+fn may_leave(state: &State, now: Timestamp) -> Result<(), String> {
+    let (sees, since) = state.router_sees_switch;
+    let heard = state.catalogue_trouble_at.max(state.switched_at) + UNKNOWN_FOR;
+    let knows = (sees == state.switch && now > since) || now > heard;
+    if knows && !state.switch.sends() {
+        return Err("left an application that holds back what it sends".into());
+    }
+    Ok(())
 }
 
 /// Whether its endpoint may be called now: by what the router knew when it gave leave, and by what it had to

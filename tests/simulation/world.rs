@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use posthaste::domain::delivery::{DeliveryKey, Turn};
 use posthaste::domain::endpoint::EndpointState;
 use posthaste::domain::id::{AttemptId, EndpointId, EventId};
+use posthaste::domain::settings::DeliverySwitch;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::memory::Memory;
 use posthaste::storage::memory::faults::{Call, Fault, Faults, Moment};
@@ -59,6 +60,12 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
     pub(crate) stories: BTreeMap<DeliveryKey, Story>,
     pub(crate) endpoints: Vec<Seen>,
+    /// Whether the application sends, since when, and as the router has seen it since when.
+    pub(crate) switch: DeliverySwitch,
+    pub(crate) switched_at: Timestamp,
+    pub(crate) router_sees_switch: (DeliverySwitch, Timestamp),
+    /// It was off at some time: what was published then is owed to nobody.
+    pub(crate) was_off: bool,
     /// Deliveries that this life has made requests for.
     pub(crate) touched: BTreeSet<DeliveryKey>,
     /// Attempts that this life was told are on record.
@@ -293,6 +300,10 @@ impl State {
             counts: Counts::default(),
             stories: BTreeMap::new(),
             endpoints: endpoints.collect(),
+            switch: DeliverySwitch::On,
+            switched_at: long_ago,
+            router_sees_switch: (DeliverySwitch::On, long_ago),
+            was_off: false,
             touched: BTreeSet::new(),
             answered: Vec::new(),
             claimed: BTreeSet::new(),
@@ -392,6 +403,9 @@ impl Faults for Hook {
             world.note(&mut state, format_args!("fault: {fault:?} {moment:?} {call}"));
         }
         if (call, moment, fault) == (Call::Snapshot, Moment::After, Fault::None) {
+            if state.router_sees_switch.0 != state.switch {
+                state.router_sees_switch = (state.switch, now);
+            }
             for seen in &mut state.endpoints {
                 if seen.router_sees != seen.called {
                     (seen.router_sees, seen.since) = (seen.called, now);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not there: Debian's RabbitMQ, amqp-tools and Node.js; in a virtual
-# environment of the project's own (first argument) what they borrow from Python; and in a folder of its
-# own (second argument) what they borrow from JavaScript. Does nothing when all is there. The broker
-# itself is started by the tests, as private nodes.
+# Installs what the tests need and is not there: Debian's RabbitMQ, amqp-tools, Node.js and openssl; in a
+# virtual environment of the project's own (first argument) what they borrow from Python; in a folder of
+# its own (second argument) what they borrow from JavaScript; and beside the two what the examples borrow.
+# Does nothing when all is there. The broker itself is started by the tests, as private nodes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$1 node=$2
@@ -22,6 +22,7 @@ command -v amqp-publish >/dev/null || packages+=(amqp-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+command -v openssl >/dev/null || packages+=(openssl)
 if [ ${#packages[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
     echo "missing: ${packages[*]}, and this is not a Debian to install them on" >&2
@@ -50,3 +51,5 @@ if ! cmp -s "$here/../sdk/package-lock.json" "$node/installed.json"; then
   npm ci --prefix "$node" --silent --no-audit --no-fund --ignore-scripts
   cp "$node/package-lock.json" "$node/installed.json"
 fi
+
+"$here/../../examples/support/install.sh" "$(dirname "$venv")/examples/venv" "$(dirname "$node")/examples/node"

@@ -46,6 +46,16 @@ pub(crate) fn node_modules() -> PathBuf {
     installed("TEST_NODE_MODULES", "target/test-node/node_modules")
 }
 
+/// A Python that has what the examples need.
+pub(crate) fn examples_python() -> PathBuf {
+    installed("EXAMPLES_PYTHON", "target/examples/venv/bin/python")
+}
+
+/// Where JavaScript's libraries for the examples are.
+pub(crate) fn examples_node_modules() -> PathBuf {
+    installed("EXAMPLES_NODE_MODULES", "target/examples/node/node_modules")
+}
+
 /// Something that `make test-tools` installs: where this variable says, or at its usual place.
 fn installed(variable: &str, usual: &str) -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(usual);

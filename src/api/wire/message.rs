@@ -258,6 +258,7 @@ impl Reader<'_> {
             channels,
             webhook_url,
             webhook_mode,
+            ..Draft::default()
         };
         Some((draft, application))
     }

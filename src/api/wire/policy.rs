@@ -130,7 +130,7 @@ pub(in super::super) enum OnExhausted {
 }
 
 /// What a request's body is: the producer's bytes; an object with `id`, `type`, `timestamp` and the bytes as
-/// `data`; a CloudEvent in one object; or the bytes, with a CloudEvent's attributes as headers.
+/// `data`; a `CloudEvent` in one object; or the bytes, with a `CloudEvent`'s attributes as headers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes the domain's, for the description of the API")]
@@ -260,13 +260,13 @@ pub(in super::super) enum Retry {
     #[serde(rename_all = "camelCase")]
     Exponential {
         /// The first wait, in milliseconds.
-        #[schema(minimum = 1, maximum = 604800000_u64, example = 5000)]
+        #[schema(minimum = 1, maximum = 604_800_000_u64, example = 5000)]
         base_ms: u64,
         /// What each wait is multiplied with to give the next.
         #[schema(minimum = 1, maximum = 10, example = 2)]
         factor: f64,
         /// The longest wait, in milliseconds.
-        #[schema(minimum = 1, maximum = 604800000_u64, example = 3600000)]
+        #[schema(minimum = 1, maximum = 604_800_000_u64, example = 3_600_000)]
         max_delay_ms: u64,
         /// Attempts in all, the first among them.
         #[schema(minimum = 1, maximum = 50, example = 8)]

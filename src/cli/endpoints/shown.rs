@@ -133,10 +133,8 @@ pub(in super::super) fn retry(policy: &RetryPolicy) -> String {
 
 /// The rest of a policy, each part as its flag takes it.
 fn policy(policy: &Policy) -> [(&'static str, String); 7] {
-    let told = |value: serde_json::Value| match value {
-        serde_json::Value::String(word) => word,
-        other => other.to_string(),
-    };
+    let told =
+        |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let legacy = policy.signing.legacy.as_ref().map(|legacy| format!(", {}", legacy.header));
     [
         ("guarantee", told(json!(policy.guarantee))),

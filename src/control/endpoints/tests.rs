@@ -146,7 +146,7 @@ async fn deleting_takes_back_what_is_owed_even_when_it_takes_two_calls() {
 async fn deleting_an_application_takes_back_what_its_endpoints_are_owed() {
     let (world, endpoint) = world_with_an_endpoint().await;
 
-    assert_eq!(world.control.delete_application("acme").await, Ok(2));
+    assert_eq!(world.control.delete_application("acme").await, Ok(4), "and its default URL");
     let gone = world.control.endpoint(None, &endpoint.id.to_string()).await;
     assert!(matches!(gone, Err(ControlError::NotFound(_))), "{gone:?}");
     let again = world.control.delete_application("acme").await;
@@ -355,9 +355,9 @@ async fn an_http_url_and_a_policy_without_http_are_not_accepted_together() {
     let strict = || PolicyEdit { allow_http: Change::Set(false), ..PolicyEdit::default() };
     let to_http =
         || EndpointEdit { url: Some("http://a.example/".into()), ..EndpointEdit::default() };
-    let at_fault = |answer: Answer<Endpoint>| match answer.expect_err("refused") {
-        ControlError::InvalidField { field, why } => (field, why.contains("allowHttp")),
-        other => panic!("{other:?}"),
+    let at_fault = |answer: Answer<Endpoint>| {
+        let Err(ControlError::InvalidField { field, why }) = answer else { panic!("{answer:?}") };
+        (field, why.contains("allowHttp"))
     };
 
     let new =

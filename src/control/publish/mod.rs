@@ -11,6 +11,9 @@
 //! | none | given | made of the key and the place in the batch | the same answer |
 //! | none | none | made by chance | cannot be |
 //!
+//! A `CloudEvent` has its `source` and `id` for a name, and is told from a repetition of itself by its content:
+//! the same again has the same answer.
+//!
 //! The same answer is given for the same content alone: a key that comes back with something else is a
 //! mistake of its sender, and taking either for the other would lose an event.
 //!
@@ -22,17 +25,21 @@
 //! **What if we die right here?** Before the store has answered, nobody was told that anything is
 //! published; the sender repeats its request, and with an event id or a key it is one event still.
 
+mod by_schema;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use url::Url;
 
+use self::by_schema::Held;
 use super::names::is_plain;
 use super::{Control, ControlError};
 use crate::domain::application::Application;
 use crate::domain::event::{
-    self, EventType, Rejection, SHORT_TEXT_MAX, Webhook, check_channels, check_payload, too_late,
+    self, Attributes, EventType, Rejection, SHORT_TEXT_MAX, Webhook, check_channels, check_payload,
+    too_late,
 };
 use crate::domain::id::{ApplicationId, EventId};
 use crate::domain::time::Timestamp;
@@ -43,7 +50,7 @@ use crate::storage::inbox::{Publication, Publish, Published};
 pub const BATCH_MAX: usize = 500;
 
 /// An event as somebody wants it published, nothing of it checked yet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Draft {
     /// What happened.
     pub event_type: String,
@@ -65,6 +72,19 @@ pub struct Draft {
     pub webhook_url: Option<String>,
     /// Whether it goes to anybody beside that URL: `override`, if nobody says, or `add`.
     pub webhook_mode: Option<String>,
+    /// The payload's media type; `application/json` when nobody says.
+    pub content_type: Option<String>,
+    /// The W3C trace that it belongs to.
+    pub traceparent: Option<String>,
+    /// What its producer said of it as a `CloudEvent`: its `source` tells its id apart.
+    pub attributes: Attributes,
+}
+
+impl Draft {
+    /// The `source` of a `CloudEvent`, which its id belongs to.
+    fn source(&self) -> Option<&str> {
+        self.attributes.iter().find(|(name, _)| &**name == "source").map(|(_, source)| &**source)
+    }
 }
 
 /// An event that is durable.
@@ -145,6 +165,7 @@ pub struct Intake {
     publisher: Arc<dyn Publish>,
     urls: Arc<Urls>,
     max_payload_bytes: usize,
+    held: Held,
 }
 
 /// Judges the URLs that events name, as endpoints' are judged.
@@ -166,14 +187,14 @@ impl Intake {
         urls: Arc<Urls>,
         max_payload_bytes: usize,
     ) -> Self {
-        Self { control, publisher, urls, max_payload_bytes }
+        Self { control, publisher, urls, max_payload_bytes, held: Held::default() }
     }
 
     /// Publishes events of one application, all or none; `key` is what the request is recognised by when
     /// it is repeated. When this returns `Ok`, each is durable and will be delivered.
     ///
     /// # Errors
-    /// `Refused`, `TooLarge`; `Conflict` when an event id is taken, or
+    /// `Refused`, also by the schemas of their types, `TooLarge`; `Conflict` when an event id is taken, or
     /// `key` was used for something else; `Unavailable`: published or not, nobody knows, and the same
     /// may be asked again: with an event id or a key it stays one event.
     pub async fn publish(
@@ -183,6 +204,7 @@ impl Intake {
         key: Option<&str>,
     ) -> Result<Vec<Accepted>, PublishError> {
         let checked = self.check(application.id, drafts, key)?;
+        self.hold_to_schemas(application, &checked).await?;
         let batch: Vec<_> = checked.iter().map(|one| one.publication.clone()).collect();
         let answers = self.publisher.publish_whole(&batch).await.map_err(ControlError::from)?;
         self.judge(checked, &answers).await
@@ -208,7 +230,9 @@ impl Intake {
                 Err(fault) => wrong(Field::Payload, fault.to_string()),
             }
             if let Some(id) = &draft.event_id {
-                if let Err(why) = check_event_id(id) {
+                // A CloudEvent's id is its own within its source, and looks as it likes.
+                let checked = if draft.source().is_some() { Ok(()) } else { check_event_id(id) };
+                if let Err(why) = checked {
                     wrong(Field::EventId, why);
                 } else if let Some(first) = seen.insert(id.clone(), place) {
                     wrong(Field::EventId, format!("`{id}` is the id of [{first}] already"));
@@ -261,7 +285,12 @@ impl Intake {
         key: Option<&str>,
     ) -> Checked {
         let now = (self.control.context.now)();
+        let source = draft.source().map(str::to_owned);
         let (name, request) = match (&draft.event_id, key) {
+            // A source and an id are the same event whenever they come: that is what they are for.
+            (Some(id), None) if let Some(source) = &source => {
+                (id.clone(), Some(format!("cloudevent\n{source}\n{id}")))
+            }
             // Each event of a batch is remembered by itself: a key has no line feed in it.
             (Some(id), Some(key)) => (id.clone(), Some(format!("{key}\n{place}"))),
             (Some(id), None) => (id.clone(), None),
@@ -282,12 +311,18 @@ impl Intake {
             deliver_at: draft.deliver_at,
             expires_at: draft.expires_at,
             channels: draft.channels.clone(),
+            content_type: draft.content_type,
+            traceparent: draft.traceparent,
+            attributes: draft.attributes,
             webhook: webhook.clone(),
             payload: draft.payload.clone(),
             ..Publication::default()
         };
         let accepted = Accepted {
-            id: event::id_of(application, &publication.event_id),
+            id: match &source {
+                Some(source) => event::id_of_sourced(application, source, &publication.event_id),
+                None => event::id_of(application, &publication.event_id),
+            },
             event_type,
             payload: draft.payload,
             event_id: draft.event_id,
@@ -343,6 +378,7 @@ impl Intake {
             && stored.expires_at == again.expires_at
             && stored.webhook == again.webhook
             && stored.channels.iter().map(AsRef::as_ref).eq(&again.channels)
+            && stored.attributes == one.publication.attributes
             && (!one.timed || stored.occurred_at == again.occurred_at);
         if same {
             Ok(Accepted { occurred_at: stored.occurred_at, ..again })

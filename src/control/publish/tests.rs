@@ -3,10 +3,14 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use serde_json::json;
 
 use super::super::applications::NewApplication;
+use super::super::endpoints::Change;
+use super::super::event_types::{EventTypeEdit, NewEventType};
 use super::super::fake::{NOW, World};
 use super::*;
+use crate::domain::settings::{SchemaMode, Settings};
 use crate::storage::StorageError;
 
 /// A store that says of the events whose names are listed that they are there already.
@@ -64,14 +68,7 @@ fn draft() -> Draft {
     Draft {
         event_type: "job.completed".into(),
         payload: Bytes::from_static(b"{\"n\":1}"),
-        event_id: None,
-        subject: None,
-        occurred_at: None,
-        deliver_at: None,
-        expires_at: None,
-        channels: Vec::new(),
-        webhook_url: None,
-        webhook_mode: None,
+        ..Draft::default()
     }
 }
 
@@ -189,6 +186,97 @@ async fn what_is_too_large_is_refused() {
     let refused = desk.publish(vec![large], None).await;
     assert!(matches!(refused, Err(PublishError::TooLarge(_))), "{refused:?}");
     assert!(desk.published().is_empty());
+}
+
+/// An application that has its events held to their schemas, as `mode` says, and a type that wants a status.
+async fn held(mode: SchemaMode) -> Desk {
+    let desk = Desk::new().await;
+    let schemas = json!({ "1": {
+        "required": ["status"],
+        "properties": { "status": { "const": "done" }, "n": { "type": "integer" } },
+    } });
+    let new = NewEventType {
+        name: "job.completed".into(),
+        schemas: Some(schemas),
+        ..NewEventType::default()
+    };
+    desk.intake.control.create_event_type(new).await.expect("a schema");
+    let settings = Settings { schema_mode: mode, ..Settings::unset(desk.application.id) };
+    desk.intake.control.catalogue.put_settings(&settings).await.expect("kept");
+    desk
+}
+
+fn with(payload: &'static str) -> Draft {
+    Draft { payload: Bytes::from_static(payload.as_bytes()), ..draft() }
+}
+
+#[tokio::test]
+async fn a_payload_that_breaks_its_schema_is_refused_with_each_fault_and_its_place() {
+    let desk = held(SchemaMode::Enforce).await;
+    let good = with(r#"{"status":"done","n":1}"#);
+
+    let refused = desk.publish(vec![good.clone(), with(r#"{"n":"one"}"#)], None).await;
+
+    let Err(PublishError::Refused(faults)) = refused else { panic!("{refused:?}") };
+    let told: Vec<_> = faults.iter().map(|fault| (fault.place, fault.field)).collect();
+    assert_eq!(told, [(1, Field::Payload); 2], "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.why.starts_with("/n: ")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.why.contains("\"status\"")), "{faults:?}");
+    assert!(desk.published().is_empty(), "all or none");
+    assert!(desk.publish(vec![good], None).await.is_ok());
+    let unknown = Draft { event_type: "job.unlisted".into(), ..with("{}") };
+    assert!(desk.publish(vec![unknown], None).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_edited_schema_holds_from_the_next_request_on_and_an_archived_type_has_none() {
+    let desk = held(SchemaMode::Enforce).await;
+    assert!(desk.publish(vec![with("{}")], None).await.is_err());
+    let edit =
+        EventTypeEdit { schemas: Change::Set(json!({ "1": {} })), ..EventTypeEdit::default() };
+    let control = &desk.intake.control;
+    control.edit_event_type("job.completed", edit).await.expect("edited");
+    assert!(desk.publish(vec![with("{}")], None).await.is_ok());
+    let edit = EventTypeEdit {
+        schemas: Change::Set(json!({ "1": { "required": ["n"] } })),
+        archived: Some(true),
+        ..EventTypeEdit::default()
+    };
+    control.edit_event_type("job.completed", edit).await.expect("edited");
+    assert!(desk.publish(vec![with("{}")], None).await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_does_not_want_it_is_not_held_to_schemas() {
+    for mode in [SchemaMode::Off, SchemaMode::Warn] {
+        let desk = held(mode).await;
+        assert!(desk.publish(vec![with("{}")], None).await.is_ok(), "{mode:?}");
+    }
+}
+
+fn sourced(source: &str, id: &str) -> Draft {
+    let attributes = vec![("source".into(), source.into())].into();
+    let content_type = Some("application/vnd.job+json".into());
+    Draft { event_id: Some(id.into()), attributes, content_type, ..draft() }
+}
+
+#[tokio::test]
+async fn a_cloudevent_is_named_by_its_source_and_id_together() {
+    let desk = Desk::new().await;
+    let ids = async |draft: Draft| desk.publish(vec![draft], None).await.expect("taken")[0].id;
+
+    let one = ids(sourced("/a", "id/with:anything")).await;
+    assert_eq!(ids(sourced("/a", "id/with:anything")).await, one);
+    assert_ne!(ids(sourced("/b", "id/with:anything")).await, one);
+    assert_ne!(ids(sourced("/a", "A-1")).await, ids(named("A-1")).await);
+
+    let published = desk.published();
+    assert_eq!(published[0].event_id, "id/with:anything");
+    assert_eq!(published[0].content_type.as_deref(), Some("application/vnd.job+json"));
+    assert_eq!(published[0].attributes[0], ("source".into(), "/a".into()));
+    let keys: Vec<_> = published.iter().map(|one| one.idempotency_key.as_deref()).collect();
+    assert_eq!(keys[0], Some("cloudevent\n/a\nid/with:anything"));
+    assert_eq!(keys.last(), Some(&None));
 }
 
 #[tokio::test]

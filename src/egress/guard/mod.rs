@@ -2,8 +2,8 @@
 //! at our own network.
 //!
 //! Pure: a policy and a question, an answer and nothing done. It is asked when a URL is accepted
-//! ([`check_url`]), before each request ([`check_target`]: literal addresses never meet a
-//! resolver), for each address that a name resolved to ([`check_address`], by the resolver in
+//! ([`check_url`]), before each request ([`check_scheme`], by its endpoint's own policy, and
+//! [`check_target`]: literal addresses never meet a resolver), for each address that a name resolved to ([`check_address`], by the resolver in
 //! `resolve`, in the moment of connecting, so that a name cannot change its mind in between), and for
 //! the peer of each connection ([`check_peer`]).
 //!

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tracing::info;
 use url::Url;
 
+use super::by_schema::BySchema;
 use crate::domain::endpoint::{Endpoint, EndpointState, default_of, named_at};
 use crate::domain::event::{ApplicationName, Event, EventType, WebhookMode};
 use crate::domain::filter::Pattern;
@@ -80,7 +81,8 @@ impl Routes {
         if catalogue.version().await? == self.current.load().version {
             return Ok(false);
         }
-        let table = Arc::new(Table::of(catalogue.snapshot().await?));
+        let before = self.table();
+        let table = Arc::new(Table::behind(catalogue.snapshot().await?, before.by_schema()));
         info!(version = table.version, endpoints = table.endpoints.len(), "catalogue changed");
         // Two may refresh at once: the later version stays, whoever is the last to store.
         self.current.rcu(|current| {
@@ -97,6 +99,7 @@ pub struct Table {
     by_uid: HashMap<Box<str>, ApplicationId>,
     applications: HashMap<ApplicationId, Own>,
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+    by_schema: BySchema,
     /// What default URLs are called by.
     defaults: HashMap<EndpointId, Arc<Endpoint>>,
 }
@@ -121,7 +124,13 @@ struct Wants {
 impl Table {
     /// Lays a snapshot out.
     pub fn of(snapshot: Snapshot) -> Self {
-        let mut table = Self { version: snapshot.version, ..Self::default() };
+        Self::behind(snapshot, &BySchema::default())
+    }
+
+    /// The same; schemas that are ready in `before` and have not changed stay ready.
+    fn behind(snapshot: Snapshot, before: &BySchema) -> Self {
+        let by_schema = BySchema::of(&snapshot, before);
+        let mut table = Self { version: snapshot.version, by_schema, ..Self::default() };
         let settings = snapshot.settings.into_iter().map(|own| (own.application, own));
         let mut settings: HashMap<ApplicationId, Settings> = settings.collect();
         let unset: Arc<Resolved> = Arc::default();
@@ -157,6 +166,11 @@ impl Table {
             }
         }
         table
+    }
+
+    /// What events are held to.
+    pub const fn by_schema(&self) -> &BySchema {
+        &self.by_schema
     }
 
     /// The application of that name, if there is one.

@@ -119,6 +119,7 @@ fn one_endpoint(
         endpoints: vec![Arc::new(Endpoint { state, ..jobs.as_ref().clone() })],
         applications: vec![acme],
         settings: vec![settings],
+        ..Snapshot::default()
     });
     (table, id)
 }
@@ -238,7 +239,7 @@ fn each_endpoint_gets_what_its_filter_says_once_and_only_of_its_own_application(
             disabled,
         ],
         applications: vec![acme, other],
-        settings: Vec::new(),
+        ..Snapshot::default()
     });
 
     assert_eq!(matching(&table, "acme", "job.completed"), ["all", "done", "jobs"]);
@@ -265,7 +266,7 @@ fn an_endpoint_with_channels_gets_only_events_that_share_one() {
             on("documents", &["document.ready"], &["us"]),
         ],
         applications: vec![acme],
-        settings: Vec::new(),
+        ..Snapshot::default()
     });
 
     let rows: [(&[&str], &[&str]); 5] = [

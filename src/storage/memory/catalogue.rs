@@ -1,6 +1,6 @@
 //! The catalogue's port: applications, event types and endpoints, and the version that every edit moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::domain::policy::{Policy, Resolved};
-use crate::domain::settings::Settings;
+use crate::domain::settings::{SchemaMode, Settings};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
@@ -43,6 +43,7 @@ impl Catalogue for Memory {
                 applications: entries.applications.values().cloned().collect(),
                 endpoints: entries.endpoints.values().cloned().collect(),
                 settings: entries.settings.values().cloned().collect(),
+                schemas: entries.schemas(),
             })
         })
         .await
@@ -306,6 +307,18 @@ impl Memory {
 }
 
 impl Entries {
+    /// The event types that events are held to.
+    fn schemas(&self) -> Vec<EventTypeEntry> {
+        let held = self.settings.values().filter(|one| one.schema_mode != SchemaMode::Off);
+        let held = held.filter_map(|one| self.applications.get(&one.application));
+        let wanting: BTreeSet<_> = held.map(|application| application.organisation).collect();
+        let all = self.event_types.values();
+        all.filter(|one| one.schemas.is_some() && !one.archived)
+            .filter(|one| wanting.contains(&one.organisation))
+            .cloned()
+            .collect()
+    }
+
     /// The application of that id or uid.
     pub(super) fn application(
         &self,

@@ -35,6 +35,7 @@ impl Catalogue for Sqlite {
                 applications: applications::all(connection)?,
                 endpoints: endpoints::all(connection, &vault)?.into_iter().map(Arc::new).collect(),
                 settings: settings::all(connection, &vault)?,
+                schemas: event_types::held_to(connection)?,
             })
         })
         .await
@@ -105,8 +106,8 @@ impl Catalogue for Sqlite {
     async fn put_event_type(&self, entry: &EventTypeEntry) -> Result<(), StorageError> {
         let entry = entry.clone();
         self.write(move |connection| {
-            // Routing knows nothing of the list: nobody has to read the catalogue anew.
-            event_types::put(connection, &entry)
+            event_types::put(connection, &entry)?;
+            edited(connection) // events may be held to its schemas
         })
         .await
     }
@@ -137,7 +138,11 @@ impl Catalogue for Sqlite {
         name: &str,
     ) -> Result<bool, StorageError> {
         let name = name.to_owned();
-        self.write(move |connection| event_types::delete(connection, organisation, &name)).await
+        self.write(move |connection| {
+            let there = event_types::delete(connection, organisation, &name)?;
+            edited_if(connection, there)
+        })
+        .await
     }
 
     async fn add_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {

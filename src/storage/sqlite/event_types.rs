@@ -64,6 +64,18 @@ pub(super) fn page(
     walk.rows(connection, entry)
 }
 
+/// Entries with schemas, of organisations with an application that has its events held to them.
+pub(super) fn held_to(connection: &Connection) -> Result<Vec<EventTypeEntry>, StorageError> {
+    let mut find = connection.prepare_cached(
+        "SELECT * FROM event_types \
+         WHERE schemas IS NOT NULL AND NOT archived AND organisation IN \
+             (SELECT a.organisation FROM settings s JOIN applications a ON a.id = s.application \
+              WHERE s.schema_mode <> 'off' AND a.deleted_at IS NULL) \
+         ORDER BY organisation, name",
+    )?;
+    find.query_and_then([], entry)?.collect()
+}
+
 /// Deletes an entry; whether there was one.
 pub(super) fn delete(
     connection: &Connection,

@@ -1,10 +1,10 @@
 //! What publishing and the inbox promise: everything arrives, as it was meant, in its order, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use posthaste::domain::delivery::{Delivery, DeliveryState, Standing, Turn};
-use posthaste::domain::event::Rejection;
+use posthaste::domain::event::{Rejection, id_of_sourced};
 use posthaste::domain::id::EventId;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::StorageError;
@@ -96,6 +96,46 @@ pub(crate) async fn an_event_that_is_published_twice_is_accepted_once(bench: &mu
     hold!(new.len() == 3 && new.values().all(|count| *count == 1), "accepted as new: {new:?}");
     same!(bench.ports().journal.books().await?.owed, 3, "deliveries owed");
     bench.nothing_arrives().await
+}
+
+pub(crate) async fn a_cloudevent_is_one_event_by_its_source_and_id_and_keeps_its_attributes(
+    bench: &mut Bench,
+) -> Kept {
+    let from = |source: &str| Publication {
+        attributes: vec![("source".into(), source.into()), ("tenant".into(), "eu/north ü".into())]
+            .into(),
+        content_type: Some("application/vnd.job+json".into()),
+        ..publication("run-7")
+    };
+    for source in ["/a", "/a", "/b"] {
+        bench.ports().publisher.publish(&[from(source)]).await?;
+    }
+    bench.publish(&["run-7", "run-9"]).await?;
+
+    let mut new = BTreeSet::new();
+    loop {
+        let came = bench.event().await?;
+        let event = &came.event;
+        if event.event_id.as_deref() == Some("run-9") {
+            break;
+        }
+        same!(event.event_id.as_deref(), Some("run-7"), "its producer's id");
+        let source = event.attributes.iter().find(|(name, _)| &**name == "source");
+        let expected = source.map_or_else(Vec::new, |(_, source)| from(source).attributes.to_vec());
+        same!(event.attributes.to_vec(), expected, "its attributes");
+        if let Some((_, source)) = source {
+            let id = id_of_sourced(acme().id, source, "run-7");
+            same!(event.id, id, "the id of its source and its own");
+            let kind = event.content_type.as_deref();
+            same!(kind, Some("application/vnd.job+json"), "its media type");
+        }
+        if bench.accept(event, &["one"]).await? == Acceptance::New {
+            new.insert(event.id);
+        }
+        came.receipt.give_back();
+    }
+    same!(new.len(), 3, "of two sources, and of none");
+    Ok(())
 }
 
 pub(crate) async fn an_event_twice_in_one_batch_is_new_once(bench: &mut Bench) -> Kept {

@@ -6,6 +6,7 @@
 
 pub(crate) mod arriving;
 pub(crate) mod away;
+pub(crate) mod catalogue;
 pub(crate) mod dropped;
 pub(crate) mod killed;
 pub(crate) mod once;
@@ -40,6 +41,7 @@ macro_rules! every_promise {
             arriving::events_arrive_in_the_order_of_their_publishing,
             arriving::an_event_that_is_published_twice_is_accepted_once,
             arriving::an_event_twice_in_one_batch_is_new_once,
+            arriving::a_cloudevent_is_one_event_by_its_source_and_id_and_keeps_its_attributes,
             arriving::a_known_event_says_how_its_deliveries_stand,
             arriving::publishing_again_says_what_it_can_tell,
             arriving::a_batch_that_stands_and_falls_as_one_is_published_whole_or_not_at_all,
@@ -86,6 +88,7 @@ macro_rules! every_promise {
             people::what_is_cancelled_never_goes_on,
             people::an_attempt_by_hand_delivers_or_moves_nothing,
             people::who_says_that_it_is_gone_is_disabled_with_the_record_of_it,
+            catalogue::schemas_are_there_for_who_has_its_events_held_to_them_and_edits_are_noticed,
             away::while_the_store_is_away_calls_wait_or_say_so_and_then_everything_is_there,
             away::what_came_due_while_the_store_was_away_comes_when_it_is_back,
         }

@@ -5,9 +5,10 @@
 
 use lapin::types::ShortString;
 
-use super::{Raw, as_number, as_text, described, header};
+use super::{Raw, as_number, as_text, cloudevents, described, header};
+use crate::domain::cloudevent::CloudEvent;
 use crate::domain::event::{
-    ApplicationName, Attributes, Channels, EventType, Identity, NewEvent, Rejection,
+    self, ApplicationName, Attributes, Channels, EventType, Identity, NewEvent, Rejection,
     SHORT_TEXT_MAX, Webhook, check_channels, check_payload, too_late,
 };
 use crate::domain::id::EventId;
@@ -30,11 +31,12 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
     if application.is_empty() {
         return Err(Rejection::NoApplication(key.into()));
     }
-    let properties = &message.properties;
-    let named = properties.kind().as_ref().map(ShortString::as_str).filter(|kind| !kind.is_empty());
-    let event_type: EventType = named.unwrap_or(tail).parse()?;
-    refuse_what_is_not_supported(message)?;
-    let new = NewEvent {
+    let from_cloud = cloudevents::read(message)?;
+    let event_type = match &from_cloud {
+        Some(cloud) => cloud.event_type.clone(),
+        None => event_type(message, tail)?,
+    };
+    let plain = NewEvent {
         application: ApplicationName::from(application),
         event_type,
         identity: identity(message),
@@ -50,27 +52,38 @@ pub(in super::super) fn event(message: &Raw, limit: usize) -> Result<NewEvent, R
         attributes: Attributes::default(),
         payload: message.body.clone(),
     };
-    if let Some(why) = too_late(new.deliver_at, new.expires_at) {
-        let found = header(properties, "expires-at").map_or_else(String::new, described);
+    if let Some(why) = too_late(plain.deliver_at, plain.expires_at) {
+        let found = header(&message.properties, "expires-at").map_or_else(String::new, described);
         return Err(Rejection::BadField { name: "expires-at", found, wanted: why });
     }
-    check_payload(&message.body, limit)?; // last: it reads every byte
+    let new = match from_cloud {
+        Some(cloud) => of_cloud(cloud, plain),
+        None => plain,
+    };
+    check_payload(&new.payload, limit)?; // last: it reads every byte
     Ok(new)
 }
 
-/// Refuses what would be delivered wrongly if it were overlooked.
-fn refuse_what_is_not_supported(message: &Raw) -> Result<(), Rejection> {
-    let content_type = message.properties.content_type().as_ref().map(ShortString::as_str);
-    if let Some(text) = content_type
-        && text.to_ascii_lowercase().starts_with("application/cloudevents")
-    {
-        return Err(Rejection::BadField {
-            name: "content_type",
-            found: format!("`{text}`"),
-            wanted: "application/json (structured CloudEvents are not supported yet)",
-        });
+/// The type that the message names, or else its routing key.
+fn event_type(message: &Raw, tail: &str) -> Result<EventType, Rejection> {
+    let named = message.properties.kind().as_ref().map(ShortString::as_str);
+    Ok(named.filter(|kind| !kind.is_empty()).unwrap_or(tail).parse()?)
+}
+
+/// A `CloudEvent` with what it came with: its own attributes go before the message's properties, and what
+/// `CloudEvents` have no word for is the message's.
+fn of_cloud(cloud: CloudEvent, plain: NewEvent) -> NewEvent {
+    NewEvent {
+        event_type: cloud.event_type,
+        identity: Identity::Sourced { source: cloud.source, id: cloud.id },
+        subject: cloud.subject.or(plain.subject),
+        occurred_at: cloud.time.or(plain.occurred_at),
+        content_type: cloud.content_type,
+        traceparent: plain.traceparent.or(cloud.traceparent),
+        attributes: cloud.attributes,
+        payload: cloud.payload,
+        ..plain
     }
-    Ok(())
 }
 
 /// The producer's id, or a hash over all that the producer chose.
@@ -102,7 +115,7 @@ fn identity(message: &Raw) -> Identity {
         named("channels"),
     ];
     // Only where they are: what was published before they were read keeps its id.
-    let own = ["webhook-url", "webhook-mode"].map(named);
+    let own = [named("webhook-url"), named("webhook-mode")];
     let own = own.iter().filter(|_| own.iter().any(|value| !value.is_empty()));
     let mut parts: Vec<&[u8]> = chosen.iter().chain(own).map(|part| part.as_bytes()).collect();
     parts.push(&message.body);
@@ -208,8 +221,6 @@ fn in_seconds(found: u64) -> Option<Timestamp> {
     (moment <= Timestamp::NEVER).then_some(moment)
 }
 
-/// The trace, if it has the form of one. W3C Trace Context §2.2: what cannot be read is ignored, and
-/// the receiver begins a trace of its own.
 /// The media type, which becomes a header of every request: so it has to be able to be one.
 fn content_type(message: &Raw) -> Result<Option<Box<str>>, Rejection> {
     let Some(text) = message.properties.content_type().as_ref().map(ShortString::as_str) else {
@@ -226,10 +237,7 @@ fn content_type(message: &Raw) -> Result<Option<Box<str>>, Rejection> {
 }
 
 fn traceparent(message: &Raw) -> Option<Box<str>> {
-    let text = as_text(header(&message.properties, "traceparent")?)?;
-    let plain = |c: char| c.is_ascii_hexdigit() || c == '-';
-    (text.len() >= 55 && text.len() <= SHORT_TEXT_MAX && text.chars().all(plain))
-        .then(|| text.into())
+    event::traceparent(as_text(header(&message.properties, "traceparent")?)?)
 }
 
 #[cfg(test)]
@@ -356,10 +364,33 @@ mod tests {
     }
 
     #[test]
-    fn what_we_cannot_do_yet_is_refused_and_not_overlooked() {
-        let structured = BasicProperties::default()
-            .with_content_type("application/CloudEvents+json; charset=utf-8".into());
-        assert_eq!(fault("acme.job.done", structured), "bad_field");
+    fn a_cloudevent_is_recognised_by_its_source_and_id_and_keeps_what_its_message_says() {
+        let mut headers = FieldTable::default();
+        for (name, value) in [
+            ("cloudEvents_specversion", "1.0"),
+            ("cloudEvents_id", "A-1"),
+            ("cloudEvents_source", "/jobs"),
+            ("cloudEvents_type", "job.completed"),
+            ("cloudEvents_tenant", "eu"),
+            ("channels", "eu"),
+            ("subject", "7"),
+        ] {
+            headers.insert(name.into(), text(value));
+        }
+        let properties = BasicProperties::default()
+            .with_type("whatever".into())
+            .with_message_id("another".into())
+            .with_content_type("application/json".into())
+            .with_headers(headers);
+        let new = read("acme.whatever", properties).expect("an event");
+
+        assert_eq!(new.event_type.as_str(), "job.completed");
+        assert_eq!(new.identity, Identity::Sourced { source: "/jobs".into(), id: "A-1".into() });
+        assert_eq!(new.subject.as_deref(), Some("7"));
+        assert_eq!(&*new.channels[0], "eu");
+        assert_eq!(new.content_type.as_deref(), Some("application/json"));
+        assert_eq!(new.attributes.len(), 2);
+        assert_eq!(&new.payload[..], b"{}");
     }
 
     #[test]

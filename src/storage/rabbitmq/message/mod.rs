@@ -1,12 +1,13 @@
 //! Between AMQP messages and the things they stand for.
 //!
-//! - [`incoming`]: what a producer published, to an event.
+//! - [`incoming`]: what a producer published, to an event; `cloudevents`: where it is one of those.
 //! - [`waiting`]: a delivery on the ladder, both ways.
 //! - [`outgoing`]: what we publish otherwise: events, dead letters, results, quarantine.
 //!
 //! Here: the headers they share, how each is read, and the one function that takes the broker's own
 //! marks off before anything is published again.
 
+mod cloudevents;
 pub(super) mod incoming;
 pub(super) mod outgoing;
 pub(super) mod waiting;
@@ -82,6 +83,12 @@ impl Headers {
     fn text(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         let value = LongString::from(value.to_string());
         self.0.insert(name.into(), AMQPValue::LongString(value));
+        self
+    }
+
+    /// A text under a name that is made here.
+    fn named(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
         self
     }
 

@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, LongString};
 use serde::Serialize;
 
 use super::super::topology::Topology;
-use super::{Headers, Outgoing, PERSISTENT, Raw, of_event, seconds, short, stripped};
+use super::{Headers, Outgoing, PERSISTENT, Raw, cloudevents, of_event, seconds, short, stripped};
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::Rejection;
 use crate::domain::id::{ApplicationId, AttemptId, DeliveryId, EndpointId, EventId};
@@ -42,9 +42,11 @@ pub(in super::super) fn published(
         .optional_text("webhook-url", event.webhook.as_ref().map(|own| own.url.as_str()))
         .optional_text("webhook-mode", event.webhook.as_ref().map(|own| own.mode.as_str()))
         .names("channels", &event.channels);
+    headers = cloudevents::marked(headers, event);
+    let content_type = event.content_type.as_deref().unwrap_or("application/json");
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
-        .with_content_type("application/json".into())
+        .with_content_type(short(content_type))
         .with_message_id(short(&event.event_id))
         .with_type(short(event_type.as_str()));
     if let Some(at) = event.occurred_at {

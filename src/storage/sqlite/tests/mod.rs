@@ -18,6 +18,7 @@ mod tasks;
 mod tidings;
 mod tracking;
 mod undone;
+mod unlisted;
 
 use std::sync::Arc;
 use std::time::Duration;

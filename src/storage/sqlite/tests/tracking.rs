@@ -1,6 +1,10 @@
 //! What became of deliveries, as those ask for it who published their events.
 
+use rusqlite::Connection;
+
+use super::super::history::{events, tracking};
 use super::history::{MINUTE, again, answered, newest, stranger, tried};
+use super::long_history::plan;
 use super::*;
 use crate::domain::endpoint::default_of;
 use crate::domain::policy::{Format, Resolved};
@@ -192,4 +196,44 @@ async fn what_goes_to_the_default_url_is_told_with_it_and_one_comes_with_its_pol
     let tracked = place.delivery_of(acme(), key).await.expect("read").expect("it is owed");
     assert_eq!(tracked.delivery.policy, Some(version));
     assert_eq!(tracked.policy, Some(policy));
+}
+
+#[test]
+fn each_list_is_walked_by_the_index_of_what_is_asked_for() {
+    let place = Place::new();
+    let connection = Connection::open(settings(&place.folder).path).expect("opens");
+    let to = Some(endpoint_id("a"));
+    let during = |filter: &EventFilter| EventFilter {
+        after: Some(NOW),
+        before: Some(NOW),
+        ..filter.clone()
+    };
+    let (no, about) = (EventFilter::default(), of("job-7").events);
+    let tracked = |events: &EventFilter, endpoint| {
+        let filter = DeliveryFilter { events: events.clone(), endpoint, state: Some("dead") };
+        let page = newest(250, InList::Beginning);
+        tracking::walk(&connection, acme(), &filter, &page).expect("one").sql(251)
+    };
+    let messages = events::walk(&connection, acme(), &about, &newest(250, InList::Beginning));
+    let about_it = "SEARCH e USING INDEX events_about (application=? AND subject=?)";
+    let about_it_then =
+        "SEARCH e USING INDEX events_about (application=? AND subject=? AND seq>? AND seq<?)";
+    let owed_of = "SEARCH d USING PRIMARY KEY (event=?)";
+    let table: [(String, &[&str]); 6] = [
+        (messages.expect("one").sql(251), &[about_it]),
+        (tracked(&about, None), &[about_it, owed_of]),
+        (tracked(&during(&about), None), &[about_it_then, owed_of]),
+        (tracked(&about, to), &[about_it, "SEARCH d USING PRIMARY KEY (event=? AND endpoint=?)"]),
+        (
+            tracked(&no, to),
+            &[
+                "SEARCH d USING INDEX deliveries_to (endpoint=?)",
+                "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (tracked(&no, None), &["SEARCH e USING INDEX events_of (application=?)", owed_of]),
+    ];
+    for (sql, expected) in table {
+        assert_eq!(plan(&connection, &sql), expected, "{sql}");
+    }
 }

@@ -222,8 +222,8 @@ fn merge_names(known: &mut Map<String, Value>, patch: Map<String, Value>) {
                 merge_names(&mut merged, inner);
                 known.insert(name, Value::Object(merged));
             }
-            other => {
-                known.insert(name, other);
+            plain @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                known.insert(name, plain);
             }
         }
     }
