@@ -8,6 +8,7 @@ use super::{Answer, Control, ControlError};
 use crate::domain::application::{Application, Metadata};
 use crate::domain::endpoint::default_of;
 use crate::domain::id::ApplicationId;
+use crate::domain::settings::Settings;
 use crate::storage::page::{Order, Page};
 
 /// An application as it is asked for.
@@ -70,6 +71,8 @@ impl Control {
             updated_at: now,
         };
         self.catalogue.add_application(&application).await?;
+        // Should we die here, it has its key when a router starts next.
+        self.give_key(&Settings::unset(application.id)).await?;
         Ok(application)
     }
 

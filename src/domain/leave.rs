@@ -10,9 +10,11 @@ use super::endpoint::{Endpoint, EndpointState};
 use super::event::Event;
 use super::retry::Due;
 use super::settlement::{DeathReason, Postponed, Settlement, given_up};
+use super::signature::SigningScheme;
 use super::time::Timestamp;
 
-/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again.
+/// How long an attempt by hand waits at an endpoint that is paused before it is looked at again, and anything
+/// at one that has no key.
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
 
 /// What becomes of a delivery that may not be sent now; `None` when it may. `held` says that its application
@@ -24,6 +26,11 @@ pub fn instead(
     trigger: Trigger,
     now: Timestamp,
 ) -> Option<Settlement> {
+    // Nothing goes out unsigned that is to be signed. Who starts gives keys to whoever has none.
+    let signed = endpoint.policy.signing.scheme == SigningScheme::Standard;
+    if signed && endpoint.live_keys(now).next().is_none() {
+        return Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::OurDoing));
+    }
     if trigger.is_by_hand() {
         // Now, whatever its event says. Only who is not to be called at all is not called.
         return match endpoint.state {

@@ -72,6 +72,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut backends = assemble::backends(&config).await?;
     let sender = assemble::sender(&config)?;
 
+    give_missing_keys(&backends).await?;
     let mut engine = Engine::start(parts(&config, &mut backends, &sender, &metrics)).await?;
     let upkeep = backends.upkeep();
     let condition = Arc::new(Shown {
@@ -207,6 +208,16 @@ fn warden(config: &Config, backends: &Backends) -> Warden {
         operator: application.map(|name| (name, Arc::clone(&backends.catalogue))),
         now: Arc::new(clock::now),
     }
+}
+
+/// No application is without a signing key: what goes to URLs that its events name is signed with it.
+async fn give_missing_keys(backends: &Backends) -> anyhow::Result<()> {
+    let context = control::Context { now: clock::now, chance: chance::bytes };
+    let given = Control::new(backends.control.clone(), context).give_missing_keys().await?;
+    if given > 0 {
+        info!(given, "applications have signing keys of their own now");
+    }
+    Ok(())
 }
 
 /// What stands behind the API.

@@ -133,11 +133,8 @@ impl Metrics {
                 "Events that came and are not as their types' schemas want them, by what is made of it.",
                 &["mode"],
             ),
-            fanout: book.histogram(
-                "event_fanout_deliveries",
-                "Deliveries that one event owes.",
-                &FANOUT,
-            ),
+            fanout: book
+                .histogram("event_fanout_deliveries", "Deliveries that one event owes.", &FANOUT),
             attempts: book.counters(
                 "delivery_attempts_total",
                 "Requests by how they ended: are failures ours or theirs, and of which kind?",

@@ -21,7 +21,9 @@ const KEPT_MAX: usize = 512;
 
 /// Schemas that were made ready, by organisation and type.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Held(Arc<Mutex<HashMap<(OrganisationId, String), Arc<Schemas>>>>);
+pub(super) struct Held(Arc<Mutex<Kept>>);
+
+type Kept = HashMap<(OrganisationId, String), Arc<Schemas>>;
 
 impl Held {
     /// The schemas of an entry, ready as far as they ever were.

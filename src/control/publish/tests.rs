@@ -287,7 +287,7 @@ async fn an_event_may_name_a_url_and_a_moment_behind_which_it_is_of_no_use() {
         webhook_mode: mode.map(str::to_owned),
         ..draft()
     };
-    let end = NOW + std::time::Duration::from_secs(60);
+    let end = NOW + std::time::Duration::from_mins(1);
     let drafts = vec![
         own("https://hook.example/a", None),
         own("https://hook.example/a", Some("add")),

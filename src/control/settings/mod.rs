@@ -12,6 +12,8 @@
 //! hold, for routers look for themselves. That what was held is to be offered is written with them, and
 //! found by itself (`Upkeep::left_undone`).
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -20,6 +22,7 @@ use super::secrets::{NewKey, made, newest, rotated};
 use super::{Answer, Control, ControlError, UrlRule};
 use crate::domain::application::Tenant;
 use crate::domain::endpoint::EndpointKey;
+use crate::domain::id::ApplicationId;
 use crate::domain::policy::{Ceiling, Policy, PolicyPart};
 use crate::domain::settings::{
     ATTRIBUTES_MAX_BYTES, DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings,
@@ -112,12 +115,12 @@ impl Control {
     /// The newest key that requests to a tenant's URLs without an endpoint are signed with.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has set nothing yet.
+    /// `NotFound` when the tenant has none yet: it gets one when a router starts.
     pub async fn settings_key_of(&self, tenant: Tenant) -> Answer<SigningKey> {
         let settings = self.catalogue.settings(tenant).await?;
         newest(&settings.keys, (self.context.now)()).ok_or_else(|| {
             ControlError::NotFound(format!(
-                "application {} has no signing key of its own: it gets one with its first settings",
+                "application {} has no signing key of its own yet: it gets one when a router starts",
                 tenant.application()
             ))
         })
@@ -142,14 +145,45 @@ impl Control {
         Ok(settings)
     }
 
+    /// Gives a key to every application that has none: it was made before applications had any, or who
+    /// made it died in between. How many.
+    ///
+    /// # Errors
+    /// `Unavailable`: some may have theirs; the same call goes on.
+    pub async fn give_missing_keys(&self) -> Answer<usize> {
+        let snapshot = self.catalogue.snapshot().await?;
+        let mut without: HashMap<ApplicationId, Settings> =
+            snapshot.applications.iter().map(|one| (one.id, Settings::unset(one.id))).collect();
+        for settings in snapshot.settings {
+            if settings.keys.is_empty() {
+                without.insert(settings.application, settings);
+            } else {
+                without.remove(&settings.application);
+            }
+        }
+        for settings in without.values() {
+            self.give_key(settings).await?;
+        }
+        Ok(without.len())
+    }
+
+    /// Gives settings that have none their first key. They are not edited by that.
+    pub(super) async fn give_key(&self, settings: &Settings) -> Answer<()> {
+        let keys = vec![self.first_key()?];
+        Ok(self.catalogue.put_settings(&Settings { keys, ..settings.clone() }).await?)
+    }
+
+    fn first_key(&self) -> Answer<EndpointKey> {
+        let key = made(None.into(), self.context.chance)?;
+        Ok(EndpointKey { key, created_at: (self.context.now)(), expires_at: None })
+    }
+
     /// Writes them whole, with a key if there is none.
     async fn write_settings(&self, settings: &mut Settings) -> Answer<()> {
-        let now = (self.context.now)();
         if settings.keys.is_empty() {
-            let key = made(None.into(), self.context.chance)?;
-            settings.keys = vec![EndpointKey { key, created_at: now, expires_at: None }];
+            settings.keys = vec![self.first_key()?];
         }
-        settings.updated_at = Some(now);
+        settings.updated_at = Some((self.context.now)());
         Ok(self.catalogue.put_settings(settings).await?)
     }
 }

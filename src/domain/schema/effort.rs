@@ -141,7 +141,8 @@ impl<'a> Count<'a> {
         for (word, value) in words {
             let word = word.as_str();
             let named = || value.as_object().into_iter().flatten().map(|(_, part)| part);
-            let listed = || value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let listed =
+                || value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
             if HERE.contains(&word) {
                 ways.add(self.ways(value, depth, above + 1)?);
             } else if HERE_LISTS.contains(&word) {

@@ -138,13 +138,16 @@ fn goes_to(table: &Table, event: &Event) -> Vec<&'static str> {
     words.collect()
 }
 
+/// An endpoint's state, the rule for the default URL, a type, what the event names; who gets it.
+type Row<'a> = (EndpointState, DefaultUrlWhen, &'a str, Option<(&'a str, &'a str)>, &'a [&'a str]);
+
 #[test]
 fn an_event_goes_where_it_says_or_to_who_wants_it_or_to_the_default_url() {
     use DefaultUrlWhen::{NoMatch, NoOverride};
     use EndpointState::{Active, Disabled, Paused};
     let over = Some((OWN, "override"));
     let add = Some((OWN, "add"));
-    let rows: [(EndpointState, DefaultUrlWhen, &str, Option<(&str, &str)>, &[&str]); 14] = [
+    let rows: [Row<'_>; 14] = [
         (Active, NoMatch, "job.done", over, &["named"]),
         (Active, NoOverride, "job.done", over, &["named"]),
         (Active, NoMatch, "ping", over, &["named"]),

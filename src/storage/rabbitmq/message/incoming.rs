@@ -117,7 +117,7 @@ fn identity(message: &Raw) -> Identity {
     // Only where they are: what was published before they were read keeps its id.
     let own = [named("webhook-url"), named("webhook-mode")];
     let own = own.iter().filter(|_| own.iter().any(|value| !value.is_empty()));
-    let mut parts: Vec<&[u8]> = chosen.iter().chain(own).map(|part| part.as_bytes()).collect();
+    let mut parts: Vec<&[u8]> = chosen.iter().chain(own).map(String::as_bytes).collect();
     parts.push(&message.body);
     Identity::Fingerprint(EventId::derived(&parts))
 }
