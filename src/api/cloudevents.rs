@@ -26,7 +26,7 @@ use crate::domain::cloudevent::{self, CloudEvent, Faults, Mode};
 /// What the headers of a binary event begin with.
 const PREFIX: &str = "ce-";
 
-/// Takes in a CloudEvent 1.0: structured (`application/cloudevents+json`, the whole event in the body) or binary
+/// Takes in a `CloudEvent` 1.0: structured (`application/cloudevents+json`, the whole event in the body) or binary
 /// (its attributes as `ce-` headers, its data as the body).
 ///
 /// Its data has to be JSON, and becomes the payload to the byte; its id and source together are what it is

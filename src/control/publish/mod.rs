@@ -316,7 +316,6 @@ impl Intake {
             attributes: draft.attributes,
             webhook: webhook.clone(),
             payload: draft.payload.clone(),
-            ..Publication::default()
         };
         let accepted = Accepted {
             id: match &source {

@@ -135,10 +135,13 @@ pub fn structured(body: &Bytes) -> Result<CloudEvent, Faults> {
             parts.wrong("data_base64", "beside `data`: one of them is accepted");
             Bytes::new()
         }
-        (None, Some(text)) => STANDARD.decode(text).map(Bytes::from).unwrap_or_else(|fault| {
-            parts.wrong("data_base64", format!("it is not Base64: {fault}"));
-            Bytes::new()
-        }),
+        (None, Some(text)) => match STANDARD.decode(text) {
+            Ok(bytes) => bytes.into(),
+            Err(fault) => {
+                parts.wrong("data_base64", format!("it is not Base64: {fault}"));
+                Bytes::new()
+            }
+        },
         (data, None) => data.unwrap_or(NO_DATA),
     };
     parts.event(payload)
@@ -155,9 +158,9 @@ pub fn binary(
     content_type: Option<&str>,
     body: &Bytes,
 ) -> Result<CloudEvent, Faults> {
-    let mut parts = Parts::default();
     // A body's media type is its own header in this mode, whoever repeats it.
-    parts.datacontenttype = content_type.filter(|text| !text.is_empty()).map(Into::into);
+    let datacontenttype = content_type.filter(|text| !text.is_empty()).map(Into::into);
+    let mut parts = Parts { datacontenttype, ..Parts::default() };
     let said = parts.datacontenttype.is_some();
     for (name, text) in named {
         if !(said && name == "datacontenttype") {

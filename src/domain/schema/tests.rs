@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::*;
 
-fn faults(schema: Value, payload: &Value) -> Vec<(String, String)> {
+fn faults(schema: &Value, payload: &Value) -> Vec<(String, String)> {
     let schemas = Schemas::of(&json!({ "1": schema }));
     let found = schemas.faults(payload.to_string().as_bytes(), None);
     found.into_iter().map(|fault| (fault.pointer, fault.why)).collect()
 }
 
-fn pointers(schema: Value, payload: &Value) -> Vec<String> {
+fn pointers(schema: &Value, payload: &Value) -> Vec<String> {
     faults(schema, payload).into_iter().map(|(pointer, _)| pointer).collect()
 }
 
@@ -38,26 +38,26 @@ fn each_fault_is_told_with_its_place_and_without_the_value() {
         },
     });
     let payload = json!({ "type": "job.secret", "data": { "a/b": "secret" } });
-    let told = faults(schema.clone(), &payload);
+    let told = faults(&schema, &payload);
     assert_eq!(
         told.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(),
         ["/data/a~1b", "/type"]
     );
     assert!(told.iter().all(|(_, why)| !why.contains("secret")), "{told:?}");
 
-    let missing = faults(schema.clone(), &json!({ "type": "job.completed" }));
+    let missing = faults(&schema, &json!({ "type": "job.completed" }));
     assert_eq!(missing.len(), 1);
     assert_eq!(missing[0].0, "");
     assert!(missing[0].1.contains("\"data\""), "{missing:?}");
-    assert!(faults(schema, &json!({ "type": "job.completed", "data": {} })).is_empty());
+    assert!(faults(&schema, &json!({ "type": "job.completed", "data": {} })).is_empty());
 }
 
 #[test]
 fn no_more_faults_are_told_than_anybody_reads() {
     let schema = json!({ "items": { "type": "string" } });
-    assert_eq!(pointers(schema.clone(), &Value::from(vec![1; 50])).len(), FAULTS_MAX);
+    assert_eq!(pointers(&schema, &Value::from(vec![1; 50])).len(), FAULTS_MAX);
     let large = Value::from(vec![1; 300_000]);
-    assert_eq!(pointers(schema, &large).len(), 1, "the first alone, of what is large");
+    assert_eq!(pointers(&schema, &large).len(), 1, "the first alone, of what is large");
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn the_payload_says_its_version_or_its_schema_or_is_held_to_the_highest() {
 fn the_draft_is_the_one_that_is_named() {
     let of = |draft: &str| json!({ "$schema": draft, "prefixItems": [{ "type": "string" }] });
     let payload = json!([7]);
-    assert_eq!(pointers(of("https://json-schema.org/draft/2020-12/schema"), &payload), ["/0"]);
-    assert!(pointers(of("http://json-schema.org/draft-07/schema#"), &payload).is_empty());
+    assert_eq!(pointers(&of("https://json-schema.org/draft/2020-12/schema"), &payload), ["/0"]);
+    assert!(pointers(&of("http://json-schema.org/draft-07/schema#"), &payload).is_empty());
     assert!(check(&of("http://json-schema.org/draft-04/schema#")).is_err());
 }
 
@@ -157,10 +157,10 @@ fn a_tree_and_a_handful_of_alternatives_are_no_trouble() {
                         "more": { "items": { "$ref": "#" } } },
     });
     let payload = json!({ "name": 1, "left": { "name": 2, "more": [{ "name": 3 }, {}] } });
-    assert_eq!(pointers(tree, &payload), ["/left/more/1"]);
+    assert_eq!(pointers(&tree, &payload), ["/left/more/1"]);
     assert_eq!(check(&forks(6, "anyOf")), Ok(()));
     let alternatives: Vec<_> = (0..50).map(|n| json!({ "const": n })).collect();
-    assert!(faults(json!({ "oneOf": alternatives }), &json!(49)).is_empty());
+    assert!(faults(&json!({ "oneOf": alternatives }), &json!(49)).is_empty());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_costliest_that_is_accepted_ends() {
 
 #[test]
 fn a_stored_schema_that_cannot_be_held_to_says_so() {
-    let found = faults(json!({ "$ref": "#/nowhere" }), &json!({}));
+    let found = faults(&json!({ "$ref": "#/nowhere" }), &json!({}));
     assert!(found[0].1.contains("cannot be held to"), "{found:?}");
     assert_eq!(sentence(&[Fault::new("", "a"), Fault::new("/b", "c")]), "/: a; /b: c");
 }
