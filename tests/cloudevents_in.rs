@@ -57,7 +57,7 @@ async fn what_the_sdk_makes_is_taken_in_every_way_and_what_it_breaks_is_told() {
     let router = posthaste.serve().await;
     let api = Api::of(&posthaste, &router);
 
-    let told = produce(&posthaste, &api).await;
+    let answers = produce(&posthaste, &api).await;
 
     until("each has arrived", SOON, async || receiver.arrived("all").len() >= WAYS.len()).await;
     let arrived = receiver.arrived("all");
@@ -78,7 +78,7 @@ async fn what_the_sdk_makes_is_taken_in_every_way_and_what_it_breaks_is_told() {
         assert_eq!(one["subject"], "job \"7\" 100% räksmörgås", "{way}");
     }
 
-    let answer = |way: &str| told.iter().find(|one| one["way"] == way).expect("told").clone();
+    let answer = |way: &str| answers.iter().find(|one| one["way"] == way).expect("told").clone();
     for way in ["http-structured", "http-binary"] {
         let (first, again) = (answer(way), answer(&format!("{way}-again")));
         assert_eq!((&first["status"], &again["status"]), (&json!(202), &json!(202)), "{again}");

@@ -56,6 +56,12 @@ const QUARANTINE_REASONS: [&str; 11] = [
     "bad_field",
 ];
 
+fn schema_faults(book: &Book<'_>) -> IntCounterVec {
+    let asks =
+        "Events that came and are not as their types' schemas want them, by what is made of it.";
+    book.counters("schema_faults_total", asks, &["mode"])
+}
+
 /// The metrics of one router.
 #[derive(Debug)]
 pub struct Metrics {
@@ -128,13 +134,12 @@ impl Metrics {
                 "Messages that are not events, by what is wrong with them.",
                 &["reason"],
             ),
-            schema_faults: book.counters(
-                "schema_faults_total",
-                "Events that came and are not as their types' schemas want them, by what is made of it.",
-                &["mode"],
+            schema_faults: schema_faults(&book),
+            fanout: book.histogram(
+                "event_fanout_deliveries",
+                "Deliveries that one event owes.",
+                &FANOUT,
             ),
-            fanout: book
-                .histogram("event_fanout_deliveries", "Deliveries that one event owes.", &FANOUT),
             attempts: book.counters(
                 "delivery_attempts_total",
                 "Requests by how they ended: are failures ours or theirs, and of which kind?",

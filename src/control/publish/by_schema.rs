@@ -21,9 +21,10 @@ const KEPT_MAX: usize = 512;
 
 /// Schemas that were made ready, by organisation and type.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Held(Arc<Mutex<Kept>>);
+pub(super) struct Held(Arc<Mutex<HashMap<Name, Arc<Schemas>>>>);
 
-type Kept = HashMap<(OrganisationId, String), Arc<Schemas>>;
+/// Whose type it is, and what it is called.
+type Name = (OrganisationId, String);
 
 impl Held {
     /// The schemas of an entry, ready as far as they ever were.

@@ -141,8 +141,10 @@ impl<'a> Count<'a> {
         for (word, value) in words {
             let word = word.as_str();
             let named = || value.as_object().into_iter().flatten().map(|(_, part)| part);
-            let listed =
-                || value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+            let listed = || match value.as_array() {
+                Some(list) => list.as_slice(),
+                None => std::slice::from_ref(value),
+            };
             if HERE.contains(&word) {
                 ways.add(self.ways(value, depth, above + 1)?);
             } else if HERE_LISTS.contains(&word) {
