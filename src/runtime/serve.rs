@@ -90,12 +90,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut keeping = tokio::spawn(keeper.run(keeper_stop.clone()));
     let warden = warden(&config, &backends);
     let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
-    let loose_ends = LooseEnds {
-        upkeep: backends.upkeep(),
-        ledger: Arc::clone(&backends.control.ledger),
-        now: Arc::new(clock::now),
-    };
-    let mut tying = tokio::spawn(loose_ends.run(keeper_stop.clone()));
+    let mut tying = tokio::spawn(loose_ends(&backends).run(keeper_stop.clone()));
     let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
     let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
@@ -206,6 +201,15 @@ fn warden(config: &Config, backends: &Backends) -> Warden {
         failing: backends.failing(),
         disable_after: config.endpoints.disable_after,
         operator: application.map(|name| (name, Arc::clone(&backends.catalogue))),
+        now: Arc::new(clock::now),
+    }
+}
+
+/// Who brings to their end the edits that were cut off.
+fn loose_ends(backends: &Backends) -> LooseEnds {
+    LooseEnds {
+        upkeep: backends.upkeep(),
+        ledger: Arc::clone(&backends.control.ledger),
         now: Arc::new(clock::now),
     }
 }

@@ -101,6 +101,7 @@ pub(crate) struct Counts {
 }
 
 /// One delivery, as it was seen.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen")]
 #[derive(Debug, Default)]
 pub(crate) struct Story {
     pub(crate) requests: usize,
