@@ -5,6 +5,8 @@
 //! is the word for "perhaps". A delivery that nobody received and that is not unknown is one; two requests are
 //! the other.
 
+#![allow(clippy::print_stdout, reason = "a run reports to a person")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -121,7 +121,9 @@ impl Journal for Watched {
         if self.is(Sabotage::LetsGoAgain) {
             for answer in &mut answers {
                 if let Acceptance::Known(standings) = answer {
-                    standings.iter_mut().for_each(|(_, one)| *one = not_let_go(*one));
+                    for (_, one) in standings {
+                        *one = not_let_go(*one);
+                    }
                 }
             }
         }
