@@ -399,7 +399,7 @@ async fn a_line_that_ends_under_what_is_sent_at_most_once_is_the_end_of_it() {
     let reply = sender().send(Request { once: true, ..request(receiver.url(), AMPLE) }).await;
 
     assert_eq!(reply.outcome, Outcome::ConnectionLost);
-    assert_eq!((receiver.requests().len(), receiver.connections()), (1, 1), "no second try");
+    assert_eq!(receiver.connections(), 1, "no second try");
 }
 
 #[tokio::test]
