@@ -45,6 +45,10 @@ pub enum RetryPolicy {
         /// Attempts in all, the first among them.
         #[serde(rename = "maxAttempts")]
         max_attempts: u32,
+        /// How old an event may be, from when it was received, and still be tried again, in milliseconds.
+        /// None: as old as the attempts last.
+        #[serde(rename = "maxAgeMs", default, skip_serializing_if = "Option::is_none")]
+        max_age_ms: Option<u64>,
         /// How far each wait may move, as a share of it.
         #[serde(default = "default_jitter")]
         jitter: f64,
@@ -135,7 +139,19 @@ impl RetryPolicy {
         Some(Due { at: planned.at.max(asked), earliest: planned.earliest.max(asked) })
     }
 
-    /// Attempts in all before we give up.
+    /// Whether an event that was received then is too old to be tried again at `at`.
+    pub fn is_too_late(&self, received_at: Timestamp, at: Timestamp) -> bool {
+        match self {
+            Self::Exponential { max_age_ms: Some(most), .. } => {
+                at.since(received_at) > Duration::from_millis(*most)
+            }
+            Self::None | Self::Schedule { .. } | Self::Exponential { max_age_ms: None, .. } => {
+                false
+            }
+        }
+    }
+
+    /// Attempts in all before we give up, however old the event is.
     pub fn max_attempts(&self) -> u32 {
         match self {
             Self::None => 1,
@@ -168,12 +184,22 @@ impl RetryPolicy {
                 }
                 *jitter
             }
-            Self::Exponential { base_ms, factor, max_delay_ms, max_attempts, jitter } => {
+            Self::Exponential {
+                base_ms,
+                factor,
+                max_delay_ms,
+                max_attempts,
+                max_age_ms,
+                jitter,
+            } => {
                 if *base_ms == 0 || base_ms > max_delay_ms || *max_delay_ms > 7 * DAY_MS {
                     return Err("1 <= baseMs <= maxDelayMs <= 7 days is wanted".into());
                 }
                 if !(1.0..=10.0).contains(factor) {
                     return Err(format!("factor is {factor}: 1 to 10 is accepted"));
+                }
+                if let Some(age) = max_age_ms.filter(|age| !(1_000..=30 * DAY_MS).contains(age)) {
+                    return Err(format!("maxAgeMs is {age}: 1000 to 30 days is accepted"));
                 }
                 if !(1..=50).contains(max_attempts) {
                     return Err(format!("maxAttempts is {max_attempts}: 1 to 50 is accepted"));
@@ -195,7 +221,7 @@ impl RetryPolicy {
                 let position = usize::try_from(attempts.checked_sub(1)?).ok()?;
                 delays_ms.get(position).map(|wait_ms| (*wait_ms, *jitter))
             }
-            Self::Exponential { base_ms, factor, max_delay_ms, max_attempts, jitter } => {
+            Self::Exponential { base_ms, factor, max_delay_ms, max_attempts, jitter, .. } => {
                 if attempts >= *max_attempts {
                     return None;
                 }
@@ -248,6 +274,7 @@ mod tests {
             factor: 2.0,
             max_delay_ms: 30_000,
             max_attempts: 6,
+            max_age_ms: None,
             jitter: 0.0,
         };
         let waits = [1, 2, 3, 4, 5, 6].map(|n| wait_ms(&policy, n));

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::event::Event;
 use super::outcome::{Meaning, Outcome};
 use super::policy::{OnExhausted, Policy};
 use super::retry::{Chance, Due};
@@ -129,15 +130,30 @@ impl fmt::Display for DeathReason {
 /// Ten seconds: long enough for a restart, short enough that nobody asks.
 const OUR_DOING_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// From when to when an event is of use.
+#[derive(Debug, Clone, Copy)]
+pub struct Life {
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Of no use after this.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&Event> for Life {
+    fn from(event: &Event) -> Self {
+        Self { received_at: event.received_at, expires_at: event.expires_at }
+    }
+}
+
 /// Decides what the end of an attempt means.
 ///
 /// `attempts` counts those that count, this one included if it does. A delivery that would be tried
-/// again only after it has expired is given up at once.
+/// again only after it has expired, or when it is older than its policy has patience for, is given up at once.
 pub fn decide(
     outcome: &Outcome,
     attempts: u32,
     policy: &Policy,
-    expires_at: Option<Timestamp>,
+    life: Life,
     now: Timestamp,
     chance: Chance,
 ) -> Settlement {
@@ -150,8 +166,11 @@ pub fn decide(
         }
         Meaning::Failed => match policy.retry.next(attempts, outcome.retry_after(), now, chance) {
             None => given_up(policy, DeathReason::AttemptsExhausted),
-            Some(due) if expires_at.is_some_and(|end| due.at >= end) => {
+            Some(due) if life.expires_at.is_some_and(|end| due.at >= end) => {
                 given_up(policy, DeathReason::Expired)
+            }
+            Some(due) if policy.retry.is_too_late(life.received_at, due.at) => {
+                given_up(policy, DeathReason::AttemptsExhausted)
             }
             Some(due) => Settlement::Retry(due),
         },
@@ -216,13 +235,15 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
+    const LIFE: Life = Life { received_at: NOW, expires_at: None };
+
     fn three_attempts() -> Policy {
         let retry = RetryPolicy::Schedule { delays_ms: vec![500, 1_000], jitter: 0.0 };
         Policy { retry, ..Policy::default() }
     }
 
     fn settle(outcome: &Outcome, attempts: u32) -> Settlement {
-        decide(outcome, attempts, &three_attempts(), None, NOW, Chance::MIDDLE)
+        decide(outcome, attempts, &three_attempts(), LIFE, NOW, Chance::MIDDLE)
     }
 
     fn answered(status: u16) -> Outcome {
@@ -307,10 +328,30 @@ mod tests {
     #[test]
     fn what_its_policy_gives_up_at_is_not_tried_again() {
         let policy = Policy { give_up_status: Statuses::class(4), ..three_attempts() };
-        let settle = |policy: &Policy| decide(&answered(404), 1, policy, None, NOW, Chance::MIDDLE);
+        let settle = |policy: &Policy| decide(&answered(404), 1, policy, LIFE, NOW, Chance::MIDDLE);
         assert_eq!(settle(&policy), Settlement::DeadLetter(DeathReason::Refused));
         let dropping = Policy { on_exhausted: OnExhausted::Drop, ..policy };
         assert_eq!(settle(&dropping), Settlement::Drop(DeathReason::Refused));
+    }
+
+    #[test]
+    fn what_is_older_than_its_policy_has_patience_for_is_not_tried_again() {
+        let retry = RetryPolicy::Exponential {
+            base_ms: 5_000,
+            factor: 2.0,
+            max_delay_ms: 60_000,
+            max_attempts: 50,
+            max_age_ms: Some(20_000),
+            jitter: 0.0,
+        };
+        let policy = Policy { retry, ..Policy::default() };
+        let at = |age_s, attempts| {
+            let life = Life { received_at: NOW - Duration::from_secs(age_s), ..LIFE };
+            decide(&answered(500), attempts, &policy, life, NOW, Chance::MIDDLE)
+        };
+        let after = |s| Settlement::Retry(Due::exactly(NOW + Duration::from_secs(s)));
+        assert_eq!((at(0, 1), at(10, 2)), (after(5), after(10)));
+        assert_eq!(at(11, 2), Settlement::DeadLetter(DeathReason::AttemptsExhausted));
     }
 
     #[test]
@@ -319,7 +360,7 @@ mod tests {
             status: 503,
             retry_after: Some(RetryAfter::In(Duration::from_secs(7))),
         };
-        let soon = Some(NOW + Duration::from_secs(5));
+        let soon = Life { expires_at: Some(NOW + Duration::from_secs(5)), ..LIFE };
         assert_eq!(
             decide(&busy, 1, &three_attempts(), soon, NOW, Chance::MIDDLE),
             Settlement::DeadLetter(DeathReason::Expired)

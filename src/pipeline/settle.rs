@@ -243,7 +243,7 @@ impl Record {
                         &attempt.outcome,
                         attempts,
                         &attempt.policy,
-                        job.delivery.event.expires_at,
+                        job.delivery.event.as_ref().into(),
                         at,
                         Chance::from_bits(self.world.chance()),
                     )

@@ -357,6 +357,7 @@ fn retry(chance: &mut Chance) -> RetryPolicy {
             factor: 2.0,
             max_delay_ms: 60_000,
             max_attempts: u32::try_from(chance.between(3..=8)).expect("small"),
+            max_age_ms: None,
             jitter,
         },
     }

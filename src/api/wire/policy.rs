@@ -271,6 +271,10 @@ pub(in super::super) enum Retry {
         /// Attempts in all, the first among them.
         #[schema(minimum = 1, maximum = 50, example = 8)]
         max_attempts: u32,
+        /// How old an event may be, from when it was received, and still be tried again, in milliseconds. As
+        /// old as the attempts last, if nobody says.
+        #[schema(minimum = 1000, maximum = 2_592_000_000_u64, required = false)]
+        max_age_ms: u64,
         /// How far each wait may move, as a share of it.
         #[schema(minimum = 0, maximum = 0.5, default = 0.2, required = false)]
         jitter: f64,

@@ -121,9 +121,18 @@ pub(in super::super) fn retry(policy: &RetryPolicy) -> String {
             let waits: Vec<String> = delays_ms.iter().map(|wait_ms| wait(*wait_ms)).collect();
             format!("after {}, ±{jitter} of each", waits.join(", "))
         }
-        RetryPolicy::Exponential { base_ms, factor, max_delay_ms, max_attempts, jitter } => {
+        RetryPolicy::Exponential {
+            base_ms,
+            factor,
+            max_delay_ms,
+            max_attempts,
+            max_age_ms,
+            jitter,
+        } => {
+            let age = max_age_ms.map(|age| format!(", none when older than {}", wait(age)));
             format!(
-                "{max_attempts} attempts, waits from {} by {factor} to {}, ±{jitter} of each",
+                "{max_attempts} attempts{}, waits from {} by {factor} to {}, ±{jitter} of each",
+                age.unwrap_or_default(),
                 wait(*base_ms),
                 wait(*max_delay_ms)
             )
