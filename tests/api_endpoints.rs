@@ -120,7 +120,16 @@ async fn an_endpoint_is_answered_in_the_shape_that_clients_read() {
         ("filterTypes", json!(["job.completed", "document.*"])),
         ("channels", json!(["eu"])),
         ("metadata", json!({ "a": "b" })),
-        ("policy", json!({ "retry": retry, "timeoutMs": 5000, "maxInFlight": 32 })),
+        (
+            "policy",
+            json!({
+                "guarantee": "at_least_once", "retry": retry, "timeoutMs": 5000, "maxInFlight": 32,
+                "successStatus": ["2xx"], "giveUpStatus": [], "onExhausted": "dead_letter",
+                "allowHttp": true, "format": "passthrough",
+                "signing": { "scheme": "standard", "legacy": null },
+            }),
+        ),
+        ("ownPolicy", json!({ "retry": retry, "timeoutMs": 5000 })),
         ("authKind", json!("bearer")),
     ] {
         assert_eq!(full[field], value, "{field}");
