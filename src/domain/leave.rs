@@ -26,18 +26,13 @@ pub fn instead(
     trigger: Trigger,
     now: Timestamp,
 ) -> Option<Settlement> {
-    // Nothing goes out unsigned that is to be signed. Who starts gives keys to whoever has none.
-    let signed = endpoint.policy.signing.scheme == SigningScheme::Standard;
-    if signed && endpoint.live_keys(now).next().is_none() {
-        return Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::OurDoing));
-    }
     if trigger.is_by_hand() {
         // Now, whatever its event says. Only who is not to be called at all is not called.
         return match endpoint.state {
             EndpointState::Active if held => {
                 Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Held))
             }
-            EndpointState::Active => None,
+            EndpointState::Active => without_key(endpoint, now),
             EndpointState::Paused => {
                 Some(Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::Paused))
             }
@@ -55,9 +50,16 @@ pub fn instead(
         EndpointState::Active if held => {
             Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Held))
         }
-        EndpointState::Active => None,
+        EndpointState::Active => without_key(endpoint, now),
         EndpointState::Paused | EndpointState::Disabled => {
             Some(Settlement::Postpone(Due::exactly(Timestamp::NEVER), Postponed::Paused))
         }
     }
+}
+
+/// Nothing goes out unsigned that is to be signed. Who starts gives keys to whoever has none.
+fn without_key(endpoint: &Endpoint, now: Timestamp) -> Option<Settlement> {
+    let signed = endpoint.policy.signing.scheme == SigningScheme::Standard;
+    let lacks = signed && endpoint.live_keys(now).next().is_none();
+    lacks.then(|| Settlement::Postpone(Due::exactly(now + ASKED_AGAIN), Postponed::OurDoing))
 }

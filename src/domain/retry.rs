@@ -45,8 +45,8 @@ pub enum RetryPolicy {
         /// Attempts in all, the first among them.
         #[serde(rename = "maxAttempts")]
         max_attempts: u32,
-        /// How old an event may be, from when it was received, and still be tried again, in milliseconds.
-        /// None: as old as the attempts last.
+        /// How old an event may be, from when it was received (or from its `deliver-at`), and still be tried
+        /// again, in milliseconds. None: as old as the attempts last.
         #[serde(rename = "maxAgeMs", default, skip_serializing_if = "Option::is_none")]
         max_age_ms: Option<u64>,
         /// How far each wait may move, as a share of it.
@@ -139,11 +139,11 @@ impl RetryPolicy {
         Some(Due { at: planned.at.max(asked), earliest: planned.earliest.max(asked) })
     }
 
-    /// Whether an event that was received then is too old to be tried again at `at`.
-    pub fn is_too_late(&self, received_at: Timestamp, at: Timestamp) -> bool {
+    /// Whether an event whose life began then is too old to be tried again at `at`.
+    pub fn is_too_late(&self, begins_at: Timestamp, at: Timestamp) -> bool {
         match self {
             Self::Exponential { max_age_ms: Some(most), .. } => {
-                at.since(received_at) > Duration::from_millis(*most)
+                at.since(begins_at) > Duration::from_millis(*most)
             }
             Self::None | Self::Schedule { .. } | Self::Exponential { max_age_ms: None, .. } => {
                 false

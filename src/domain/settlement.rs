@@ -133,15 +133,16 @@ const OUR_DOING_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 /// From when to when an event is of use.
 #[derive(Debug, Clone, Copy)]
 pub struct Life {
-    /// When it was received.
-    pub received_at: Timestamp,
+    /// When it was received; or when it was first to be delivered, if that is later.
+    pub begins_at: Timestamp,
     /// Of no use after this.
     pub expires_at: Option<Timestamp>,
 }
 
 impl From<&Event> for Life {
     fn from(event: &Event) -> Self {
-        Self { received_at: event.received_at, expires_at: event.expires_at }
+        let begins_at = event.deliver_at.map_or(event.received_at, |at| at.max(event.received_at));
+        Self { begins_at, expires_at: event.expires_at }
     }
 }
 
@@ -169,7 +170,7 @@ pub fn decide(
             Some(due) if life.expires_at.is_some_and(|end| due.at >= end) => {
                 given_up(policy, DeathReason::Expired)
             }
-            Some(due) if policy.retry.is_too_late(life.received_at, due.at) => {
+            Some(due) if policy.retry.is_too_late(life.begins_at, due.at) => {
                 given_up(policy, DeathReason::AttemptsExhausted)
             }
             Some(due) => Settlement::Retry(due),
@@ -235,7 +236,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
-    const LIFE: Life = Life { received_at: NOW, expires_at: None };
+    const LIFE: Life = Life { begins_at: NOW, expires_at: None };
 
     fn three_attempts() -> Policy {
         let retry = RetryPolicy::Schedule { delays_ms: vec![500, 1_000], jitter: 0.0 };
@@ -346,7 +347,7 @@ mod tests {
         };
         let policy = Policy { retry, ..Policy::default() };
         let at = |age_s, attempts| {
-            let life = Life { received_at: NOW - Duration::from_secs(age_s), ..LIFE };
+            let life = Life { begins_at: NOW - Duration::from_secs(age_s), ..LIFE };
             decide(&answered(500), attempts, &policy, life, NOW, Chance::MIDDLE)
         };
         let after = |s| Settlement::Retry(Due::exactly(NOW + Duration::from_secs(s)));

@@ -15,7 +15,6 @@ use tracing::debug;
 use super::ingest::Ingest;
 use super::route::Table;
 use super::until_taken;
-use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::{Event, Rejection};
 use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::domain::schema::{self, Fault, Schemas};
@@ -48,6 +47,11 @@ impl BySchema {
         Self { modes: modes.collect(), types: types.collect() }
     }
 
+    /// What an event's application makes of payloads that are not by their schemas.
+    fn mode(&self, event: &Event) -> SchemaMode {
+        self.modes.get(&event.application).map_or(SchemaMode::Off, |(mode, _)| *mode)
+    }
+
     /// What is wrong with an event, if anything is and its application wants to know.
     fn faults(&self, event: &Event) -> Option<(SchemaMode, Vec<Fault>)> {
         let (mode, organisation) = self.modes.get(&event.application)?;
@@ -63,10 +67,8 @@ impl BySchema {
 pub(super) enum Came {
     /// It was stored by whoever published it.
     Stored,
-    /// For the first time.
-    New,
-    /// Again: it may be on record.
-    Again,
+    /// It was published, and may be on record: by the request that published it, or from its first coming.
+    Published,
 }
 
 impl Ingest {
@@ -77,6 +79,9 @@ impl Ingest {
         event: &Event,
         came: Came,
     ) -> Option<Rejection> {
+        if came == Came::Stored && table.by_schema().mode(event) == SchemaMode::Enforce {
+            return None; // it was held to them when it was taken, and cannot be refused any more
+        }
         let (mode, faults) = table.by_schema().faults(event)?;
         self.metrics.schema_fault(mode);
         let faults = schema::sentence(&faults);
@@ -84,8 +89,7 @@ impl Ingest {
             SchemaMode::Off | SchemaMode::Warn => true,
             SchemaMode::Enforce => match came {
                 Came::Stored => true,
-                Came::New => false,
-                Came::Again => self.is_on_record(table, event).await,
+                Came::Published => self.is_on_record(event).await,
             },
         };
         debug!(event_id = %event.id, let_through, "payload is not by its schema: {faults}");
@@ -93,14 +97,11 @@ impl Ingest {
         (!let_through).then_some(Rejection::NotBySchema { event_type, faults })
     }
 
-    /// Whether an event was accepted before, as far as those are owed it who want it now.
-    async fn is_on_record(&self, table: &Table, event: &Event) -> bool {
-        let wanting = table.wanting(event);
-        let keys: Vec<_> =
-            wanting.into_iter().map(|endpoint| DeliveryKey { event: event.id, endpoint }).collect();
+    /// Whether somebody was told already that it is accepted: it came before, or a request published it.
+    async fn is_on_record(&self, event: &Event) -> bool {
         let away = |away| self.metrics.journal_away(away);
-        let ask = || self.journal.standings(keys.clone());
-        until_taken("looking for an event", ask, &away).await.iter().any(Option::is_some)
+        let ask = || self.journal.has_events(vec![event.id]);
+        until_taken("looking for an event", ask, &away).await.contains(&true)
     }
 }
 

@@ -114,11 +114,8 @@ impl Ingest {
                         continue;
                     };
                     let nameless = matches!(new.identity, Identity::Fingerprint(_));
-                    let came = match (&new.identity, redelivered) {
-                        (Identity::Stored(..), _) => Came::Stored,
-                        (_, true) => Came::Again,
-                        (_, false) => Came::New,
-                    };
+                    let stored = matches!(new.identity, Identity::Stored(..));
+                    let came = if stored { Came::Stored } else { Came::Published };
                     let event = Arc::new(NewEvent::of(*new, application, now));
                     if let Some(why) = self.breach(&table, &event, came).await {
                         self.quarantine(original.as_ref(), receipt, &why).await;

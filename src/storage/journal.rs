@@ -155,6 +155,12 @@ pub trait Journal: Send + Sync {
         keys: Vec<DeliveryKey>,
     ) -> Result<Vec<Option<Standing>>, StorageError>;
 
+    /// Whether events are on record, in their order: accepted, or published and not accepted yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, StorageError>;
+
     /// Records settlements, one answer each and in their order: the turn moves on, the attempt is
     /// kept, a dead letter is laid down, the books are balanced, all in one transaction.
     ///

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn};
+use posthaste::domain::id::EventId;
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
@@ -128,6 +129,10 @@ impl Journal for Watched {
             }
         }
         Ok(answers)
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, StorageError> {
+        self.0.memory().has_events(ids).await
     }
 
     async fn standings(

@@ -323,8 +323,11 @@ impl Parts {
     fn is_json(&mut self, media: &str) -> bool {
         let printable = media.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         let kind = media_type(media);
+        // Data that says it is an event would be taken for one, on its way and by its receiver.
         let json = matches!(kind.as_str(), "application/json" | "text/json")
-            || kind.ends_with("+json") && kind.contains('/');
+            || kind.ends_with("+json")
+                && kind.contains('/')
+                && !kind.starts_with("application/cloudevents");
         let fits = printable && json && media.len() <= SHORT_TEXT_MAX;
         if !fits {
             let why = format!(
@@ -344,11 +347,10 @@ impl Parts {
         }
         let source = source.map(|text| ("source".to_owned(), text.to_owned()));
         let dataschema = dataschema.map(|text| ("dataschema".to_owned(), text));
-        let all: Vec<_> = source
-            .into_iter()
-            .chain(dataschema)
-            .chain(std::mem::take(&mut self.extensions))
-            .collect();
+        // In one order, whichever they came in: the same event is the same to the byte.
+        let mut extensions = std::mem::take(&mut self.extensions);
+        extensions.sort();
+        let all: Vec<_> = source.into_iter().chain(dataschema).chain(extensions).collect();
         let bytes: usize = all.iter().map(|(name, text)| name.len() + text.len()).sum();
         if all.len() > ATTRIBUTES_MAX || bytes > ATTRIBUTES_BYTES_MAX {
             let why = format!(

@@ -48,9 +48,9 @@ fn every_attribute_has_its_place() {
         [
             ("source", "/jobs"),
             ("dataschema", "https://example.com/job"),
-            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ("retries", "3"),
             ("test", "true"),
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ]
     );
     assert_eq!(event.payload, r#"{ "n" : 1250.50 }"#);
@@ -117,6 +117,10 @@ fn an_attribute_that_cannot_be_one_is_named() {
         (format!(r#"{LEAST},"time":"yesterday""#), "time"),
         (format!(r#"{LEAST},"dataschema":"""#), "dataschema"),
         (format!(r#"{LEAST},"datacontenttype":"text/plain","data":"hello""#), "datacontenttype"),
+        (
+            format!(r#"{LEAST},"datacontenttype":"application/cloudevents+json","data":{{}}"#),
+            "datacontenttype",
+        ),
         (format!(r#"{LEAST},"Tenant":"eu""#), "Tenant"),
         (format!(r#"{LEAST},"tenant_id":"eu""#), "tenant_id"),
         (format!(r#"{LEAST},"{}":"eu""#, "x".repeat(NAME_MAX + 1)), "xxxxxxxxxxxxxxxxxxxxx"),

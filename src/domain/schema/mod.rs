@@ -21,16 +21,19 @@ use serde_json::Value;
 
 /// Most faults that are told of one payload: more is not read.
 pub const FAULTS_MAX: usize = 10;
-/// Most that one payload may cost: its bytes times how often each can be looked at. A second or so at the worst.
-const WORK_MAX: u64 = 1 << 26;
+/// Most that one payload may cost: its bytes times how often each can be looked at. A quarter of a second or
+/// so at the worst: who takes events in waits for it.
+const WORK_MAX: u64 = 1 << 24;
 /// Most that it may cost where every fault is looked for: as many may be found as there are looks, and all of
 /// them are in memory before the first is told. Above it, the first fault is told alone.
 const WORK_FOR_ALL_FAULTS: u64 = 1 << 18;
 /// Most bytes of a pattern when it is made ready: a name of 255 letters of any language does not fit, one of
 /// ASCII does.
 const PATTERN_BYTES_MAX: usize = 128 * 1_024;
-/// Most patterns of one schema: 8 MiB of them at the worst.
-const PATTERNS_MAX: usize = 64;
+/// Most patterns of one schema: 2 MiB of them at the worst.
+const PATTERNS_MAX: usize = 16;
+/// Longest pointer that is told, in characters: it has names of the payload in it, whatever they are.
+const POINTER_MAX: usize = 200;
 /// Longest sentence about a fault, in characters.
 const SENTENCE_MAX: usize = 300;
 
@@ -46,7 +49,8 @@ pub struct Fault {
 impl Fault {
     fn new(pointer: impl Into<String>, why: impl Into<String>) -> Self {
         let why: String = why.into().chars().take(SENTENCE_MAX).collect();
-        Self { pointer: pointer.into(), why }
+        let pointer: String = pointer.into();
+        Self { pointer: pointer.chars().take(POINTER_MAX).collect(), why }
     }
 }
 

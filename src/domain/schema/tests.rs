@@ -125,6 +125,15 @@ fn what_could_cost_any_time_is_refused_before_it_is_tried() {
         (json!({ "$ref": "https://attacker.example/schema.json" }), "a place in the same schema"),
         (json!({ "$ref": "file:///etc/passwd" }), "a place in the same schema"),
         (json!({ "$ref": "#/$defs/nothing" }), "leads nowhere"),
+        // What is counted and what is gone to could be two.
+        (
+            json!({ "$ref": "#/$defs/a%2520b", "$defs": { "a b": {}, "a%20b": { "not": {} } } }),
+            "a place in the same schema",
+        ),
+        (
+            json!({ "$ref": "#x", "decoy": { "$anchor": "x" }, "$defs": { "y": { "$anchor": "x" } } }),
+            "a place in the same schema",
+        ),
         (id, "$id"),
         (json!({ "patternProperties": patterns }), "patterns"),
         (json!({ "pattern": "(a{1000}){1000}" }), "/pattern"),

@@ -150,6 +150,10 @@ pub fn check_url(raw: &str, policy: &EgressPolicy) -> Result<Url, Refusal> {
         return Err(Refusal::BadCharacter);
     }
     let mut url = Url::parse(raw).map_err(|_| Refusal::InvalidUrl)?;
+    // Letters of other alphabets are longer in what is called than in what was written.
+    if url.as_str().len() > URL_BYTES_MAX {
+        return Err(Refusal::TooLong);
+    }
     if matches!(url.scheme(), "http" | "https") {
         // It also reads `https:host` and `https:///host`, which others take for paths.
         let rest = &raw[url.scheme().len()..];

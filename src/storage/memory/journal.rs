@@ -9,6 +9,7 @@ use crate::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::EndpointState;
+use crate::domain::id::EventId;
 use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
@@ -36,6 +37,13 @@ impl Journal for Memory {
         self.call(Call::Standings, |store| {
             let standing = |key| store.rows.place(key).and_then(|place| store.rows.standing(place));
             Ok(keys.into_iter().map(standing).collect())
+        })
+        .await
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, StorageError> {
+        self.call(Call::Standings, |store| {
+            Ok(ids.into_iter().map(|id| store.rows.number(id).is_some()).collect())
         })
         .await
     }

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Sqlite, accept, books, claim, record, resend};
+use super::{Sqlite, accept, books, claim, record, resend, rows};
 use crate::domain::delivery::{Delivery, DeliveryKey, Holder, Standing, Turn};
+use crate::domain::id::EventId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{
@@ -21,6 +22,13 @@ impl Journal for Sqlite {
         keys: Vec<DeliveryKey>,
     ) -> Result<Vec<Option<Standing>>, StorageError> {
         self.read(move |connection| accept::standings(connection, &keys)).await
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, StorageError> {
+        self.read(move |connection| {
+            ids.iter().map(|id| Ok(rows::seq_of(connection, *id)?.is_some())).collect()
+        })
+        .await
     }
 
     async fn record(&self, batch: Vec<Settled>) -> Result<Vec<Recorded>, StorageError> {

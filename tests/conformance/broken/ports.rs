@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste::domain::delivery::{Delivery, DeliveryKey, Holder, Standing, Turn};
 use posthaste::domain::event::Rejection;
+use posthaste::domain::id::EventId;
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
@@ -159,6 +160,11 @@ impl Journal for MistakenJournal {
     async fn accept(&self, batch: Vec<Owed>) -> Result<Vec<Acceptance>, StorageError> {
         self.write().await;
         self.sound.accept(batch).await
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, StorageError> {
+        self.write().await;
+        self.sound.has_events(ids).await
     }
 
     async fn standings(
