@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::policies::{Change, PolicyEdit, edited};
@@ -36,7 +37,7 @@ const TRIES: usize = 5;
 
 /// What is to change about an application's settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields, expecting = "an object")]
 pub struct SettingsEdit {
     /// Where events go that nobody else wants.
     pub default_url: Change<String>,
@@ -50,6 +51,8 @@ pub struct SettingsEdit {
     pub schema_mode: Change<SchemaMode>,
     /// What its owner keeps with them: merged, names within it too.
     pub attributes: Change<Map<String, Value>>,
+    /// When they were last changed: shown, and passed over when it is sent back.
+    pub updated_at: IgnoredAny,
 }
 
 impl SettingsEdit {
@@ -64,6 +67,16 @@ impl SettingsEdit {
         "attributes",
         "updatedAt",
     ];
+
+    /// The first field that it changes of those that are the platform's to set, and not its tenants'.
+    pub fn of_the_platform(&self) -> Option<&'static str> {
+        let changed = [
+            ("delivery", self.delivery != Change::Keep),
+            ("schemaMode", self.schema_mode != Change::Keep),
+            ("attributes", self.attributes != Change::Keep),
+        ];
+        changed.into_iter().find_map(|(field, changed)| changed.then_some(field))
+    }
 }
 
 impl Control {
@@ -225,8 +238,15 @@ fn merge(
     ceiling: Ceiling,
     rule: UrlRule<'_>,
 ) -> Answer<()> {
-    let SettingsEdit { default_url, default_url_when, delivery, policy, schema_mode, attributes } =
-        edit;
+    let SettingsEdit {
+        default_url,
+        default_url_when,
+        delivery,
+        policy,
+        schema_mode,
+        attributes,
+        updated_at: IgnoredAny,
+    } = edit;
     let new_url = matches!(default_url, Change::Set(_));
     let new_policy = policy != Change::Keep;
     if let Some(url) = default_url.wanted() {

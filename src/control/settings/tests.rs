@@ -34,7 +34,7 @@ async fn what_an_edit_does_not_name_stays_and_null_clears() {
     });
     edit(&world, acme, first).await.expect("edited");
 
-    let next = json!({ "defaultUrl": null, "policy": { "timeoutMs": null }, "unknown": 1 });
+    let next = json!({ "defaultUrl": null, "policy": { "timeoutMs": null }, "updatedAt": 1 });
     let after = edit(&world, acme, next).await.expect("edited");
 
     assert_eq!(after.default_url, None);
