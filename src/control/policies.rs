@@ -246,7 +246,7 @@ mod tests {
             ("[]", "an object with what is to change"),
             (r#"["at_least_once"]"#, "an object with what is to change"),
             (r#""x""#, "an object with what is to change"),
-            (r#"{"retry":"none"}"#, r#"an object with the kind none, schedule or exponential"#),
+            (r#"{"retry":"none"}"#, "an object with the kind none, schedule or exponential"),
             (r#"{"retry":["none"]}"#, r#"as {"kind":"none"}"#),
             (r#"{"signing":"none"}"#, "an object with the scheme standard or none"),
             (r#"{"signing":[]}"#, "an object with the scheme standard or none"),

@@ -172,15 +172,15 @@ async fn the_example_of_a_type_that_is_hidden_from_who_asks_is_not_sent() {
     world.control.create_event_type(new).await.expect("made");
     let way = Answering::with(answered(200));
     let calls = TestCalls::new(way.clone());
-    let with = |flags: &[&str]| Caller::Application {
+    let shown = |flags: &[&str]| Caller::Application {
         organisation: OrganisationId::DEFAULT,
         application: acme.application(),
         feature_flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
     };
     for (caller, expected) in [
         (OWNER, r#"{"secret":true}"#),
-        (with(&["beta"]), r#"{"secret":true}"#),
-        (with(&[]), r#"{"test":true,"type":"job.beta"}"#),
+        (shown(&["beta"]), r#"{"secret":true}"#),
+        (shown(&[]), r#"{"test":true,"type":"job.beta"}"#),
     ] {
         let wish = TestWish { event_type: Some("job.beta".into()), payload: None };
         calls.to_endpoint(&world.control, &caller, acme, "hook", wish).await.expect("tested");
