@@ -139,6 +139,15 @@ async fn what_is_wrong_with_settings_or_a_policy_is_told_with_its_place() {
             "timeoutMs",
         ),
         (SETTINGS, json!({ "attributes": [] }), json!(["body", "attributes"]), "map"),
+        (SETTINGS, json!({ "defaulturl": null }), json!(["body", "defaulturl"]), "defaultUrl"),
+        (SETTINGS, json!({ "policy": [] }), json!(["body", "policy"]), "an object"),
+        (&hook, json!({ "policy": [] }), json!(["body", "policy"]), "an object"),
+        (
+            &hook,
+            json!({ "policy": { "retry": "none" } }),
+            json!(["body", "policy", "retry"]),
+            "schedule",
+        ),
         (
             &hook,
             json!({ "policy": { "successStatus": [] } }),
@@ -164,7 +173,43 @@ async fn what_is_wrong_with_settings_or_a_policy_is_told_with_its_place() {
         assert_eq!(fault["loc"], loc, "{fault}");
         assert!(text(&fault["msg"]).contains(word), "{fault}");
     }
+    for (path, slip, word) in [
+        (format!("{SETTINGS}/secret/rotate"), "gracePeriodSecond", "gracePeriodSeconds"),
+        (format!("{SETTINGS}/webhook/test"), "eventtype", "eventType"),
+        (format!("{hook}/test"), "url", "payload"),
+    ] {
+        let answer = case.send("POST", &path, &json!({ slip: 1 })).await;
+        let fault = &answer.json()["detail"][0];
+        assert_eq!(
+            (answer.status, &fault["loc"]),
+            (422, &json!(["body", slip])),
+            "{path}: {fault}"
+        );
+        assert!(text(&fault["msg"]).contains(word), "{fault}");
+    }
     assert_eq!(case.get(SETTINGS).await["updatedAt"], Value::Null, "nothing was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_applications_own_token_sees_its_settings_and_sets_what_is_not_its_platforms() {
+    let case = Case::new().await;
+    let link = case.done("POST", "/api/v1/auth/app-portal-access/acme", &json!({})).await;
+    let tenant = case.api.with_token(Some(text(&link["token"]).to_owned()));
+    let set =
+        async |body: Value| tenant.send("PATCH", SETTINGS, &[], body.to_string().as_bytes()).await;
+    for (field, value) in
+        [("delivery", json!("on")), ("schemaMode", json!(null)), ("attributes", json!({ "a": 1 }))]
+    {
+        let answer = set(json!({ "defaultUrlWhen": "no_override", field: value })).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert!(text(&answer.json()["detail"]).starts_with(&format!("{field} ")), "{answer:?}");
+    }
+    assert_eq!(tenant.send("GET", SETTINGS, &[], b"").await.json()["updatedAt"], Value::Null);
+
+    let own =
+        set(json!({ "defaultUrlWhen": "no_override", "policy": { "timeoutMs": 9000 } })).await;
+
+    assert_eq!((own.status, &own.json()["policy"]["timeoutMs"]), (200, &json!(9_000)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@
 //! | [`ForOrganisation`] | yes | refused |
 //! | [`ForOwner`] | its applications | refused |
 //! | [`ForApplication`] | its applications | its own application |
+//! | [`ForEither`] | its applications | its own application, with less than all |
 //! | [`ForReader`] | yes | yes |
 
 use std::sync::Arc;
@@ -45,6 +46,14 @@ pub(super) struct ForApplication {
     pub(super) control: Control,
     /// The application that the path names.
     pub(super) application: Application,
+}
+
+/// An application, or its organisation, asks about the application for what is not the same for both.
+pub(super) struct ForEither {
+    /// What they ask about.
+    pub(super) asked: ForApplication,
+    /// Which of the two it is.
+    pub(super) caller: Caller,
 }
 
 /// Anybody with a token asks about what an organisation shows to all its applications.
@@ -97,6 +106,15 @@ impl FromRequestParts<Arc<Api>> for ForApplication {
             return Err(Problem::no_application(&name)); // in the words of one that is not there
         }
         Ok(Self { control, application })
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for ForEither {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let asked = ForApplication::from_request_parts(parts, api).await?;
+        Ok(Self { asked, caller: caller(&parts.headers, api)? })
     }
 }
 

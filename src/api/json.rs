@@ -11,7 +11,7 @@ use super::problem::{Fault, FaultKind, Problem};
 use super::routes::Api;
 
 /// A body that was read. Unknown fields are passed over, because client libraries send those of other
-/// servers too; no body at all is an empty object.
+/// servers too, unless the body's form is ours alone: its type says so then. No body at all is an empty object.
 pub(super) struct Sent<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Sent<T> {

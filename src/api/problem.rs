@@ -31,6 +31,8 @@ pub(super) enum Problem {
     Unauthenticated,
     /// Whoever asks may not do this.
     Forbidden,
+    /// An application's token does not set this field.
+    NotForApplications(&'static str),
     /// No such path.
     NoSuchPath,
     /// The path is there and not for this method.
@@ -186,7 +188,7 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NotForApplications(_) => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) | Self::NoDefaultUrl(_) | Self::EventTypeExists(_) => {
@@ -210,6 +212,12 @@ impl Problem {
                 // The code has the space in it where it was first written, and clients know it so.
                 ("insufficient access", "Insufficient access for the given operation.".into())
             }
+            Self::NotForApplications(field) => (
+                "insufficient access",
+                format!(
+                    "{field} is not an application's to set: a token of its organisation is wanted"
+                ),
+            ),
             Self::NoSuchPath => ("not_found", "there is nothing at this path".into()),
             Self::NoSuchMethod => ("method_not_allowed", "this path is not for this method".into()),
             Self::NotFound(why) => ("not_found", why.clone()),
@@ -260,6 +268,7 @@ impl Problem {
             Self::TooMany(seconds) => Some(*seconds),
             Self::Unauthenticated
             | Self::Forbidden
+            | Self::NotForApplications(_)
             | Self::NoSuchPath
             | Self::NoSuchMethod
             | Self::NotFound(_)

@@ -1,5 +1,6 @@
 //! `/app/{app}/settings`: what an application sets for all that it sends, and the secret that what goes to
-//! its URLs without an endpoint is signed with.
+//! its URLs without an endpoint is signed with. An application's own token sets less than all of them: what
+//! the platform decides over its tenants' heads is not theirs to set, though they may see it.
 //!
 //! POST, PUT and PATCH are the same: each merges what it is sent. A PUT that wrote all anew would take away
 //! what somebody else has set, and platforms' clients clear one field by it.
@@ -9,15 +10,16 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 
-use super::auth::ForApplication;
+use super::auth::{ForApplication, ForEither};
 use super::idempotency::Repeated;
 use super::json::Sent;
 use super::problem::{Problem, Problems};
 use super::routes::Api;
-use super::wire::endpoint_secret::{SecretOut, SecretRotateIn};
+use super::wire::endpoint_secret::{SecretOut, SettingsSecretRotateIn};
 use super::wire::settings::{SettingsIn, SettingsOut};
 use crate::control::OVERLAP_S_DEFAULT;
 use crate::control::settings::SettingsEdit;
+use crate::control::tokens::Caller;
 
 type Answer = Result<Json<SettingsOut>, Problem>;
 
@@ -33,7 +35,7 @@ pub(super) async fn get(ForApplication { control, application }: ForApplication)
 
 /// Changes what is given of an application's settings.
 ///
-/// `delivery: hold` and `off` answer when no attempt starts any more; `on` offers what was held.
+/// `delivery`, `schemaMode` and `attributes` are set with a token of the organisation alone. `delivery: hold` and `off` answer when no attempt starts any more; `on` offers what was held.
 #[utoipa::path(
     post, path = "/app/{app}/settings", tag = "Settings", operation_id = "v1.settings.set",
     params(
@@ -45,10 +47,10 @@ pub(super) async fn get(ForApplication { control, application }: ForApplication)
 )]
 pub(super) async fn post(
     State(api): State<Arc<Api>>,
-    asked: ForApplication,
+    who: ForEither,
     Sent(edit): Sent<SettingsEdit>,
 ) -> Answer {
-    edited(&api, &asked, edit).await
+    edited(&api, who, edit).await
 }
 
 /// Changes what is given of an application's settings, as POST and PATCH do.
@@ -60,10 +62,10 @@ pub(super) async fn post(
 )]
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
-    asked: ForApplication,
+    who: ForEither,
     Sent(edit): Sent<SettingsEdit>,
 ) -> Answer {
-    edited(&api, &asked, edit).await
+    edited(&api, who, edit).await
 }
 
 /// Changes what is given of an application's settings.
@@ -75,19 +77,23 @@ pub(super) async fn put(
 )]
 pub(super) async fn patch(
     State(api): State<Arc<Api>>,
-    asked: ForApplication,
+    who: ForEither,
     Sent(edit): Sent<SettingsEdit>,
 ) -> Answer {
-    edited(&api, &asked, edit).await
+    edited(&api, who, edit).await
 }
 
-async fn edited(api: &Api, asked: &ForApplication, edit: SettingsEdit) -> Answer {
+async fn edited(api: &Api, who: ForEither, edit: SettingsEdit) -> Answer {
+    let ForEither { asked, caller } = who;
+    if let (Caller::Application { .. }, Some(field)) = (caller, edit.of_the_platform()) {
+        return Err(Problem::NotForApplications(field));
+    }
     let settings = asked.control.edit_settings(asked.tenant(), edit, api.urls().as_ref()).await?;
     Ok(Json(settings.into()))
 }
 
 /// The newest secret of what goes to the application's URLs without an endpoint: the default one, and
-/// those that events name. There is one from the first settings on.
+/// those that events name. Every application has one from the first.
 #[utoipa::path(
     get, path = "/app/{app}/settings/secret", tag = "Settings", operation_id = "v1.settings.get-secret",
     params(("app" = String, Path, description = "The application's id or uid")),
@@ -108,13 +114,13 @@ pub(super) async fn secret(
         ("app" = String, Path, description = "The application's id or uid"),
         ("idempotency-key" = Option<String>, Header, description = "The same request again has the same answer"),
     ),
-    request_body = SecretRotateIn,
+    request_body = SettingsSecretRotateIn,
     responses((status = 200, description = "The new secret; it signs", body = SecretOut), Problems),
 )]
 pub(super) async fn rotate(
     ForApplication { control, application }: ForApplication,
     repeated: Option<Extension<Repeated>>,
-    Sent(sent): Sent<SecretRotateIn>,
+    Sent(sent): Sent<SettingsSecretRotateIn>,
 ) -> Result<Json<SecretOut>, Problem> {
     let tenant = application.tenant();
     if repeated.is_none() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::auth::ForApplication;
+use super::auth::ForEither;
 use super::json::Sent;
 use super::place::Place;
 use super::problem::{Problem, Problems};
@@ -30,10 +30,11 @@ type Answer = Result<Json<TestOut>, Problem>;
 )]
 pub(super) async fn default_url(
     State(api): State<Arc<Api>>,
-    ForApplication { control, application }: ForApplication,
+    ForEither { asked, caller }: ForEither,
     Sent(sent): Sent<TestIn>,
 ) -> Answer {
-    let tested = api.test_calls().to_default_url(&control, application.tenant(), sent.into());
+    let (calls, tenant) = (api.test_calls(), asked.tenant());
+    let tested = calls.to_default_url(&asked.control, &caller, tenant, sent.into());
     Ok(Json(tested.await?.into()))
 }
 
@@ -53,12 +54,13 @@ pub(super) async fn default_url(
 )]
 pub(super) async fn endpoint(
     State(api): State<Arc<Api>>,
-    ForApplication { control, application }: ForApplication,
+    ForEither { asked, caller }: ForEither,
     at: Place<(String, String)>,
     Sent(sent): Sent<TestIn>,
 ) -> Answer {
     let Place((_, name)) = at;
-    let tested = api.test_calls().to_endpoint(&control, application.tenant(), &name, sent.into());
+    let (calls, tenant) = (api.test_calls(), asked.tenant());
+    let tested = calls.to_endpoint(&asked.control, &caller, tenant, &name, sent.into());
     Ok(Json(tested.await?.into()))
 }
 

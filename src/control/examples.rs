@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use super::tokens::Caller;
 use super::{Control, ControlError};
 use crate::domain::application::Tenant;
 use crate::domain::endpoint::EndpointState;
@@ -44,7 +45,7 @@ impl Control {
         if endpoint.state == EndpointState::Disabled {
             return Err(ExampleError::Disabled(endpoint.id));
         }
-        let payload = self.example(event_type).await?;
+        let payload = self.example(&Caller::Organisation(self.organisation), event_type).await?;
         let event_type: EventType = event_type
             .parse()
             .map_err(|fault: NotAnEventType| ControlError::Invalid(fault.to_string()))?;
@@ -71,12 +72,16 @@ impl Control {
         Ok(event)
     }
 
-    /// An example of an event type.
-    pub(super) async fn example(&self, event_type: &str) -> Result<Bytes, ExampleError> {
+    /// An example of an event type, if the caller is shown it.
+    pub(super) async fn example(
+        &self,
+        caller: &Caller,
+        event_type: &str,
+    ) -> Result<Bytes, ExampleError> {
         if event_type == PING {
             return Ok(Bytes::from_static(PONG.as_bytes()));
         }
-        let listed = self.event_type(event_type).await?;
+        let listed = self.event_type_for(caller, event_type).await?;
         let first = listed.schemas.as_ref().and_then(|all| all.pointer("/1/examples/0"));
         // Client libraries read payloads back as objects.
         let example = first.filter(|example| example.is_object());

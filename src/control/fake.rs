@@ -27,6 +27,9 @@ pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
 type Stored<T> = Result<T, StorageError>;
 
+/// An edit that somebody else makes.
+type Crossing = Box<dyn FnOnce(&mut Settings) + Send>;
+
 /// A control with its stores.
 pub(crate) struct World {
     pub(crate) control: Control,
@@ -42,6 +45,7 @@ pub(crate) struct Stores {
 #[derive(Default)]
 struct Inner {
     settings: std::collections::HashMap<ApplicationId, Settings>,
+    crossing: Vec<Crossing>,
     applications: Vec<Application>,
     event_types: Vec<EventTypeEntry>,
     endpoints: Vec<Endpoint>,
@@ -89,6 +93,12 @@ impl World {
         self.stores.inner().log.clone()
     }
 
+    /// Somebody else changes settings between the next look at them and their writing; the last of these
+    /// that were said comes first.
+    pub(super) fn crossed_by(&self, edit: impl FnOnce(&mut Settings) + Send + 'static) {
+        self.stores.inner().crossing.push(Box::new(edit));
+    }
+
     pub(super) fn ledger_away(&self, away: bool) {
         self.stores.inner().ledger_away = away;
     }
@@ -129,7 +139,18 @@ impl Catalogue for Stores {
     }
 
     async fn put_settings(&self, settings: &Settings) -> Stored<()> {
-        self.inner().settings.insert(settings.application, settings.clone());
+        let mut inner = self.inner();
+        let crossing = inner.crossing.pop();
+        let unset = || Settings::unset(settings.application);
+        let known = inner.settings.entry(settings.application).or_insert_with(unset);
+        if let Some(edit) = crossing {
+            edit(known);
+            known.revision += 1;
+        }
+        if known.revision != settings.revision {
+            return Err(StorageError::Conflict("changed meanwhile".into()));
+        }
+        *known = Settings { revision: known.revision + 1, ..settings.clone() };
         Ok(())
     }
 

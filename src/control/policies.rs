@@ -9,6 +9,7 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Deserializer};
 
 use super::{Answer, ControlError};
+use crate::domain::object::{self, AsObject};
 use crate::domain::policy::{
     Ceiling, Format, Guarantee, OnExhausted, Policy, PolicyPart, Statuses,
 };
@@ -62,11 +63,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
 ///
 /// A retry policy and a way of signing are whole: one takes the other's place, nothing of theirs is merged.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, remote = "Self")]
 pub struct PolicyEdit {
     /// Whether a request may be made twice, or not at all.
     pub guarantee: Change<Guarantee>,
     /// When failed deliveries are tried again.
+    #[serde(deserialize_with = "change_of_object")]
     pub retry: Change<RetryPolicy>,
     /// How far each wait may move, as a share of it; else it is as `retry` says.
     #[serde(skip)]
@@ -86,7 +88,34 @@ pub struct PolicyEdit {
     /// What a request's body is.
     pub format: Change<Format>,
     /// How requests are signed.
+    #[serde(deserialize_with = "change_of_object")]
     pub signing: Change<Signing>,
+}
+
+/// As its fields say, and out of an object alone.
+impl<'de> Deserialize<'de> for PolicyEdit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        object::read(from).map(|PolicyFields(edit)| edit)
+    }
+}
+
+struct PolicyFields(PolicyEdit);
+
+impl AsObject for PolicyFields {
+    const ACCEPTED: &'static str = "an object with what is to change, as {\"timeoutMs\":10000}";
+}
+
+impl<'de> Deserialize<'de> for PolicyFields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        PolicyEdit::deserialize(from).map(Self) // the derived one: it goes before the trait's
+    }
+}
+
+/// A field that is there, of what is written as an object.
+fn change_of_object<'de, D: Deserializer<'de>, T: AsObject + Deserialize<'de>>(
+    from: D,
+) -> Result<Change<T>, D::Error> {
+    Ok(object::read_if_any(from)?.map_or(Change::Clear, Change::Set))
 }
 
 impl PolicyEdit {
@@ -209,6 +238,25 @@ mod tests {
         assert!(!edit(r#"{"timeoutMs":15000}"#).repeats(&Policy::default()), "it says one thing");
         let unknown = serde_json::from_str::<PolicyEdit>(r#"{"timeout":1}"#);
         assert!(unknown.expect_err("refused").to_string().contains("timeout"));
+    }
+
+    #[test]
+    fn anything_but_an_object_is_refused_in_words_that_say_what_is_accepted() {
+        for (json, accepted) in [
+            ("[]", "an object with what is to change"),
+            (r#"["at_least_once"]"#, "an object with what is to change"),
+            (r#""x""#, "an object with what is to change"),
+            (r#"{"retry":"none"}"#, "an object with the kind none, schedule or exponential"),
+            (r#"{"retry":["none"]}"#, r#"as {"kind":"none"}"#),
+            (r#"{"signing":"none"}"#, "an object with the scheme standard or none"),
+            (r#"{"signing":[]}"#, "an object with the scheme standard or none"),
+            (r#"{"signing":{"legacy":["X-A"]}}"#, "an object with a header's name"),
+        ] {
+            let refused = serde_json::from_str::<PolicyEdit>(json).expect_err(json).to_string();
+            assert!(refused.contains(accepted), "{json}: {refused}");
+        }
+        assert_eq!(edit(r#"{"retry":null}"#).retry, Change::Clear);
+        assert_eq!(edit("{}"), PolicyEdit::default());
     }
 
     #[test]

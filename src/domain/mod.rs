@@ -18,6 +18,7 @@ pub mod header;
 pub mod id;
 pub mod lane;
 pub mod leave;
+pub mod object;
 pub mod outcome;
 pub mod pace;
 pub mod policy;

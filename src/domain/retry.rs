@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::object::AsObject;
 use super::outcome::RetryAfter;
 use super::time::Timestamp;
 
@@ -89,6 +90,11 @@ impl Due {
     pub const fn exactly(at: Timestamp) -> Self {
         Self { at, earliest: at }
     }
+}
+
+impl AsObject for RetryPolicy {
+    const ACCEPTED: &'static str =
+        "an object with the kind none, schedule or exponential, as {\"kind\":\"none\"}";
 }
 
 impl Default for RetryPolicy {

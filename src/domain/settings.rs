@@ -42,6 +42,9 @@ pub struct Settings {
     pub keys: Vec<EndpointKey>,
     /// When they were last changed; `None` when they never were.
     pub updated_at: Option<Timestamp>,
+    /// How often they were written, as far as whoever holds them has seen: who writes them says by it what
+    /// it has read. 0: never.
+    pub revision: u64,
 }
 
 impl Settings {
@@ -57,6 +60,7 @@ impl Settings {
             attributes: Map::new(),
             keys: Vec::new(),
             updated_at: None,
+            revision: 0,
         }
     }
 

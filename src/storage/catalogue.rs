@@ -118,14 +118,15 @@ pub trait Catalogue: Send + Sync {
     /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
     async fn settings(&self, tenant: Tenant) -> Result<Settings, StorageError>;
 
-    /// Writes all settings of an application anew, keys too. What they say of policies is below what its
+    /// Writes all settings of an application anew, keys too, if nobody has written them since these were
+    /// read: what is there has their [`revision`](Settings::revision), and then the next. What they say of policies is below what its
     /// endpoints say, from then on.
     ///
     /// When they let its deliveries go on that were held back before, that these are to be offered
     /// ([`recall_held`](super::journal::Ledger::recall_held)) is written with them.
     ///
     /// # Errors
-    /// `Conflict` when the application is gone.
+    /// `Conflict` when they were written meanwhile, or the application is gone.
     async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError>;
 
     /// Adds an event type, or changes everything of the one that is there but when it was made.

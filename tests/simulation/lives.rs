@@ -318,7 +318,9 @@ impl World {
 
     /// An application holds back what it sends, or sends nothing, or lets everything go on.
     fn switch(&self, switch: DeliverySwitch) {
-        let settings = Settings { delivery: switch, ..self.scenario.settings.clone() };
+        let mut settings = Settings { delivery: switch, ..self.scenario.settings.clone() };
+        let known = self.do_it(|| self.memory().settings(settings.tenant()));
+        settings.revision = known.revision;
         let now = self.now();
         self.do_it(|| self.memory().put_settings(&settings));
         {

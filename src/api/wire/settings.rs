@@ -9,8 +9,9 @@ use crate::domain::policy::PolicyPart;
 use crate::domain::settings::{DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings};
 use crate::domain::time::Timestamp;
 
-/// What is to change about an application's settings: what is left out stays, null clears (RFC 7396). All
-/// of it may be sent back as it was answered.
+/// What is to change about an application's settings: what is left out stays, null clears (RFC 7396). An
+/// organisation may send back all of it as it was answered; `delivery`, `schemaMode` and `attributes` are its
+/// alone to set.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct SettingsIn {

@@ -10,10 +10,10 @@ use crate::control::test_calls::{TestWish, Tested};
 
 /// What a test is to be about. Nothing has to be said.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(in super::super) struct TestIn {
     /// What happened, as it were.
-    #[schema(example = "job.completed", max_length = 256)]
+    #[schema(example = "job.completed", max_length = 128)]
     event_type: Option<String>,
     /// The payload, to the byte; else the type's example, or a small one that says what it is.
     #[schema(value_type = Option<Object>)]

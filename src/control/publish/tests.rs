@@ -201,8 +201,10 @@ async fn held(mode: SchemaMode) -> Desk {
         ..NewEventType::default()
     };
     desk.intake.control.create_event_type(new).await.expect("a schema");
-    let settings = Settings { schema_mode: mode, ..Settings::unset(desk.application.id) };
-    desk.intake.control.catalogue.put_settings(&settings).await.expect("kept");
+    let control = &desk.intake.control;
+    let known = control.settings_of(desk.application.tenant()).await.expect("read");
+    let settings = Settings { schema_mode: mode, ..known };
+    control.catalogue.put_settings(&settings).await.expect("kept");
     desk
 }
 

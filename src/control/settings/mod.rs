@@ -4,9 +4,9 @@
 //! An edit is merged into what is there (RFC 7396): what it does not name stays, null clears. The form is
 //! the same for every way in: the API's bodies and the files of the command line.
 //!
-//! One edit reads the settings, changes them, and writes them whole. Two at once are not kept apart: the
-//! later one writes what it read, and what the earlier one changed in between is lost, a key too: of
-//! two first edits at once each makes one, and the later one's stays.
+//! One edit reads the settings, changes them, and writes them whole, if they are still what it read. When
+//! somebody else has written them in between it begins again, so that of two at once neither takes back
+//! what the other has changed: not a switch, and not a key.
 //!
 //! **What if we die right here?** Behind the write and before what it means is carried out: the settings
 //! hold, for routers look for themselves. That what was held is to be offered is written with them, and
@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::policies::{Change, PolicyEdit, edited};
@@ -28,10 +29,15 @@ use crate::domain::settings::{
     ATTRIBUTES_MAX_BYTES, DefaultUrlWhen, DeliverySwitch, SchemaMode, Settings,
 };
 use crate::domain::signature::SigningKey;
+use crate::storage::StorageError;
+
+/// How often an edit reads, changes and writes before it gives way to others: people and their programs
+/// seldom edit one application's settings twice in the same millisecond.
+const TRIES: usize = 5;
 
 /// What is to change about an application's settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields, expecting = "an object")]
 pub struct SettingsEdit {
     /// Where events go that nobody else wants.
     pub default_url: Change<String>,
@@ -45,6 +51,8 @@ pub struct SettingsEdit {
     pub schema_mode: Change<SchemaMode>,
     /// What its owner keeps with them: merged, names within it too.
     pub attributes: Change<Map<String, Value>>,
+    /// When they were last changed: shown, and passed over when it is sent back.
+    pub updated_at: IgnoredAny,
 }
 
 impl SettingsEdit {
@@ -59,6 +67,16 @@ impl SettingsEdit {
         "attributes",
         "updatedAt",
     ];
+
+    /// The first field that it changes of those that are the platform's to set, and not its tenants'.
+    pub fn of_the_platform(&self) -> Option<&'static str> {
+        let changed = [
+            ("delivery", self.delivery != Change::Keep),
+            ("schemaMode", self.schema_mode != Change::Keep),
+            ("attributes", self.attributes != Change::Keep),
+        ];
+        changed.into_iter().find_map(|(field, changed)| changed.then_some(field))
+    }
 }
 
 impl Control {
@@ -72,10 +90,10 @@ impl Control {
 
     /// Changes a tenant's settings. How requests are made holds from the next attempt on. When they say
     /// that nothing is to be sent, no attempt starts any more once this returns `Ok`; when they say that it
-    /// is again, what was held is offered. With the first settings of any kind a signing key is made.
+    /// is again, what was held is offered.
     ///
     /// # Errors
-    /// `InvalidField`; `Unavailable` says what holds, should a router not have confirmed it, and may leave
+    /// `InvalidField`; `Conflict` when others changed them each time; `Unavailable` says what holds, should a router not have confirmed it, and may leave
     /// what was held waiting for a minute or two.
     pub async fn edit_settings(
         &self,
@@ -83,14 +101,12 @@ impl Control {
         edit: SettingsEdit,
         rule: UrlRule<'_>,
     ) -> Answer<Settings> {
-        let mut settings = self.catalogue.settings(tenant).await?;
         if edit == SettingsEdit::default() {
-            return Ok(settings);
+            return self.settings_of(tenant).await;
         }
-        let before = settings.delivery;
         let switched = edit.delivery != Change::Keep;
-        merge(&mut settings, edit, self.ceiling, rule)?;
-        self.write_settings(&mut settings).await?;
+        let merged = |settings: &mut Settings| merge(settings, edit.clone(), self.ceiling, rule);
+        let (before, settings) = self.change_settings(tenant, merged).await?;
         let held = match settings.delivery {
             DeliverySwitch::On => None,
             DeliverySwitch::Hold => Some("on hold"),
@@ -130,17 +146,20 @@ impl Control {
     /// were to stop anyway.
     ///
     /// # Errors
-    /// As [`rotate_secret`](Self::rotate_secret).
+    /// As [`rotate_secret`](Self::rotate_secret); `Conflict` when others changed the settings each time.
     pub async fn rotate_settings_secret_of(
         &self,
         tenant: Tenant,
         key: NewKey<'_>,
         overlap_s: u32,
     ) -> Answer<Settings> {
-        let mut settings = self.catalogue.settings(tenant).await?;
         let whose = format!("application {}", tenant.application());
-        settings.keys = rotated(settings.keys, key, overlap_s, self.context, &whose)?;
-        self.write_settings(&mut settings).await?;
+        let with_key = |settings: &mut Settings| {
+            let keys = std::mem::take(&mut settings.keys);
+            settings.keys = rotated(keys, key, overlap_s, self.context, &whose)?;
+            Ok(())
+        };
+        let (_, settings) = self.change_settings(tenant, with_key).await?;
         self.holds_here().await;
         Ok(settings)
     }
@@ -161,16 +180,22 @@ impl Control {
                 without.remove(&settings.application);
             }
         }
+        let mut given = 0;
         for settings in without.values() {
-            self.give_key(settings).await?;
+            given += usize::from(self.give_key(settings).await?);
         }
-        Ok(without.len())
+        Ok(given)
     }
 
-    /// Gives settings that have none their first key. They are not edited by that.
-    pub(super) async fn give_key(&self, settings: &Settings) -> Answer<()> {
+    /// Gives settings that have none their first key; whether it is theirs. They are not edited by that.
+    pub(super) async fn give_key(&self, settings: &Settings) -> Answer<bool> {
         let keys = vec![self.first_key()?];
-        Ok(self.catalogue.put_settings(&Settings { keys, ..settings.clone() }).await?)
+        match self.catalogue.put_settings(&Settings { keys, ..settings.clone() }).await {
+            Ok(()) => Ok(true),
+            // Somebody else has written them meanwhile, with a key; or the application is gone.
+            Err(StorageError::Conflict(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn first_key(&self) -> Answer<EndpointKey> {
@@ -178,13 +203,31 @@ impl Control {
         Ok(EndpointKey { key, created_at: (self.context.now)(), expires_at: None })
     }
 
-    /// Writes them whole, with a key if there is none.
-    async fn write_settings(&self, settings: &mut Settings) -> Answer<()> {
-        if settings.keys.is_empty() {
-            settings.keys = vec![self.first_key()?];
+    /// Reads a tenant's settings, changes them and writes them whole, with a key if there is none; again
+    /// when somebody else has written them in between. Whether anything was sent before, and what holds now.
+    async fn change_settings(
+        &self,
+        tenant: Tenant,
+        change: impl Fn(&mut Settings) -> Answer<()> + Send + Sync,
+    ) -> Answer<(DeliverySwitch, Settings)> {
+        let mut tries = 1;
+        loop {
+            let mut settings = self.catalogue.settings(tenant).await?;
+            let before = settings.delivery;
+            change(&mut settings)?;
+            if settings.keys.is_empty() {
+                settings.keys = vec![self.first_key()?];
+            }
+            settings.updated_at = Some((self.context.now)());
+            match self.catalogue.put_settings(&settings).await {
+                Ok(()) => {
+                    settings.revision += 1;
+                    return Ok((before, settings));
+                }
+                Err(StorageError::Conflict(_)) if tries < TRIES => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
-        settings.updated_at = Some((self.context.now)());
-        Ok(self.catalogue.put_settings(settings).await?)
     }
 }
 
@@ -195,8 +238,15 @@ fn merge(
     ceiling: Ceiling,
     rule: UrlRule<'_>,
 ) -> Answer<()> {
-    let SettingsEdit { default_url, default_url_when, delivery, policy, schema_mode, attributes } =
-        edit;
+    let SettingsEdit {
+        default_url,
+        default_url_when,
+        delivery,
+        policy,
+        schema_mode,
+        attributes,
+        updated_at: IgnoredAny,
+    } = edit;
     let new_url = matches!(default_url, Change::Set(_));
     let new_policy = policy != Change::Keep;
     if let Some(url) = default_url.wanted() {

@@ -34,7 +34,7 @@ async fn what_an_edit_does_not_name_stays_and_null_clears() {
     });
     edit(&world, acme, first).await.expect("edited");
 
-    let next = json!({ "defaultUrl": null, "policy": { "timeoutMs": null }, "unknown": 1 });
+    let next = json!({ "defaultUrl": null, "policy": { "timeoutMs": null }, "updatedAt": 1 });
     let after = edit(&world, acme, next).await.expect("edited");
 
     assert_eq!(after.default_url, None);
@@ -113,6 +113,42 @@ async fn an_application_has_a_key_from_the_first_and_a_rotated_one_signs_on() {
     assert_eq!(rotated.keys[1].expires_at, Some(NOW + std::time::Duration::from_mins(1)));
     let again = world.control.rotate_settings_secret_of(acme, given, 60).await;
     assert!(matches!(again, Err(ControlError::InvalidField { field: "key", .. })), "{again:?}");
+}
+
+#[tokio::test]
+async fn of_two_edits_at_once_neither_takes_back_what_the_other_changed() {
+    let world = World::new();
+    let acme = acme(&world).await;
+    world.crossed_by(|settings| settings.delivery = DeliverySwitch::Hold);
+
+    let after = edit(&world, acme, json!({ "attributes": { "a": 1 } })).await.expect("edited");
+
+    assert_eq!((after.delivery, &after.attributes["a"]), (DeliverySwitch::Hold, &json!(1)));
+    let kept = world.control.settings_of(acme).await.expect("there");
+    assert_eq!((kept.delivery, kept.revision), (DeliverySwitch::Hold, after.revision));
+
+    let rotated = SECRET.parse::<SigningKey>().expect("a key");
+    world.crossed_by(|settings| settings.keys[0].key = rotated);
+    edit(&world, acme, json!({ "attributes": { "b": 2 } })).await.expect("edited");
+    assert_eq!(world.control.settings_key_of(acme).await.expect("a key").reveal(), SECRET);
+    world.crossed_by(|settings| settings.schema_mode = SchemaMode::Warn);
+    let rotated = world.control.rotate_settings_secret_of(acme, None.into(), 0).await;
+    assert_eq!(rotated.expect("rotated").schema_mode, SchemaMode::Warn);
+}
+
+#[tokio::test]
+async fn an_edit_that_others_cross_each_time_gives_way_to_them() {
+    let world = World::new();
+    let acme = acme(&world).await;
+    for _ in 0..TRIES {
+        world.crossed_by(|settings| settings.delivery = DeliverySwitch::Hold);
+    }
+
+    let refused = edit(&world, acme, json!({ "delivery": "on", "schemaMode": "warn" })).await;
+
+    assert!(matches!(refused, Err(ControlError::Conflict(_))), "{refused:?}");
+    let kept = world.control.settings_of(acme).await.expect("there");
+    assert_eq!((kept.delivery, kept.schema_mode), (DeliverySwitch::Hold, SchemaMode::Off));
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use serde_json::json;
 use url::Url;
 
 use super::examples::ExampleError;
+use super::tokens::Caller;
 use super::{Control, ControlError};
 use crate::domain::application::Tenant;
 use crate::domain::endpoint::{Endpoint, default_of};
@@ -73,7 +74,7 @@ pub struct Called {
 pub struct TestWish {
     /// What happened, as it were.
     pub event_type: Option<String>,
-    /// The payload; else the type's example, or a small one.
+    /// The payload; else the type's example if the caller is shown it, or a small one.
     pub payload: Option<Bytes>,
 }
 
@@ -130,6 +131,7 @@ impl TestCalls {
     pub async fn to_default_url(
         &self,
         control: &Control,
+        caller: &Caller,
         tenant: Tenant,
         wish: TestWish,
     ) -> Result<Tested, TestCallError> {
@@ -139,7 +141,7 @@ impl TestCalls {
         let url = url.ok_or(TestCallError::NoDefaultUrl(application))?;
         let policy = Arc::new(settings.policy_of_urls());
         let endpoint = settings.endpoint_at(default_of(application), url, policy);
-        self.make(control, tenant, endpoint, wish).await
+        self.make(control, caller, tenant, endpoint, wish).await
     }
 
     /// Tests a tenant's endpoint, whatever its state.
@@ -149,22 +151,24 @@ impl TestCalls {
     pub async fn to_endpoint(
         &self,
         control: &Control,
+        caller: &Caller,
         tenant: Tenant,
         endpoint: &str,
         wish: TestWish,
     ) -> Result<Tested, TestCallError> {
         let endpoint = control.endpoint_of(tenant, endpoint).await?;
-        self.make(control, tenant, endpoint, wish).await
+        self.make(control, caller, tenant, endpoint, wish).await
     }
 
     async fn make(
         &self,
         control: &Control,
+        caller: &Caller,
         tenant: Tenant,
         endpoint: Endpoint,
         wish: TestWish,
     ) -> Result<Tested, TestCallError> {
-        let event = control.test_event(tenant, wish).await?;
+        let event = control.test_event(caller, tenant, wish).await?;
         let host = endpoint.url.host_str().unwrap_or_default();
         let place = Places::take(&self.places, tenant.application(), host);
         let _place = place.ok_or(TestCallError::TooMany)?;
@@ -184,7 +188,12 @@ impl TestCalls {
 
 impl Control {
     /// What a test sends: an event that nobody records.
-    async fn test_event(&self, tenant: Tenant, wish: TestWish) -> Result<Event, ControlError> {
+    async fn test_event(
+        &self,
+        caller: &Caller,
+        tenant: Tenant,
+        wish: TestWish,
+    ) -> Result<Event, ControlError> {
         let name = wish.event_type.unwrap_or_else(|| SAMPLE_TYPE.to_owned());
         let event_type: EventType = name
             .parse()
@@ -195,7 +204,7 @@ impl Control {
                     .map_err(|fault| ControlError::field("payload", fault.to_string()))?;
                 payload
             }
-            None => match self.example(&name).await {
+            None => match self.example(caller, &name).await {
                 Ok(example) => example,
                 Err(
                     ExampleError::NoExample(_)

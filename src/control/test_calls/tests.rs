@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::control::applications::NewApplication;
 use crate::control::endpoints::NewEndpoint;
+use crate::control::event_types::NewEventType;
 use crate::control::fake::World;
 use crate::control::settings::SettingsEdit;
+use crate::domain::id::OrganisationId;
 
 /// Answers at once, or never.
 struct Answering {
@@ -39,6 +41,9 @@ impl TestCaller for Answering {
         Called { outcome, took: Duration::from_millis(12), body, detail: String::new() }
     }
 }
+
+/// Who is shown everything.
+const OWNER: Caller = Caller::Organisation(OrganisationId::DEFAULT);
 
 const fn answered(status: u16) -> Outcome {
     Outcome::Answered { status, retry_after: None }
@@ -75,7 +80,8 @@ async fn a_test_shows_what_was_answered_as_the_policy_takes_it() {
     ];
     for (outcome, ok, status, error) in table {
         let calls = TestCalls::new(Answering::with(outcome));
-        let tested = calls.to_endpoint(&world.control, acme, "hook", TestWish::default()).await;
+        let tested =
+            calls.to_endpoint(&world.control, &OWNER, acme, "hook", TestWish::default()).await;
         let tested = tested.expect("tested");
         assert_eq!((tested.ok, tested.status, tested.error), (ok, status, error));
         assert_eq!((tested.latency_ms, tested.url.as_str()), (12, "https://a.example/in"));
@@ -90,8 +96,9 @@ async fn an_endpoint_that_is_paused_may_be_tested_and_an_unknown_one_is_not_foun
     world.control.pause_endpoint_of(acme, "hook").await.expect("paused");
     let calls = TestCalls::new(Answering::with(answered(200)));
 
-    let tested = calls.to_endpoint(&world.control, acme, "hook", TestWish::default()).await;
-    let nobody = calls.to_endpoint(&world.control, acme, "nobody", TestWish::default()).await;
+    let tested = calls.to_endpoint(&world.control, &OWNER, acme, "hook", TestWish::default()).await;
+    let nobody =
+        calls.to_endpoint(&world.control, &OWNER, acme, "nobody", TestWish::default()).await;
 
     assert!(tested.is_ok_and(|tested| tested.ok));
     assert!(matches!(nobody, Err(TestCallError::Control(ControlError::NotFound(_)))));
@@ -103,13 +110,13 @@ async fn the_default_url_is_tested_with_the_settings_policy_and_key() {
     let acme = acme(&world).await;
     let way = Answering::with(answered(200));
     let calls = TestCalls::new(way.clone());
-    let none = calls.to_default_url(&world.control, acme, TestWish::default()).await;
+    let none = calls.to_default_url(&world.control, &OWNER, acme, TestWish::default()).await;
     assert_eq!(none, Err(TestCallError::NoDefaultUrl(acme.application())));
 
     let edit = r#"{"defaultUrl":"https://d.example/in","policy":{"timeoutMs":2000}}"#;
     let edit: SettingsEdit = serde_json::from_str(edit).expect("an edit");
     world.control.edit_settings(acme, edit, &any_url).await.expect("set");
-    let tested = calls.to_default_url(&world.control, acme, TestWish::default()).await;
+    let tested = calls.to_default_url(&world.control, &OWNER, acme, TestWish::default()).await;
 
     assert_eq!(tested.expect("tested").url.as_str(), "https://d.example/in");
     let (event, endpoint) = way.last();
@@ -130,7 +137,7 @@ async fn a_test_is_about_what_is_wished_and_what_cannot_be_an_event_is_refused()
             payload: payload.map(|text| Bytes::from_static(text.as_bytes())),
         };
         let (calls, control) = (calls.clone(), world.control.clone());
-        async move { calls.to_endpoint(&control, acme, "hook", wish).await }
+        async move { calls.to_endpoint(&control, &OWNER, acme, "hook", wish).await }
     };
 
     test(Some("job.completed"), Some(r#"{"n": 1250.50}"#)).await.expect("tested");
@@ -153,6 +160,35 @@ async fn a_test_is_about_what_is_wished_and_what_cannot_be_an_event_is_refused()
 }
 
 #[tokio::test]
+async fn the_example_of_a_type_that_is_hidden_from_who_asks_is_not_sent() {
+    let world = World::new();
+    let acme = acme(&world).await;
+    let new = NewEventType {
+        name: "job.beta".into(),
+        feature_flag: Some("beta".into()),
+        schemas: Some(json!({ "1": { "examples": [{ "secret": true }] } })),
+        ..NewEventType::default()
+    };
+    world.control.create_event_type(new).await.expect("made");
+    let way = Answering::with(answered(200));
+    let calls = TestCalls::new(way.clone());
+    let shown = |flags: &[&str]| Caller::Application {
+        organisation: OrganisationId::DEFAULT,
+        application: acme.application(),
+        feature_flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+    };
+    for (caller, expected) in [
+        (OWNER, r#"{"secret":true}"#),
+        (shown(&["beta"]), r#"{"secret":true}"#),
+        (shown(&[]), r#"{"test":true,"type":"job.beta"}"#),
+    ] {
+        let wish = TestWish { event_type: Some("job.beta".into()), payload: None };
+        calls.to_endpoint(&world.control, &caller, acme, "hook", wish).await.expect("tested");
+        assert_eq!(way.last().0.payload, expected);
+    }
+}
+
+#[tokio::test]
 async fn no_more_are_made_at_once_than_may_be_and_a_place_is_free_when_its_test_has_ended() {
     let world = World::new();
     let acme = acme(&world).await;
@@ -161,9 +197,9 @@ async fn no_more_are_made_at_once_than_may_be_and_a_place_is_free_when_its_test_
     let calls = TestCalls::new(way.clone());
     let test = || {
         let (calls, control) = (calls.clone(), world.control.clone());
-        Box::pin(
-            async move { calls.to_endpoint(&control, acme, "hook", TestWish::default()).await },
-        )
+        Box::pin(async move {
+            calls.to_endpoint(&control, &OWNER, acme, "hook", TestWish::default()).await
+        })
     };
     let mut hanging: Vec<_> = (0..AT_ONCE_OF_ONE).map(|_| test()).collect();
     for one in &mut hanging {

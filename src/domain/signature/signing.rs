@@ -9,6 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::super::object::{self, AsObject};
 use super::key::{Scheme, SigningKey};
 
 /// How requests are signed.
@@ -18,6 +19,7 @@ pub struct Signing {
     /// Whether they carry `webhook-signature`.
     pub scheme: SigningScheme,
     /// A header of older make, beside it.
+    #[serde(deserialize_with = "object::read_if_any")]
     pub legacy: Option<LegacyHeader>,
 }
 
@@ -87,6 +89,15 @@ pub enum LegacyKey {
     Decoded,
     /// The secret's text itself, `whsec_` and all.
     Literal,
+}
+
+impl AsObject for Signing {
+    const ACCEPTED: &'static str = "an object with the scheme standard or none, as {\"scheme\":\"standard\"}, and perhaps legacy";
+}
+
+impl AsObject for LegacyHeader {
+    const ACCEPTED: &'static str =
+        "null or an object with a header's name, as {\"header\":\"X-Signature\"}";
 }
 
 impl Signing {

@@ -122,7 +122,14 @@ impl Catalogue for Memory {
                 let why = format!("application {application} does not exist");
                 return Err(StorageError::Conflict(why));
             }
-            entries.settings.insert(application, settings.clone());
+            let known = entries.settings.get(&application).map_or(0, |known| known.revision);
+            if known != settings.revision {
+                let why =
+                    format!("the settings of application {application} were changed meanwhile");
+                return Err(StorageError::Conflict(why));
+            }
+            let written = Settings { revision: known + 1, ..settings.clone() };
+            entries.settings.insert(application, written);
             let below = settings.policy.over(&Policy::default());
             let all = entries.endpoints.values_mut();
             for endpoint in all.filter(|one| one.application == application) {

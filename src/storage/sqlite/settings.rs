@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use url::Url;
 
 use super::keys;
@@ -60,18 +60,25 @@ pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<Settings
     find.query_and_then([], |row| settings(row, connection, vault))?.collect()
 }
 
-/// Writes all of them anew, keys too.
+/// Writes all of them anew, keys too, if they are what was read.
 pub(super) fn put(
     connection: &Connection,
     vault: &Vault,
     settings: &Settings,
 ) -> Result<(), StorageError> {
     let application = settings.application;
+    let revision = revision(connection, application)?;
+    if revision != settings.revision {
+        return Err(StorageError::Conflict(format!(
+            "the settings of application {application} were changed meanwhile"
+        )));
+    }
+    let next = i64::try_from(revision + 1).map_err(|_| corrupt("a revision"))?;
     recall(connection, application, settings.delivery)?;
     let written = connection.execute(
         "INSERT OR REPLACE INTO settings (application, default_url, default_url_when, delivery, \
-                                          policy, schema_mode, attributes, updated_at, default_id) \
-         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
+                                          policy, schema_mode, attributes, updated_at, default_id, revision) \
+         SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 \
          FROM applications WHERE id = ?1 AND deleted_at IS NULL",
         params![
             application,
@@ -83,6 +90,7 @@ pub(super) fn put(
             json(&settings.attributes),
             settings.updated_at,
             default_of(application),
+            next,
         ],
     )?;
     if written == 0 {
@@ -90,6 +98,19 @@ pub(super) fn put(
         return Err(StorageError::Conflict(format!("application {application} does not exist")));
     }
     keys::replace(connection, vault, application, default_of(application), &settings.keys)
+}
+
+/// How often an application's settings were written.
+fn revision(connection: &Connection, application: ApplicationId) -> Result<u64, StorageError> {
+    let mut find =
+        connection.prepare_cached("SELECT revision FROM settings WHERE application = ?1")?;
+    let known: Option<i64> = find.query_row([application], |row| row.get(0)).optional()?;
+    counted(known.unwrap_or(0), application)
+}
+
+fn counted(revision: i64, application: ApplicationId) -> Result<u64, StorageError> {
+    let wrong = |_| corrupt(format!("revision of the settings of {application}"));
+    u64::try_from(revision).map_err(wrong)
 }
 
 /// Notes that what was held back is to be offered, if it was held back and is not any more; and does not
@@ -150,5 +171,6 @@ fn settings(
         attributes: read_json(&row.get::<_, String>("attributes")?, application, "attributes")?,
         keys: keys::of_application(connection, vault, application, default_of(application))?,
         updated_at: row.get("updated_at")?,
+        revision: counted(row.get("revision")?, application)?,
     })
 }

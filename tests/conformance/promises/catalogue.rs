@@ -3,6 +3,7 @@
 use posthaste::domain::event_type::EventTypeEntry;
 use posthaste::domain::id::OrganisationId;
 use posthaste::domain::settings::{SchemaMode, Settings};
+use posthaste::storage::StorageError;
 use serde_json::json;
 
 use crate::bench::{Bench, acme};
@@ -45,8 +46,15 @@ pub(crate) async fn schemas_are_there_for_who_has_its_events_held_to_them_and_ed
     same!(names().await?, Vec::<String>::new(), "nobody is held to anything");
 
     for mode in [SchemaMode::Warn, SchemaMode::Enforce] {
-        let settings = Settings { schema_mode: mode, ..Settings::unset(acme().id) };
+        let known = catalogue.settings(acme().tenant()).await?;
+        let settings = Settings { schema_mode: mode, ..known.clone() };
         catalogue.put_settings(&settings).await?;
+        let revision = catalogue.settings(acme().tenant()).await?.revision;
+        same!(revision, known.revision + 1, "each write counts");
+        let late =
+            catalogue.put_settings(&Settings { schema_mode: SchemaMode::Off, ..known }).await;
+        let refused = matches!(late, Err(StorageError::Conflict(_)));
+        hold!(refused, "what was not read is not written over: {late:?}");
         same!(names().await?, vec!["job.done \"first\"".to_owned()], "held to the listed type's");
     }
     let before = catalogue.version().await?;

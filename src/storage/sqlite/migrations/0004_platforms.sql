@@ -13,7 +13,8 @@ CREATE TABLE settings (
     policy           TEXT    NOT NULL, -- JSON
     schema_mode      TEXT    NOT NULL, -- off, warn, enforce
     attributes       TEXT    NOT NULL, -- JSON
-    updated_at       INTEGER
+    updated_at       INTEGER,
+    revision         INTEGER NOT NULL DEFAULT 0 -- counts its writes: nobody writes over what they have not read
 ) STRICT, WITHOUT ROWID;
 
 -- Applications that let their deliveries go on, until all that they held back is offered.

@@ -26,9 +26,12 @@ async fn acme_with(place: &Place, delivery: DeliverySwitch) -> ApplicationId {
 }
 
 async fn set(place: &Place, change: impl FnOnce(&mut settings::Settings)) {
+    let acme = application("acme");
+    let known = place.settings(acme.tenant()).await.expect("read");
     let mut settings = settings::Settings {
         default_url: Some(DEFAULT.parse().expect("a URL")),
-        ..settings::Settings::unset(application("acme").id)
+        revision: known.revision,
+        ..settings::Settings::unset(acme.id)
     };
     change(&mut settings);
     place.put_settings(&settings).await.expect("written");
