@@ -188,10 +188,8 @@ impl DeliveryEntry {
 
     /// Requests that counted. One that nobody knows the end of was made, as far as anybody can say.
     pub fn attempts(&self) -> u32 {
-        match self.standing.state {
-            DeliveryState::Unknown => self.standing.attempts.max(1),
-            _ => self.standing.attempts,
-        }
+        let least = u32::from(self.standing.state == DeliveryState::Unknown);
+        self.standing.attempts.max(least)
     }
 
     /// How its last request ended, if there was one and it is not on the way.

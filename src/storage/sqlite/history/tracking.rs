@@ -51,9 +51,8 @@ pub(super) fn list(
         |row| {
             let stands = rows::standing(row)?.state;
             // Which of the two an unknown one is, its attempt says.
-            let is_wanted = filter.state.is_none_or(|wanted| match stands {
-                DeliveryState::Unknown => ["sending", "unknown"].contains(&wanted),
-                _ => wanted == stands.as_str(),
+            let is_wanted = filter.state.is_none_or(|wanted| {
+                wanted == stands.as_str() || wanted == "sending" && stands == DeliveryState::Unknown
             });
             if !is_wanted
                 || !events::is_like(&filter.events, row)?
