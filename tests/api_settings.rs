@@ -19,7 +19,7 @@ const SETTINGS: &str = "/api/v1/app/acme/settings";
 
 /// An embedded router with the application `acme`, and a receiver.
 struct Case {
-    _posthaste: Posthaste,
+    posthaste: Posthaste,
     receiver: Receiver,
     /// Has a port, and does not listen: nobody else does either.
     nobody: TcpSocket,
@@ -35,7 +35,7 @@ impl Case {
         let api = Api::of(&posthaste, &router);
         let nobody = TcpSocket::new_v4().expect("a socket");
         nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-        Self { _posthaste: posthaste, receiver, nobody, _router: router, api }
+        Self { posthaste, receiver, nobody, _router: router, api }
     }
 
     /// A URL where nobody answers.
@@ -362,6 +362,12 @@ async fn what_became_of_a_jobs_webhook_is_found_by_the_job() {
     let row = case.tracked("job-again", "delivered").await;
     assert_eq!((&row["attemptCount"], &row["lastResponseStatus"]), (&json!(2), &json!(200)));
     assert!(text(&row["firstAttemptAt"]) < text(&row["lastAttemptAt"]), "{row}");
+
+    for row in [&row, &case.tracked("job-unheard", "dropped").await] {
+        let subject = text(&row["subject"]);
+        let told = case.posthaste.list(&["deliveries", "--app", "acme", "--subject", subject]);
+        assert_eq!(&told, std::slice::from_ref(row), "the command line says the same");
+    }
 
     let one = format!("{APP}/delivery/{}/hook", text(&row["msgId"]));
     let whole = case.get(&one).await;

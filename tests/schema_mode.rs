@@ -107,6 +107,30 @@ async fn a_broken_event_is_refused_over_http_with_a_pointer_to_each_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broken_event_of_the_command_line_is_refused_as_over_http() {
+    let case = Case::of(Posthaste::embedded(), "enforce").await;
+    let publish = |payload: Value| {
+        let data = payload.to_string();
+        let args = ["publish", "--app", "acme", "--type", "job.failed", "--data", &data];
+        case.posthaste.command(&args).output().expect("it runs")
+    };
+
+    let refused = publish(broken());
+
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    for pointer in ["`job.failed`", "/data/status: ", "/data/error: ", "/data/error/code: "] {
+        assert!(error.contains(pointer), "{pointer}: {error}");
+    }
+    assert!(refused.stdout.is_empty(), "nothing is published");
+    assert!(publish(failed()).status.success());
+    case.arrive(1).await;
+    case.mode("off").await;
+    assert!(publish(broken()).status.success());
+    case.arrive(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_event_from_the_broker_is_quarantined_with_a_pointer_to_each_fault() {
     let broker = Broker::shared().await;
     let case = Case::of(Posthaste::new(&broker.url(), &unique_prefix()), "enforce").await;

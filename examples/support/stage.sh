@@ -4,7 +4,7 @@
 # broker, a posthaste of its own, the platform's application. What is started here is stopped here, by its
 # process id, however the script ends.
 #
-#   AMQP_URL           a broker that is there already
+#   AMQP_URL          a broker that is there already
 #   EXAMPLES_BINARY   a posthaste that is already built
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -66,6 +66,14 @@ free_port() { # among the 10,000 from $1 on; with $2, one whose port $2 higher i
 
 # ── What it needs ──────────────────────────────────────────────────────────────────────────────
 
+# Beside a copy of the examples there is no source to build, and no script that starts a node.
+if [ -z "${EXAMPLES_BINARY:-}" ] && [ ! -f "$root/Cargo.toml" ]; then
+  fail "$root has no posthaste to build: set EXAMPLES_BINARY to a posthaste that is built, or run this from the repository"
+fi
+if [ -z "${AMQP_URL:-}" ] && [ ! -x "$root/tests/support/rabbitmq.sh" ]; then
+  fail "$root/tests/support/rabbitmq.sh is missing, which starts a RabbitMQ node: set AMQP_URL to a broker (amqp://user:password@host:5672/%2f), or run this from the repository"
+fi
+
 "$examples/support/install.sh" "$root/target/examples/venv" "$root/target/examples/node"
 python=$root/target/examples/venv/bin/python
 export NODE_PATH=$root/target/examples/node/node_modules PYTHONDONTWRITEBYTECODE=1
@@ -86,8 +94,9 @@ if [ -z "${AMQP_URL:-}" ]; then
   for try in 1 2 3; do # between our look at a port and the node's use of it, somebody else may take it
     amqp_port=$(free_port 20000 20000) epmd_port=$(free_port 30000)
     if broker start >/dev/null; then break; fi
-    [ "$try" != 3 ] || fail "no RabbitMQ node has started"
-    broker stop >/dev/null
+    if [ "$try" = 3 ] || ! broker stop >/dev/null; then
+      fail "no RabbitMQ node has started, as is said above: set AMQP_URL to a broker that is there already"
+    fi
   done
   AMQP_URL=amqp://guest:guest@127.0.0.1:$amqp_port/%2f
 fi

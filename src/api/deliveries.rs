@@ -9,8 +9,7 @@ use super::problem::{Problem, Problems};
 use super::query::{Query, fault};
 use super::wire::delivery::{DeliveryOut, DeliveryStanding, DeliveryWithPolicyOut};
 use super::wire::list::ListResponse;
-use crate::domain::delivery::DeliveryState;
-use crate::storage::history::DeliveryFilter;
+use crate::storage::history::{DeliveryEntry, DeliveryFilter};
 
 /// Which deliveries are wanted.
 #[derive(Debug, utoipa::IntoParams)]
@@ -58,7 +57,7 @@ pub(super) async fn list(
         Some(name) => Some(control.owed_endpoint(tenant, name).await?),
         None => None,
     };
-    let filter = DeliveryFilter { events, endpoint, state };
+    let filter = DeliveryFilter { events, endpoint, state, ..DeliveryFilter::default() };
     let listed = control.deliveries(tenant, &filter, &page).await.map_err(lists::refused)?;
     Ok(Json(lists::told(&page, listed, |delivery| delivery.key, DeliveryOut::from)))
 }
@@ -84,7 +83,7 @@ pub(super) async fn get(
 /// How what is wanted stands.
 fn state(query: &Query) -> Result<Option<&'static str>, Problem> {
     let Some(wanted) = query.text("state") else { return Ok(None) };
-    let words = DeliveryState::WORDS;
+    let words = DeliveryEntry::WORDS;
     let known = words.iter().find(|word| **word == wanted).copied();
     known
         .map(Some)

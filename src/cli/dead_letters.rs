@@ -51,7 +51,7 @@ pub(super) struct WhichArgs {
     /// Of this event type, or of those that begin so, as 'job.*'
     #[arg(long = "type", value_name = "PATTERN")]
     event_type: Option<String>,
-    /// Given up because: `attempts_exhausted`, `gone` or `expired`
+    /// Given up because: `attempts_exhausted`, `gone`, `refused` or `expired`
     #[arg(long, value_parser = reason)]
     reason: Option<DeathReason>,
     /// With this last status; 0 is no answer

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::output::{Output, note, or_dash};
 use crate::control::Control;
-use crate::domain::delivery::DeliveryState;
-use crate::storage::history::{DeliveryFilter, EventFilter};
+use crate::control::tracking::last_error;
+use crate::storage::history::{DeliveryEntry, DeliveryFilter, EventFilter};
 use crate::storage::page::{Order, Page, Place};
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct DeliveriesArgs {
     #[arg(long)]
     endpoint: Option<String>,
     /// That stand so
-    #[arg(long, value_parser = DeliveryState::WORDS)]
+    #[arg(long, value_parser = DeliveryEntry::WORDS)]
     state: Option<String>,
     /// Most rows, the newest
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=250))]
@@ -43,31 +43,34 @@ pub(super) async fn run(
     };
     let events =
         EventFilter { subject: args.subject, event_types: args.types, ..EventFilter::default() };
-    let state = DeliveryState::WORDS.into_iter().find(|word| args.state.as_deref() == Some(word));
-    let filter = DeliveryFilter { events, endpoint, state };
+    let state = DeliveryEntry::WORDS.into_iter().find(|word| args.state.as_deref() == Some(word));
+    let filter = DeliveryFilter { events, endpoint, state, ..DeliveryFilter::default() };
     let page = Page { limit: args.limit.into(), place: Place::Beginning, order: Order::Descending };
     let listed = control.deliveries(tenant, &filter, &page).await?;
-    let columns = ["event", "type", "subject", "state", "attempts", "last", "status", "url"];
+    let columns = ["message", "type", "subject", "state", "attempts", "last", "status", "url"];
     let rows: Vec<_> = listed
         .rows
         .iter()
         .map(|row| {
-            let last = row.last.as_ref();
+            // A row as `GET …/delivery` has it.
             json!({
-                "id": row.key.id(), "eventId": row.key.event, "endpointId": row.key.endpoint,
-                "eventType": row.event_type, "subject": row.subject, "url": row.url,
-                "state": row.standing.state.as_str(), "attemptCount": row.standing.attempts,
+                "id": row.key.id(), "msgId": row.key.event, "eventId": row.event_id,
+                "eventType": row.event_type, "subject": row.subject,
+                "endpointId": row.key.endpoint, "url": row.url,
+                "state": row.state(), "attemptCount": row.attempts(),
                 "firstAttemptAt": row.first_attempt_at,
-                "lastAttemptAt": last.map(|last| last.started_at),
-                "lastResponseStatus": last.map(|last| last.status),
-                "lastOutcome": last.map(|last| &last.outcome),
+                "lastAttemptAt": row.last.as_ref().map(|last| last.started_at),
+                "lastResponseStatus": row.ended().map(|last| last.status),
+                "lastErrorCode": last_error(row),
+                "nextAttemptAt": row.standing.state.next_attempt(),
+                "policyVersion": row.policy.map(|version| version.0.to_string()),
                 "createdAt": row.created_at,
             })
         })
         .collect();
     output.list(&columns, &rows, |row| {
         let fields = [
-            "eventId",
+            "msgId",
             "eventType",
             "subject",
             "state",

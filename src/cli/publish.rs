@@ -17,6 +17,7 @@ use super::span::When;
 use crate::config::Config;
 use crate::domain::event::{EventType, Webhook, WebhookMode, check_payload};
 use crate::domain::id::EventId;
+use crate::domain::schema;
 use crate::runtime::{assemble, chance, clock};
 use crate::storage::inbox::Publication;
 
@@ -58,8 +59,8 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> anyhow::Result<()> {
-    let application = application(&args.app, config).await?;
     let payload = payload(&args.data, config.limits.max_payload_bytes)?;
+    let application = application(&args, &payload, config).await?;
     let webhook = webhook(&args, config)?;
     let publisher = assemble::publisher(config).await?;
     let mut next = 1;
@@ -84,10 +85,22 @@ pub(super) async fn run(args: PublishArgs, config: &Config, output: Output) -> a
     Ok(())
 }
 
-/// What the application is called where events are published.
-async fn application(named: &str, config: &Config) -> anyhow::Result<String> {
+/// What the application is called where events are published. In the file it is known, and so is whether it
+/// takes such a payload; over a broker routers hold the payload to its schemas when they take it in.
+async fn application(
+    args: &PublishArgs,
+    payload: &Bytes,
+    config: &Config,
+) -> anyhow::Result<String> {
+    let (named, event_type) = (&args.app, &args.event_type);
     if config.is_embedded() {
-        let known = super::control_over(config).await?.application(named).await?;
+        let control = super::control_over(config).await?;
+        let known = control.application(named).await?;
+        let faults = control.faults_by_schema(&known, event_type, payload).await?;
+        if !faults.is_empty() {
+            let why = schema::sentence(&faults);
+            return Err(Usage(format!("--data is not as `{event_type}` wants it: {why}")).into());
+        }
         return Ok(known.id.to_string());
     }
     // A broker cannot be asked who there is.
@@ -98,7 +111,7 @@ async fn application(named: &str, config: &Config) -> anyhow::Result<String> {
         ))
         .into());
     }
-    Ok(named.to_owned())
+    Ok(named.clone())
 }
 
 fn event(args: &PublishArgs, application: &str, number: u32, payload: &Bytes) -> Publication {

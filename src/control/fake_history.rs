@@ -104,7 +104,12 @@ impl History for Past {
         Ok(Listed::nothing())
     }
 
-    async fn delivery_of(&self, _: Tenant, _: DeliveryKey) -> Stored<Option<TrackedDelivery>> {
+    async fn delivery_of(
+        &self,
+        _: Tenant,
+        _: DeliveryKey,
+        _: Timestamp,
+    ) -> Stored<Option<TrackedDelivery>> {
         Ok(None)
     }
 

@@ -148,10 +148,6 @@ impl DeliveryState {
         )
     }
 
-    /// Every word that [`as_str`](Self::as_str) can say.
-    pub const WORDS: [&'static str; 7] =
-        ["pending", "waiting", "delivered", "dead", "cancelled", "dropped", "unknown"];
-
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {

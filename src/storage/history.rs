@@ -16,6 +16,7 @@
 //! what the stores in memory are for, has no tenants who look at pages.
 
 use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use url::Url;
@@ -24,12 +25,12 @@ use super::StorageError;
 use super::journal::AttemptRecord;
 use super::page::{Listed, Page};
 use crate::domain::application::{Metadata, Tenant};
-use crate::domain::delivery::{DeliveryKey, Shown, Standing};
+use crate::domain::delivery::{DeliveryKey, DeliveryState, Shown, Standing};
 use crate::domain::endpoint::{DisabledBecause, EndpointState};
 use crate::domain::event::Event;
 use crate::domain::filter::Filter;
 use crate::domain::id::{AttemptId, EndpointId, EventId};
-use crate::domain::policy::{Policy, PolicyVersion};
+use crate::domain::policy::{Policy, PolicyVersion, TIMEOUT_MS};
 use crate::domain::time::Timestamp;
 
 /// Which events. All given conditions hold together.
@@ -137,9 +138,10 @@ pub struct DeliveryFilter {
     pub events: EventFilter,
     /// To this endpoint, which need not be one that is listed.
     pub endpoint: Option<EndpointId>,
-    /// That stand so, by the word for it
-    /// ([`DeliveryState::WORDS`](crate::domain::delivery::DeliveryState::WORDS)).
+    /// That stand so, by the word for it ([`DeliveryEntry::WORDS`]).
     pub state: Option<&'static str>,
+    /// When this is asked: what is on the way then is told from what nobody knows.
+    pub now: Timestamp,
 }
 
 /// A delivery with what became of it so far.
@@ -157,6 +159,8 @@ pub struct DeliveryEntry {
     pub url: Option<String>,
     /// How it stands.
     pub standing: Standing,
+    /// Whether its one request, at the most, may still be on the way ([`ON_THE_WAY_MAX`]).
+    pub is_on_the_way: bool,
     /// When its first request began.
     pub first_attempt_at: Option<Timestamp>,
     /// Its last request, if there was any.
@@ -165,6 +169,33 @@ pub struct DeliveryEntry {
     pub policy: Option<PolicyVersion>,
     /// When its event was received, and it was owed.
     pub created_at: Timestamp,
+}
+
+/// How long a request that is made at most once may be on the way from the moment in which it was put on
+/// record: the longest timeout that a policy can have, and five seconds until its end is on record. Behind
+/// that its router died with it.
+pub const ON_THE_WAY_MAX: Duration = Duration::from_millis(*TIMEOUT_MS.end() as u64 + 5_000);
+
+impl DeliveryEntry {
+    /// Every word that [`state`](Self::state) can say.
+    pub const WORDS: [&'static str; 8] =
+        ["pending", "waiting", "sending", "delivered", "dead", "cancelled", "dropped", "unknown"];
+
+    /// The word for how it stands; `sending` for what may be on the way, rather than that nobody knows.
+    pub const fn state(&self) -> &'static str {
+        if self.is_on_the_way { "sending" } else { self.standing.state.as_str() }
+    }
+
+    /// Requests that counted. One that nobody knows the end of was made, as far as anybody can say.
+    pub fn attempts(&self) -> u32 {
+        let least = u32::from(self.standing.state == DeliveryState::Unknown);
+        self.standing.attempts.max(least)
+    }
+
+    /// How its last request ended, if there was one and it is not on the way.
+    pub fn ended(&self) -> Option<&LastAttempt> {
+        self.last.as_ref().filter(|_| !self.is_on_the_way)
+    }
 }
 
 /// The last request of a delivery.
@@ -322,6 +353,7 @@ pub trait History: Send + Sync {
         &self,
         tenant: Tenant,
         key: DeliveryKey,
+        now: Timestamp,
     ) -> Result<Option<TrackedDelivery>, StorageError>;
 
     /// What became of the deliveries of an endpoint whose events were received from `since` until

@@ -100,7 +100,6 @@ pub(crate) struct Counts {
 }
 
 /// One delivery, as it was seen.
-#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen")]
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts, none of which says another")]
 pub(crate) struct Story {

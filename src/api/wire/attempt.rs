@@ -1,14 +1,13 @@
 //! Attempts, and how deliveries stand: the rows of a history.
 
 use serde::Serialize;
-use url::{Host, Url};
 use utoipa::ToSchema;
 
 use super::message_out::MessageOut;
 use crate::control::history::AttemptWithEvent;
+use crate::control::tracking::told;
 use crate::domain::delivery::{Shown, Standing};
 use crate::domain::endpoint::EndpointState;
-use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::storage::history::{
     AttemptEntry, DeliveryCounts, EndpointDelivery, EndpointFacts, EventDelivery,
@@ -92,16 +91,6 @@ impl MessageAttemptOut {
         let msg = event.map(|event| MessageOut::stored(event, with_content));
         Self { msg, ..Self::of(entry, with_content) }
     }
-}
-
-/// The outcome as its tenant is told it: whether a name leads to an address inside or to none is nothing
-/// that it should be able to find out by asking us. What its URL says outright it knows.
-pub(super) fn told(outcome: String, url: &str) -> String {
-    let by_name = Url::parse(url).is_ok_and(|url| matches!(url.host(), Some(Host::Domain(_))));
-    if by_name && outcome == Outcome::TargetNotAllowed.class() {
-        return Outcome::DnsFailed.class().to_owned();
-    }
-    outcome
 }
 
 /// How a delivery stands.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::attempt::told;
 use super::policy::PolicyOut;
+use crate::control::tracking::last_error;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::storage::history::{DeliveryEntry, TrackedDelivery};
@@ -31,9 +31,9 @@ pub(in super::super) struct DeliveryOut {
     /// Where the last request went; before the first, where it would go now.
     #[schema(required)]
     url: Option<String>,
-    /// How it stands: `pending` (not tried yet), `waiting` (to be tried at `nextAttemptAt`), `delivered`,
-    /// `dead` (given up, and can be replayed), `dropped` (given up), `unknown` (its one request was made or
-    /// not), `cancelled`.
+    /// How it stands: `pending` (not tried yet), `waiting` (to be tried at `nextAttemptAt`), `sending` (its
+    /// one request, at the most, is on the way), `delivered`, `dead` (given up, and can be replayed),
+    /// `dropped` (given up), `unknown` (its one request was made or not), `cancelled`.
     #[schema(value_type = DeliveryStanding)]
     state: &'static str,
     /// Requests that counted, so far.
@@ -44,11 +44,12 @@ pub(in super::super) struct DeliveryOut {
     /// When the last request began.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     last_attempt_at: Option<Timestamp>,
-    /// What the last request was answered: 0 when there was no answer, null when there was no request.
+    /// What the last request was answered: 0 when there was no answer, null when there was no request, or
+    /// it is on the way.
     #[schema(required, minimum = 0, maximum = 999)]
     last_response_status: Option<u16>,
     /// Why there was no answer: `dns`, `connect`, `tls`, `timeout`, `connection_lost`, `protocol`,
-    /// `target_not_allowed`, `unknown`, …; null when there was one, or no request.
+    /// `target_not_allowed`, `unknown`, …; null when there was one, or no request that has ended.
     #[schema(required)]
     last_error_code: Option<String>,
     /// When it is tried next, as far as is known.
@@ -80,6 +81,7 @@ pub(in super::super) struct DeliveryWithPolicyOut {
 pub(in super::super) enum DeliveryStanding {
     Pending,
     Waiting,
+    Sending,
     Delivered,
     Dead,
     Cancelled,
@@ -89,9 +91,11 @@ pub(in super::super) enum DeliveryStanding {
 
 impl From<DeliveryEntry> for DeliveryOut {
     fn from(entry: DeliveryEntry) -> Self {
-        let url = entry.url.clone().unwrap_or_default();
-        let unanswered = entry.last.as_ref().filter(|last| last.status == 0);
         Self {
+            state: entry.state(),
+            attempt_count: entry.attempts(),
+            last_response_status: entry.ended().map(|last| last.status),
+            last_error_code: last_error(&entry),
             id: entry.key.id().to_string(),
             msg_id: entry.key.event.to_string(),
             event_id: entry.event_id,
@@ -99,12 +103,8 @@ impl From<DeliveryEntry> for DeliveryOut {
             subject: entry.subject,
             endpoint_id: entry.key.endpoint.to_string(),
             url: entry.url,
-            state: entry.standing.state.as_str(),
-            attempt_count: entry.standing.attempts,
             first_attempt_at: entry.first_attempt_at,
             last_attempt_at: entry.last.as_ref().map(|last| last.started_at),
-            last_response_status: entry.last.as_ref().map(|last| last.status),
-            last_error_code: unanswered.map(|last| told(last.outcome.clone(), &url)),
             next_attempt_at: entry.standing.state.next_attempt(),
             policy_version: entry.policy.map(|version| version.0.to_string()),
             created_at: entry.created_at,

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::attempt::told;
 use crate::control::test_calls::{TestWish, Tested};
+use crate::control::tracking::told;
 
 /// What a test is to be about. Nothing has to be said.
 #[derive(Deserialize, ToSchema)]

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::{Checked, Fault, Field, Intake, PublishError};
-use crate::control::ControlError;
+use crate::control::{Answer, Control};
 use crate::domain::application::Application;
+use crate::domain::event::EventType;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::OrganisationId;
-use crate::domain::schema::Schemas;
+use crate::domain::schema::{self, Schemas};
 use crate::domain::settings::SchemaMode;
 
 /// Most event types whose schemas are kept ready. Beyond it they are forgotten, all at once: an organisation
@@ -55,20 +56,15 @@ impl Intake {
         application: &Application,
         checked: &[Checked],
     ) -> Result<(), PublishError> {
-        let catalogue = &self.control.catalogue;
-        let settings =
-            catalogue.settings(application.tenant()).await.map_err(ControlError::from)?;
-        match settings.schema_mode {
-            SchemaMode::Off | SchemaMode::Warn => return Ok(()),
-            SchemaMode::Enforce => {}
+        if !self.control.enforces_schemas(application).await? {
+            return Ok(());
         }
         let mut schemas: HashMap<&str, Option<Arc<Schemas>>> = HashMap::new();
         let mut faults = Vec::new();
         for (place, one) in checked.iter().enumerate() {
             let name = one.accepted.event_type.as_str();
             if !schemas.contains_key(name) {
-                let entry = catalogue.event_type(application.organisation, name).await;
-                let entry = entry.map_err(ControlError::from)?.filter(|entry| !entry.archived);
+                let entry = self.control.entry_in_use(application, name).await?;
                 schemas.insert(name, entry.and_then(|entry| self.held.of(&entry)));
             }
             let Some(Some(schemas)) = schemas.get(name) else { continue };
@@ -76,7 +72,7 @@ impl Intake {
             let dataschema = attributes.iter().find(|(name, _)| &**name == "dataschema");
             let dataschema = dataschema.map(|(_, text)| &**text);
             for fault in schemas.faults(&one.accepted.payload, dataschema) {
-                let why = crate::domain::schema::sentence(&[fault]);
+                let why = schema::sentence(&[fault]);
                 faults.push(Fault { place, field: Field::Payload, why });
             }
             if faults.len() >= FAULTS_MAX {
@@ -84,6 +80,45 @@ impl Intake {
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(PublishError::Refused(faults)) }
+    }
+}
+
+impl Control {
+    /// What is wrong with a payload by its type's schemas, where the application wants broken events refused;
+    /// nothing where it does not.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn faults_by_schema(
+        &self,
+        application: &Application,
+        event_type: &EventType,
+        payload: &[u8],
+    ) -> Answer<Vec<schema::Fault>> {
+        if !self.enforces_schemas(application).await? {
+            return Ok(Vec::new());
+        }
+        let entry = self.entry_in_use(application, event_type.as_str()).await?;
+        let schemas = entry.and_then(|entry| Some(Schemas::of(entry.schemas.as_ref()?)));
+        Ok(schemas.map_or_else(Vec::new, |schemas| schemas.faults(payload, None)))
+    }
+
+    async fn enforces_schemas(&self, application: &Application) -> Answer<bool> {
+        let settings = self.catalogue.settings(application.tenant()).await?;
+        Ok(match settings.schema_mode {
+            SchemaMode::Off | SchemaMode::Warn => false,
+            SchemaMode::Enforce => true,
+        })
+    }
+
+    /// What is listed of a type, unless it is not any more.
+    async fn entry_in_use(
+        &self,
+        application: &Application,
+        name: &str,
+    ) -> Answer<Option<EventTypeEntry>> {
+        let entry = self.catalogue.event_type(application.organisation, name).await?;
+        Ok(entry.filter(|entry| !entry.archived))
     }
 }
 

@@ -61,3 +61,44 @@ fn version(connection: &Connection) -> Result<i64, StorageError> {
     }
     Ok(version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::{Policy, PolicyPart};
+
+    #[test]
+    fn what_an_older_endpoint_has_by_default_is_left_to_its_application() {
+        let mut file = Connection::open_in_memory().expect("opens");
+        for step in &STEPS[..3] {
+            file.execute_batch(step).expect("a step");
+        }
+        file.pragma_update(None, "application_id", APPLICATION_ID).expect("set");
+        file.pragma_update(None, "user_version", 3).expect("set");
+        let whole = serde_json::to_value(Policy::default()).expect("JSON");
+        let by_default = format!(
+            r#"{{"retry":{},"timeoutMs":{},"maxInFlight":{}}}"#,
+            serde_json::to_string(&Policy::default().retry).expect("JSON"),
+            whole["timeoutMs"],
+            whole["maxInFlight"],
+        );
+        let own = r#"{"retry":{"kind":"none"},"timeoutMs":5000,"maxInFlight":8}"#;
+        let mixed = by_default.replace("15000", "20000");
+        for (id, policy) in [by_default.as_str(), own, &mixed].into_iter().enumerate() {
+            let row = "INSERT INTO endpoints (id, application, description, url, filter, state, \
+                       policy, created_at, updated_at) \
+                       VALUES (?1, x'00', '', 'https://a.example/', '{}', 'enabled', ?2, 0, 0)";
+            file.execute(row, (vec![u8::try_from(id).expect("few")], policy)).expect("a row");
+        }
+
+        migrate(&mut file).expect("migrated");
+
+        let mut rows = file.prepare("SELECT policy FROM endpoints ORDER BY id").expect("prepared");
+        let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect("run");
+        let said: Vec<String> = rows.collect::<Result<_, _>>().expect("read");
+        assert_eq!(said, ["{}", own, r#"{"timeoutMs":20000}"#]);
+        for one in &said {
+            serde_json::from_str::<PolicyPart>(one).expect("it is read as what an endpoint says");
+        }
+    }
+}

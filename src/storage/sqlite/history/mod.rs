@@ -126,8 +126,9 @@ impl History for Sqlite {
         &self,
         tenant: Tenant,
         key: DeliveryKey,
+        now: Timestamp,
     ) -> Result<Option<TrackedDelivery>, StorageError> {
-        self.browse(move |connection| tracking::one(connection, tenant, key)).await
+        self.browse(move |connection| tracking::one(connection, tenant, key, now)).await
     }
 
     async fn delivery_counts(

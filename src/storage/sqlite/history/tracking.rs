@@ -11,12 +11,15 @@ use super::super::rows::{self, read_json};
 use super::super::walk::{Reach, Walk};
 use super::{events, moments};
 use crate::domain::application::Tenant;
-use crate::domain::delivery::DeliveryKey;
+use crate::domain::delivery::{DeliveryKey, DeliveryState};
 use crate::domain::endpoint::default_of;
 use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::policy::PolicyVersion;
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::history::{DeliveryEntry, DeliveryFilter, LastAttempt, TrackedDelivery};
+use crate::storage::history::{
+    DeliveryEntry, DeliveryFilter, LastAttempt, ON_THE_WAY_MAX, TrackedDelivery,
+};
 use crate::storage::page::{Listed, Order, Page, Place};
 
 /// What is read of `deliveries d` and `events e`.
@@ -46,14 +49,19 @@ pub(super) fn list(
         connection,
         |row| Ok(key(row)?),
         |row| {
-            let standing = rows::standing(row)?;
-            if filter.state.is_some_and(|wanted| standing.state.as_str() != wanted)
+            let stands = rows::standing(row)?.state;
+            // Which of the two an unknown one is, its attempt says.
+            let is_wanted = filter.state.is_none_or(|wanted| {
+                wanted == stands.as_str() || wanted == "sending" && stands == DeliveryState::Unknown
+            });
+            if !is_wanted
                 || !events::is_like(&filter.events, row)?
                 || !events::is_between(&filter.events, row.get("received_at")?)
             {
                 return Ok(None);
             }
-            entry(connection, row).map(Some)
+            let entry = entry(connection, row, filter.now)?;
+            Ok(filter.state.is_none_or(|wanted| wanted == entry.state()).then_some(entry))
         },
         |_| 0, // nothing of a delivery is large
     )
@@ -144,6 +152,7 @@ pub(super) fn one(
     connection: &Connection,
     tenant: Tenant,
     key: DeliveryKey,
+    now: Timestamp,
 ) -> Result<Option<TrackedDelivery>, StorageError> {
     let Some(seq) = events::seq_of(connection, tenant, key.event)? else { return Ok(None) };
     let mut find = connection.prepare_cached(concat!(
@@ -154,7 +163,7 @@ pub(super) fn one(
     ))?;
     let mut found = find.query(params![seq, key.endpoint])?;
     let Some(row) = found.next()? else { return Ok(None) };
-    let delivery = entry(connection, row)?;
+    let delivery = entry(connection, row, now)?;
     let mut find = connection.prepare_cached("SELECT policy FROM policies WHERE version = ?1")?;
     let version = delivery.policy.map(|version| version.0);
     let policy: Option<String> = find.query_row([version], |row| row.get(0)).optional()?;
@@ -166,7 +175,11 @@ fn key(row: &Row<'_>) -> rusqlite::Result<DeliveryKey> {
     Ok(DeliveryKey { event: row.get("id")?, endpoint: row.get("endpoint")? })
 }
 
-fn entry(connection: &Connection, row: &Row<'_>) -> Result<DeliveryEntry, StorageError> {
+fn entry(
+    connection: &Connection,
+    row: &Row<'_>,
+    now: Timestamp,
+) -> Result<DeliveryEntry, StorageError> {
     let (seq, key): (i64, _) = (row.get("seq")?, key(row)?);
     // Their ids begin with the moment in which they began: the first is the oldest.
     let mut first = connection.prepare_cached(
@@ -185,7 +198,10 @@ fn entry(connection: &Connection, row: &Row<'_>) -> Result<DeliveryEntry, Storag
         };
         Ok((attempt, row.get("url")?))
     });
-    let (last, url): (_, Option<String>) = last.optional()?.unzip();
+    let (last, url): (Option<LastAttempt>, Option<String>) = last.optional()?.unzip();
+    let standing = rows::standing(row)?;
+    let is_on_the_way = standing.state == DeliveryState::Unknown
+        && last.as_ref().is_some_and(|last| now.since(last.started_at) < ON_THE_WAY_MAX);
     Ok(DeliveryEntry {
         key,
         event_id: row.get("event_id")?,
@@ -195,7 +211,8 @@ fn entry(connection: &Connection, row: &Row<'_>) -> Result<DeliveryEntry, Storag
             Some(url) => Some(url),
             None => url_now(connection, row, key.endpoint)?,
         },
-        standing: rows::standing(row)?,
+        standing,
+        is_on_the_way,
         first_attempt_at: first,
         last,
         policy: row.get::<_, Option<i64>>("policy")?.map(PolicyVersion),

@@ -17,6 +17,15 @@ CREATE TABLE settings (
     revision         INTEGER NOT NULL DEFAULT 0 -- counts its writes: nobody writes over what they have not read
 ) STRICT, WITHOUT ROWID;
 
+-- What an endpoint says of its policy itself. Until here it was always the whole of it, and what is as the
+-- defaults have it was most likely nobody's word: it is the application's to say now.
+UPDATE endpoints SET policy = json_remove(policy, '$.timeoutMs')
+    WHERE json_extract(policy, '$.timeoutMs') = 15000;
+UPDATE endpoints SET policy = json_remove(policy, '$.maxInFlight')
+    WHERE json_extract(policy, '$.maxInFlight') = 32;
+UPDATE endpoints SET policy = json_remove(policy, '$.retry')
+    WHERE json_extract(policy, '$.retry') = json('{"kind":"schedule","delaysMs":[5000,300000,1800000,7200000,18000000,36000000,50400000,72000000,86400000],"jitter":0.2}');
+
 -- Applications that let their deliveries go on, until all that they held back is offered.
 CREATE TABLE recalls (
     application BLOB    NOT NULL PRIMARY KEY,

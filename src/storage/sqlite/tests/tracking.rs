@@ -9,7 +9,9 @@ use super::*;
 use crate::domain::endpoint::default_of;
 use crate::domain::policy::{Format, Resolved};
 use crate::domain::settings::Settings as OwnSettings;
-use crate::storage::history::{DeliveryEntry, DeliveryFilter, EventFilter, History, LastAttempt};
+use crate::storage::history::{
+    DeliveryEntry, DeliveryFilter, EventFilter, History, LastAttempt, ON_THE_WAY_MAX,
+};
 use crate::storage::page::{Listed, Page, Place as InList};
 
 /// An event about something, received so many minutes after the first.
@@ -24,6 +26,10 @@ fn about(subject: &str, number: u32) -> Arc<Event> {
 fn of(subject: &str) -> DeliveryFilter {
     let events = EventFilter { subject: Some(subject.into()), ..EventFilter::default() };
     DeliveryFilter { events, ..DeliveryFilter::default() }
+}
+
+fn wanted(state: &'static str) -> DeliveryFilter {
+    DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }
 }
 
 impl Place {
@@ -91,6 +97,33 @@ async fn no_answer_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_request_at_most_once_is_on_the_way_until_nobody_can_know_any_more() {
+    let (place, [event, ..]) = Place::with_jobs().await;
+    let key = key(&event, "a");
+    let let_go = tried(key, 0, NOW, Outcome::Unknown, Settlement::LetGo);
+    place.settle(Settled { attempts: 0, ..let_go }).await;
+    let at = |state, now| DeliveryFilter { now, ..wanted(state) };
+    let (then, later) = (NOW + ON_THE_WAY_MAX - Duration::from_millis(1), NOW + ON_THE_WAY_MAX);
+
+    let rows = place.all_tracked(&at("sending", then)).await;
+    let row = rows.first().expect("it may still be");
+    assert_eq!((rows.len(), row.key, row.attempts()), (1, key, 1));
+    assert_eq!((row.state(), row.ended(), row.last.is_some()), ("sending", None, true));
+    assert!(place.all_tracked(&at("unknown", then)).await.is_empty());
+
+    let rows = place.all_tracked(&at("unknown", later)).await;
+    let row = rows.first().expect("its router is dead");
+    assert_eq!((rows.len(), row.state(), row.attempts()), (1, "unknown", 1));
+    let ended = row.ended().map(|last| (last.status, last.outcome.as_str()));
+    assert_eq!(ended, Some((0, "unknown")));
+    assert!(place.all_tracked(&at("sending", later)).await.is_empty());
+    for (now, state) in [(then, "sending"), (later, "unknown")] {
+        let one = place.delivery_of(acme(), key, now).await.expect("read").expect("it is owed");
+        assert_eq!(one.delivery.state(), state);
+    }
+}
+
+#[tokio::test]
 async fn each_row_comes_once_forth_and_back_however_short_the_pages_are() {
     let (place, events) = Place::with_jobs().await;
     let every = [DeliveryFilter::default(), of("job-7")];
@@ -131,7 +164,7 @@ async fn a_filter_finds_what_it_says() {
     assert_eq!(found(to_a.clone()).await, [key(&third, "a"), key(&second, "a"), key(&first, "a")]);
     let about_it = DeliveryFilter { endpoint: to_a.endpoint, ..of("job-7") };
     assert_eq!(found(about_it).await, [key(&third, "a"), key(&first, "a")]);
-    let done = DeliveryFilter { state: Some("delivered"), ..DeliveryFilter::default() };
+    let done = wanted("delivered");
     assert_eq!(found(done).await, [key(&first, "a")]);
     let events = EventFilter { event_types: vec!["job.failed".into()], ..EventFilter::default() };
     assert!(found(DeliveryFilter { events, ..DeliveryFilter::default() }).await.is_empty());
@@ -148,7 +181,7 @@ async fn another_tenant_finds_nothing_whatever_it_names() {
         let theirs = place.deliveries(stranger(), &filter, &all).await.expect("read");
         assert!(theirs.rows.is_empty() && theirs.beyond.is_none());
     }
-    assert!(place.delivery_of(stranger(), key).await.expect("read").is_none());
+    assert!(place.delivery_of(stranger(), key, NOW).await.expect("read").is_none());
     let never = DeliveryKey { event: EventId::derived(&[b"never"]), ..key };
     for beside in [key, never] {
         let page = newest(5, InList::Behind(beside));
@@ -172,7 +205,7 @@ async fn what_goes_to_the_default_url_is_told_with_it_and_one_comes_with_its_pol
 
     let rows = place.all_tracked(&of("job-9")).await;
     assert_eq!(rows[0].url.as_deref(), Some("https://default.example/in"));
-    let untried = place.delivery_of(acme(), key).await.expect("read").expect("it is owed");
+    let untried = place.delivery_of(acme(), key, NOW).await.expect("read").expect("it is owed");
     assert_eq!((untried.delivery.policy, untried.policy), (None, None));
 
     let policy = Policy { format: Format::Standard, ..Policy::default() };
@@ -193,7 +226,7 @@ async fn what_goes_to_the_default_url_is_told_with_it_and_one_comes_with_its_pol
     });
     noted.await.expect("written");
 
-    let tracked = place.delivery_of(acme(), key).await.expect("read").expect("it is owed");
+    let tracked = place.delivery_of(acme(), key, NOW).await.expect("read").expect("it is owed");
     assert_eq!(tracked.delivery.policy, Some(version));
     assert_eq!(tracked.policy, Some(policy));
 }
@@ -210,7 +243,7 @@ fn each_list_is_walked_by_the_index_of_what_is_asked_for() {
     };
     let (no, about) = (EventFilter::default(), of("job-7").events);
     let tracked = |events: &EventFilter, endpoint| {
-        let filter = DeliveryFilter { events: events.clone(), endpoint, state: Some("dead") };
+        let filter = DeliveryFilter { events: events.clone(), endpoint, ..wanted("dead") };
         let page = newest(250, InList::Beginning);
         tracking::walk(&connection, acme(), &filter, &page).expect("one").sql(251)
     };
