@@ -39,6 +39,7 @@ pub(crate) struct World {
 
 /// What has been seen so far.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, none of which says another")]
 pub(crate) struct State {
     /// No call of this life has an effect any more.
     pub(crate) dead: bool,
