@@ -29,11 +29,12 @@ broker() { # start or stop, of the private node; out of reach of a Ctrl-C: half 
 
 clean_up() {
   local status=$? id
+  set +e # what is gone already need not be stopped
   trap - EXIT
   trap '' INT TERM HUP
-  for id in "${pids[@]}"; do kill "$id" 2>/dev/null || true; done
-  for id in "${pids[@]}"; do wait "$id" 2>/dev/null || true; done
-  if [ -n "$node" ]; then broker stop >/dev/null 2>&1 || true; fi
+  for id in "${pids[@]}"; do kill "$id" 2>/dev/null; done
+  for id in "${pids[@]}"; do wait "$id" 2>/dev/null; done
+  if [ -n "$node" ]; then broker stop >/dev/null 2>&1; fi
   if [ "$status" -ne 0 ] && [ -s "$folder/router.log" ]; then tail -n 20 "$folder/router.log" >&2; fi
   rm -rf "$folder"
   exit "$status"
