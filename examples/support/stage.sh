@@ -110,7 +110,7 @@ export POSTHASTE_DEV=true POSTHASTE_DATA_DIR=$folder/data POSTHASTE_API__LISTEN=
 export SSL_CERT_FILE=$folder/cert.pem API_URL=http://$api
 APPLICATION=$(posthaste --json app create "$platform" --uid "$platform" \
   | "$python" -c 'import json, sys; print(json.load(sys.stdin)["id"])')
-posthaste serve >"$folder/router.out" 2>"$folder/router.log" &
+"$EXAMPLES_BINARY" serve >"$folder/router.out" 2>"$folder/router.log" & # itself, and not a shell around it: what is killed is it
 pids+=($!)
 await "posthaste is ready" curl -sf "http://$POSTHASTE_ADMIN__LISTEN/readyz"
 API_TOKEN=$(posthaste token create 2>>"$folder/router.log")
