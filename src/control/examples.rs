@@ -50,23 +50,8 @@ impl Control {
             .parse()
             .map_err(|fault: NotAnEventType| ControlError::Invalid(fault.to_string()))?;
         let now = (self.context.now)();
-        let event = Event {
-            id: EventId::minted(now, self.context.id_chance()),
-            application: tenant.application(),
-            event_type,
-            event_id: None,
-            subject: None,
-            occurred_at: now,
-            received_at: now,
-            deliver_at: None,
-            expires_at: None,
-            content_type: None,
-            traceparent: None,
-            channels: Box::default(),
-            webhook: None,
-            attributes: Box::default(),
-            payload,
-        };
+        let id = EventId::minted(now, self.context.id_chance());
+        let event = Event::made(id, tenant.application(), event_type, payload, now);
         let sent = self.history.send_only(tenant, &event, endpoint.id, now).await;
         sent.map_err(ControlError::from)?;
         Ok(event)

@@ -14,7 +14,7 @@ use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointSt
 use crate::domain::event::{ApplicationName, Event};
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId, OrganisationId};
-use crate::domain::settings::Settings;
+use crate::domain::settings::{SchemaMode, Settings};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -136,6 +136,10 @@ impl Catalogue for Stores {
     async fn settings(&self, tenant: Tenant) -> Stored<Settings> {
         let known = self.inner().settings.get(&tenant.application()).cloned();
         Ok(known.unwrap_or_else(|| Settings::unset(tenant.application())))
+    }
+
+    async fn schema_mode(&self, tenant: Tenant) -> Stored<SchemaMode> {
+        Ok(self.settings(tenant).await?.schema_mode)
     }
 
     async fn put_settings(&self, settings: &Settings) -> Stored<()> {

@@ -325,6 +325,33 @@ pub fn traceparent(text: &str) -> Option<Box<str>> {
 }
 
 impl Event {
+    /// One of our own making, of which nothing is said but what it is.
+    pub fn made(
+        id: EventId,
+        application: ApplicationId,
+        event_type: EventType,
+        payload: Bytes,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            application,
+            event_type,
+            event_id: None,
+            subject: None,
+            occurred_at: now,
+            received_at: now,
+            deliver_at: None,
+            expires_at: None,
+            content_type: None,
+            traceparent: None,
+            channels: Channels::default(),
+            webhook: None,
+            attributes: Attributes::default(),
+            payload,
+        }
+    }
+
     /// Whether it is owed to this id for the URL that it names.
     pub fn names(&self, id: EndpointId) -> bool {
         self.webhook.as_ref().is_some_and(|own| named_at(self.application, &own.url) == id)

@@ -29,4 +29,5 @@ pub mod settlement;
 pub mod signature;
 pub mod tiding;
 pub mod time;
+pub mod url_form;
 pub mod webhook;

@@ -6,9 +6,7 @@
 use url::Url;
 
 use super::event::{Webhook, WebhookMode};
-
-/// Longest URL that is accepted, in bytes: as for an endpoint's.
-pub const URL_BYTES_MAX: usize = 2_048;
+use super::url_form;
 
 /// What is accepted, in words.
 pub const A_URL: &str = "https:// or http://, a host without a user name before it, no fragment, and at \
@@ -43,30 +41,16 @@ pub enum Fault {
     ModeAlone,
 }
 
-/// The URL that a text is, normalised, if it has the form of one that can be called.
+/// The URL that a text is, if it has the form of one that can be called.
 fn of_form(text: &str) -> Option<Url> {
-    // Parsers disagree about such characters, and take different hosts from them.
-    let odd =
-        |c: char| matches!(c, '\0'..=' ' | '\u{7f}'..='\u{a0}' | '\u{2028}' | '\u{2029}' | '\\');
-    let (scheme, rest) = text.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let absolute = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
-        && !authority.is_empty()
-        && !authority.contains('@');
-    if text.len() > URL_BYTES_MAX || text.chars().any(odd) || !absolute {
-        return None;
-    }
-    let mut url = Url::parse(text).ok()?;
-    // One host has one lane, however it is written.
-    if let Some(bare) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
-        url.set_host(Some(&bare)).ok()?;
-    }
-    (url.fragment().is_none() && url.host_str().is_some_and(|host| !host.is_empty())).then_some(url)
+    let url = url_form::read(text).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.fragment().is_none()).then_some(url)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::url_form::URL_BYTES_MAX;
 
     #[test]
     fn a_url_and_its_mode_are_read_and_nothing_is_nothing() {

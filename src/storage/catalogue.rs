@@ -14,7 +14,7 @@ use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointSt
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
-use crate::domain::settings::Settings;
+use crate::domain::settings::{SchemaMode, Settings};
 use crate::domain::time::Timestamp;
 
 /// The catalogue at one version.
@@ -117,6 +117,13 @@ pub trait Catalogue: Send + Sync {
     /// # Errors
     /// `Unavailable`; `Corrupt` as for [`snapshot`](Self::snapshot).
     async fn settings(&self, tenant: Tenant) -> Result<Settings, StorageError>;
+
+    /// What a tenant makes of payloads that are not by their schemas: that alone, for it is asked with each
+    /// event that is published, and no key has to be opened for it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn schema_mode(&self, tenant: Tenant) -> Result<SchemaMode, StorageError>;
 
     /// Writes all settings of an application anew, keys too, if nobody has written them since these were
     /// read: what is there has their [`revision`](Settings::revision), and then the next. What they say of policies is below what its

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use posthaste::domain::time::Timestamp;
 
 /// Longest that anything may take before a test gives up: a broker that boots on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Asks again and again until there is an answer.
 ///

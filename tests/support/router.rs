@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -124,7 +123,7 @@ impl Posthaste {
     /// Starts `serve` and waits until it is ready.
     pub(crate) async fn serve(&self) -> Running {
         let running = self.start();
-        super::until("the router is ready", Duration::from_secs(30), async || {
+        super::until("the router is ready", super::PATIENCE, async || {
             running.get("/readyz").await.is_some_and(|(status, _)| status == 200)
         })
         .await;
@@ -222,7 +221,7 @@ impl Running {
 
     /// Waits for it to end.
     pub(crate) async fn end(&mut self) -> std::process::ExitStatus {
-        super::until("the router has ended", Duration::from_mins(1), async || {
+        super::until("the router has ended", super::PATIENCE, async || {
             self.child.try_wait().expect("our own child").is_some()
         })
         .await;

@@ -104,8 +104,7 @@ impl Control {
     }
 
     async fn enforces_schemas(&self, application: &Application) -> Answer<bool> {
-        let settings = self.catalogue.settings(application.tenant()).await?;
-        Ok(match settings.schema_mode {
+        Ok(match self.catalogue.schema_mode(application.tenant()).await? {
             SchemaMode::Off | SchemaMode::Warn => false,
             SchemaMode::Enforce => true,
         })

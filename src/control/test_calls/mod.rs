@@ -215,23 +215,8 @@ impl Control {
             },
         };
         let now = (self.context.now)();
-        Ok(Event {
-            id: EventId::minted(now, self.context.id_chance()),
-            application: tenant.application(),
-            event_type,
-            event_id: None,
-            subject: None,
-            occurred_at: now,
-            received_at: now,
-            deliver_at: None,
-            expires_at: None,
-            content_type: None,
-            traceparent: None,
-            channels: Box::default(),
-            webhook: None,
-            attributes: Box::default(),
-            payload,
-        })
+        let id = EventId::minted(now, self.context.id_chance());
+        Ok(Event::made(id, tenant.application(), event_type, payload, now))
     }
 }
 

@@ -22,8 +22,7 @@ use url::{Host, Url};
 
 pub use address::check_address;
 
-/// Longest URL that is accepted, in bytes: what proxies and browsers agree on.
-pub const URL_BYTES_MAX: usize = 2_048;
+use crate::domain::url_form::{self, BadForm};
 
 /// What may be called. The default is the public internet, over https.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +60,7 @@ impl EgressPolicy {
 /// Why something may not be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Longer than [`URL_BYTES_MAX`].
+    /// Longer than [`URL_BYTES_MAX`](crate::domain::url_form::URL_BYTES_MAX).
     #[error("the URL is longer than 2048 bytes")]
     TooLong,
     /// Parsers disagree about URLs with such a character in them, and take different hosts from them.
@@ -111,6 +110,19 @@ pub enum Refusal {
     Address(&'static str),
 }
 
+impl From<BadForm> for Refusal {
+    fn from(fault: BadForm) -> Self {
+        match fault {
+            BadForm::TooLong => Self::TooLong,
+            BadForm::BadCharacter => Self::BadCharacter,
+            BadForm::InvalidUrl => Self::InvalidUrl,
+            BadForm::NotAbsolute => Self::NotAbsolute,
+            BadForm::Userinfo => Self::Userinfo,
+            BadForm::InvalidName => Self::InvalidName,
+        }
+    }
+}
+
 impl Refusal {
     /// One word for it: a log field, and what the console groups by.
     pub const fn reason(&self) -> &'static str {
@@ -139,39 +151,7 @@ impl Refusal {
 /// # Errors
 /// The first rule that it breaks.
 pub fn check_url(raw: &str, policy: &EgressPolicy) -> Result<Url, Refusal> {
-    if raw.len() > URL_BYTES_MAX {
-        return Err(Refusal::TooLong);
-    }
-    // The `url` crate, as browsers do, deletes tabs and line ends and reads `\` as `/`.
-    if raw
-        .chars()
-        .any(|c| matches!(c, '\0'..=' ' | '\u{7f}'..='\u{a0}' | '\u{2028}' | '\u{2029}' | '\\'))
-    {
-        return Err(Refusal::BadCharacter);
-    }
-    let mut url = Url::parse(raw).map_err(|_| Refusal::InvalidUrl)?;
-    // Letters of other alphabets are longer in what is called than in what was written.
-    if url.as_str().len() > URL_BYTES_MAX {
-        return Err(Refusal::TooLong);
-    }
-    if matches!(url.scheme(), "http" | "https") {
-        // It also reads `https:host` and `https:///host`, which others take for paths.
-        let rest = &raw[url.scheme().len()..];
-        let Some(rest) = rest.strip_prefix("://").filter(|rest| !rest.starts_with('/')) else {
-            return Err(Refusal::NotAbsolute);
-        };
-        // And forgets an empty user name.
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        if authority.contains('@') {
-            return Err(Refusal::Userinfo);
-        }
-    }
-    if let Some(Host::Domain(name)) = url.host()
-        && let Some(bare) = name.strip_suffix('.')
-    {
-        let bare = bare.to_owned();
-        url.set_host(Some(&bare)).map_err(|_| Refusal::InvalidName)?;
-    }
+    let url = url_form::read(raw)?;
     check_target(&url, policy)?;
     Ok(url)
 }

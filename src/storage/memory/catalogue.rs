@@ -115,6 +115,14 @@ impl Catalogue for Memory {
         .await
     }
 
+    async fn schema_mode(&self, tenant: Tenant) -> Result<SchemaMode, StorageError> {
+        self.call(Call::Catalogue, |store| {
+            let known = store.catalogue.settings.get(&tenant.application());
+            Ok(known.map_or_else(SchemaMode::default, |own| own.schema_mode))
+        })
+        .await
+    }
+
     async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError> {
         let application = settings.application;
         self.edit(|entries| {

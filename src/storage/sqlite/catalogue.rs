@@ -15,7 +15,7 @@ use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointKey, EndpointSt
 use crate::domain::event::ApplicationName;
 use crate::domain::event_type::EventTypeEntry;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
-use crate::domain::settings::Settings;
+use crate::domain::settings::{SchemaMode, Settings};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
@@ -92,6 +92,10 @@ impl Catalogue for Sqlite {
     async fn settings(&self, tenant: Tenant) -> Result<Settings, StorageError> {
         let vault = Arc::clone(&self.vault);
         self.read(move |connection| settings::of(connection, &vault, tenant)).await
+    }
+
+    async fn schema_mode(&self, tenant: Tenant) -> Result<SchemaMode, StorageError> {
+        self.read(move |connection| settings::schema_mode(connection, tenant)).await
     }
 
     async fn put_settings(&self, settings: &Settings) -> Result<(), StorageError> {

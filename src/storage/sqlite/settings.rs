@@ -54,6 +54,24 @@ pub(super) fn of(
     }
 }
 
+/// What a tenant makes of payloads that are not by their schemas.
+pub(super) fn schema_mode(
+    connection: &Connection,
+    tenant: Tenant,
+) -> Result<SchemaMode, StorageError> {
+    let application = tenant.application();
+    let mut find =
+        connection.prepare_cached("SELECT schema_mode FROM settings WHERE application = ?1")?;
+    let mode: Option<String> =
+        find.query_row([application], |row| row.get("schema_mode")).optional()?;
+    mode.map_or_else(|| Ok(SchemaMode::default()), |word| mode_of(&word, application))
+}
+
+fn mode_of(word: &str, application: ApplicationId) -> Result<SchemaMode, StorageError> {
+    let known = SchemaMode::ALL.iter().find(|one| one.as_str() == word);
+    known.copied().ok_or_else(|| corrupt(format!("schema_mode of the settings of {application}")))
+}
+
 /// Those of every application that has set anything.
 pub(super) fn all(connection: &Connection, vault: &Vault) -> Result<Vec<Settings>, StorageError> {
     let mut find = connection.prepare_cached("SELECT * FROM settings ORDER BY application")?;
@@ -157,17 +175,16 @@ fn settings(
     let default_url = url.map(|url| Url::parse(&url).map_err(|_| wrong("default_url")));
     let (when, delivery, mode): (String, String, String) =
         (row.get("default_url_when")?, row.get("delivery")?, row.get("schema_mode")?);
-    let (whens, deliveries, modes) = (DefaultUrlWhen::ALL, DeliverySwitch::ALL, SchemaMode::ALL);
+    let (whens, deliveries) = (DefaultUrlWhen::ALL, DeliverySwitch::ALL);
     let when = whens.iter().find(|one| one.as_str() == when);
     let delivery = deliveries.iter().find(|one| one.as_str() == delivery);
-    let mode = modes.iter().find(|one| one.as_str() == mode);
     Ok(Settings {
         application,
         default_url: default_url.transpose()?,
         default_url_when: *when.ok_or_else(|| wrong("default_url_when"))?,
         delivery: *delivery.ok_or_else(|| wrong("delivery"))?,
         policy: read_json(&row.get::<_, String>("policy")?, application, "policy")?,
-        schema_mode: *mode.ok_or_else(|| wrong("schema_mode"))?,
+        schema_mode: mode_of(&mode, application)?,
         attributes: read_json(&row.get::<_, String>("attributes")?, application, "attributes")?,
         keys: keys::of_application(connection, vault, application, default_of(application))?,
         updated_at: row.get("updated_at")?,
