@@ -22,6 +22,7 @@ pub mod object;
 pub mod outcome;
 pub mod pace;
 pub mod policy;
+pub mod replay;
 pub mod retry;
 pub mod schema;
 pub mod settings;

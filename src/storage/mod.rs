@@ -33,6 +33,7 @@ pub mod ladder;
 pub mod outlet;
 pub mod page;
 pub mod recorded;
+pub mod replays;
 pub mod tasks;
 pub mod tidings;
 pub mod upkeep;
