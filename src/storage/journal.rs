@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::StorageError;
 use crate::domain::application::Tenant;
@@ -245,7 +246,10 @@ pub trait Journal: Send + Sync {
 }
 
 /// Which dead letters. All given conditions hold together.
-#[derive(Debug, Clone, Default)]
+///
+/// Kept as JSON with a replay that it was fixed for: a field that is added has a default, and none is renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeadLetterFilter {
     /// Only these deliveries, when any are named.
     pub ids: Vec<DeliveryId>,
