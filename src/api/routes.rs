@@ -32,6 +32,7 @@ use super::{
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub audit: Arc<dyn Audit>,
     /// Where targets for development are looked at and called.
     pub inspector: InspectorDesk,
+    /// Where replays are counted, begun and looked after.
+    pub replays: ReplayDesk,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
     pub requests_per_second: u16,
 }
@@ -131,6 +134,11 @@ impl Api {
 
     pub(super) const fn inspector(&self) -> &InspectorDesk {
         &self.parts.inspector
+    }
+
+    #[expect(dead_code, reason = "the operations on replays are about to ask it")]
+    pub(super) const fn replays(&self) -> &ReplayDesk {
+        &self.parts.replays
     }
 
     pub(super) const fn paces(&self) -> &Paces {

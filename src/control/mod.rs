@@ -19,6 +19,7 @@ pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;
+pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
@@ -31,6 +32,8 @@ pub mod tracking;
 pub(crate) mod fake;
 #[cfg(test)]
 mod fake_history;
+#[cfg(test)]
+pub(crate) mod fake_replays;
 
 use std::sync::Arc;
 

@@ -28,6 +28,7 @@ use crate::config::{Config, LogFormat};
 use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
@@ -262,6 +263,7 @@ fn api_parts(
         answers: backends.answers(),
         audit: backends.audit(),
         inspector: InspectorDesk::new(backends.inspectors(), context),
+        replays: ReplayDesk::new(backends.replays(), context),
         requests_per_second: config.api.requests_per_second,
     })
 }
