@@ -3,6 +3,7 @@
 mod backup;
 mod balance;
 mod catalogue;
+mod dead_letters;
 mod failing;
 mod file;
 mod history;
