@@ -75,7 +75,12 @@ impl Audit for Nothing {
         Ok(1)
     }
 
-    async fn end_deed(&self, _: i64, _: u16) -> Result<(), StorageError> {
+    async fn end_deed(
+        &self,
+        _: i64,
+        _: u16,
+        _: Option<serde_json::Value>,
+    ) -> Result<(), StorageError> {
         Ok(())
     }
 
@@ -154,6 +159,7 @@ async fn silent() -> axum::Router {
         answers: Arc::new(Nothing),
         audit: Arc::new(Nothing),
         inspector: InspectorDesk::new(Arc::new(Nothing), context),
+        recovery: None,
         requests_per_second: 0,
     })))
 }

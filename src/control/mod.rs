@@ -19,6 +19,7 @@ pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;
+pub mod recovery;
 mod schemas;
 mod secrets;
 pub mod settings;

@@ -4,6 +4,7 @@
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
 //! - [`inbox`]: events that are not finished yet.
+//! - [`recovery`]: what a broker had and has lost.
 //! - [`recorded`]: publishing on a broker, and what it published on record at once.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
@@ -33,6 +34,7 @@ pub mod ladder;
 pub mod outlet;
 pub mod page;
 pub mod recorded;
+pub mod recovery;
 pub mod replays;
 pub mod tasks;
 pub mod tidings;

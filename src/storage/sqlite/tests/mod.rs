@@ -11,6 +11,7 @@ mod inspector;
 mod journal;
 mod ledger;
 mod long_history;
+mod recovery;
 mod resend;
 mod retention;
 mod routers;
