@@ -11,7 +11,8 @@ use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::runtime::clock;
-use crate::storage::journal::{AttemptRecord, DeadLetter};
+use crate::storage::dead_letters::DeadLetter;
+use crate::storage::journal::AttemptRecord;
 
 /// Dead letters fetched at once.
 const PAGE: usize = 500;
