@@ -7,6 +7,7 @@ mod failing;
 mod keys;
 mod loose_ends;
 pub mod serve;
+pub mod serving;
 mod test_calls;
 mod upkeep;
 mod welcome;
