@@ -1,145 +1,175 @@
-//! `posthaste replay`: dead letters delivered again. Counted first, confirmed, then run.
+//! `posthaste replay`: deliveries offered again, as a job of the router that counts first, keeps to a rate,
+//! and goes on whoever dies.
 
-use std::io::{BufRead, IsTerminal};
+mod progress;
+mod start;
+mod watch;
 
-use clap::{ArgGroup, Args};
-use serde_json::{Value, json};
+use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::dead_letters::WhichArgs;
-use super::exit::Usage;
-use super::output::{Output, note, print_object};
-use crate::control::dead_letters::CountedReplay;
-use crate::control::{Control, ControlError};
-use crate::runtime::clock;
+pub(super) use self::start::StartArgs;
+use super::client::{Client, Path};
+use super::output::{Output, or_dash};
+use super::pages::{self, Rows};
+use super::wire::{Replay, Told};
+use crate::domain::id::ReplayId;
+use crate::domain::replay::{RATE_MAX, Rate};
 
-/// Beyond this many, a person types the count: a `y` is typed too easily.
-const TYPED_ABOVE: u64 = 1_000;
-
-#[derive(Debug, Args)]
-// Nothing is replayed by having left something out.
-#[command(group(ArgGroup::new("what").required(true).multiple(true).args([
-    "ids", "all", "app", "endpoint", "event_type", "reason", "status", "since", "until",
-])))]
-pub(super) struct ReplayArgs {
-    /// Only these deliveries (dlv_…)
-    ids: Vec<String>,
-    #[command(flatten)]
-    which: WhichArgs,
-    /// Every dead letter there is
-    #[arg(long, conflicts_with = "ids")]
-    all: bool,
-    /// Count and show, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+#[derive(Debug, Subcommand)]
+pub(super) enum ReplayCommand {
+    /// Count, ask, begin, and watch
+    Start(Box<StartArgs>),
+    /// List replays, newest first
+    List {
+        /// Of this application (id or uid)
+        #[arg(long)]
+        app: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+        /// Go on behind this place, as a list that was cut off names it
+        #[arg(long, value_name = "PLACE")]
+        after: Option<String>,
+    },
+    /// How far a replay is
+    Status {
+        #[command(flatten)]
+        named: Named,
+        /// Go on looking until it ends, or pauses itself
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Offer nothing for now
+    Pause(Named),
+    /// Go on; what has failed so far is forgiven
+    Resume(Named),
+    /// Offer nothing more; what was not offered stays as it was
+    Cancel(Named),
+    /// Go on at another rate
+    SetRate {
+        #[command(flatten)]
+        named: Named,
+        /// Deliveries a second, as 200/s
+        #[arg(value_parser = rate)]
+        rate: Rate,
+    },
 }
 
-pub(super) async fn run(args: ReplayArgs, control: &Control, output: Output) -> anyhow::Result<()> {
-    let named = !args.ids.is_empty();
-    let counted = control.count_replay(&args.which.into_which(args.ids, clock::now())).await?;
-    let total = counted.count.total();
-    if named && total == 0 && counted.count.without_endpoint == 0 {
-        return Err(ControlError::NotFound("none of these is a dead letter".into()).into());
+/// Which replay.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Its id (rpl_…)
+    id: ReplayId,
+    /// Its application (id or uid), with an application's token
+    #[arg(long)]
+    app: Option<String>,
+}
+
+impl Named {
+    fn path(&self, more: &[&str]) -> Path {
+        let id = self.id.to_string();
+        let segments: Vec<&str> = ["replay", &id].into_iter().chain(more.iter().copied()).collect();
+        Path::within(self.app.as_deref(), &segments)
     }
-    show(&counted, output)?;
-    if args.dry_run || total == 0 {
-        if output.json {
-            print_object(&summary(&counted, None))?;
+}
+
+pub(super) async fn run(
+    command: ReplayCommand,
+    client: &Client,
+    output: Output,
+) -> anyhow::Result<()> {
+    let replay: Told<Replay> = match command {
+        ReplayCommand::Start(args) => return start::run(*args, client, output).await,
+        ReplayCommand::List { app, limit, after } => {
+            let path = Path::within(app.as_deref(), &["replay"]);
+            return list(&pages::read(client, &path, limit, after).await?, output);
         }
-        return Ok(());
-    }
-    confirm(how_to_ask(total, args.yes, std::io::stdin().is_terminal()), total)?;
-    let replayed = control.replay(&counted).await?;
-    if output.json {
-        print_object(&summary(&counted, Some(replayed)))?;
-    }
-    output.line(&format!("{replayed} deliveries go on; their order is not promised"))?;
+        ReplayCommand::Status { named, watch: true } => {
+            return watch::until_it_ends(&named, client, output).await;
+        }
+        ReplayCommand::Status { named, watch: false } => client.get(&named.path(&[])).await?,
+        ReplayCommand::Pause(named) => client.tell(&named.path(&["pause"]), &json!({})).await?,
+        ReplayCommand::Resume(named) => client.tell(&named.path(&["resume"]), &json!({})).await?,
+        ReplayCommand::Cancel(named) => client.tell(&named.path(&["cancel"]), &json!({})).await?,
+        ReplayCommand::SetRate { named, rate } => {
+            client.tell(&named.path(&["rate"]), &json!({ "rate": rate })).await?
+        }
+    };
+    Ok(show(&replay, output)?)
+}
+
+fn list(listed: &Rows<Replay>, output: Output) -> anyhow::Result<()> {
+    let columns = [
+        "id",
+        "scope",
+        "state",
+        "matched",
+        "offered",
+        "skipped",
+        "delivered",
+        "dead",
+        "rate",
+        "created at",
+        "why",
+    ];
+    output.list(&columns, &listed.rows, |Told { read: replay, .. }| {
+        vec![
+            replay.id.clone(),
+            replay.scope.clone(),
+            replay.state.as_str().to_owned(),
+            or_dash(replay.matched.as_ref()),
+            replay.offered.to_string(),
+            replay.skipped.to_string(),
+            replay.delivered.to_string(),
+            replay.dead.to_string(),
+            format!("{}/s", replay.rate),
+            replay.created_at.clone(),
+            or_dash(replay.reason.as_ref()),
+        ]
+    })?;
+    listed.tell_of_more();
     Ok(())
 }
 
-/// How a person is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    Nothing,
-    YesOrNo,
-    TheCount,
-    /// Nobody is there to be asked.
-    Refuse,
-}
-
-const fn how_to_ask(total: u64, yes: bool, is_terminal: bool) -> Ask {
-    match (yes, is_terminal) {
-        (true, _) => Ask::Nothing,
-        (false, false) => Ask::Refuse,
-        (false, true) if total > TYPED_ABOVE => Ask::TheCount,
-        (false, true) => Ask::YesOrNo,
-    }
-}
-
-fn confirm(ask: Ask, total: u64) -> anyhow::Result<()> {
-    let wanted = match ask {
-        Ask::Nothing => return Ok(()),
-        Ask::Refuse => {
-            return Err(Usage("there is no terminal to confirm on: --yes is wanted".into()).into());
-        }
-        Ask::YesOrNo => {
-            note(&format!("replay {total} deliveries? type y to confirm"));
-            "y".to_owned()
-        }
-        Ask::TheCount => {
-            note(&format!("replay {total} deliveries? type {total} to confirm"));
-            total.to_string()
-        }
-    };
-    let mut typed = String::new();
-    std::io::stdin().lock().read_line(&mut typed)?;
-    if typed.trim() == wanted {
-        Ok(())
-    } else {
-        Err(Usage("not confirmed: nothing was replayed".into()).into())
-    }
-}
-
-fn show(counted: &CountedReplay, output: Output) -> std::io::Result<()> {
-    let count = &counted.count;
-    if output.json {
-        return Ok(()); // one object, at the end
-    }
-    output.list(&["endpoint", "deliveries"], &count.by_endpoint, |(endpoint, deliveries)| {
-        vec![endpoint.to_string(), deliveries.to_string()]
-    })?;
+fn show(told: &Told<Replay>, output: Output) -> std::io::Result<()> {
+    let replay = &told.read;
     let mut fields = vec![
-        ("to be replayed", count.total().to_string()),
-        ("payload bytes", count.bytes.to_string()),
+        ("replay", replay.id.clone()),
+        ("state", replay.state.as_str().to_owned()),
+        ("offers", replay.scope.clone()),
     ];
-    if let Some((oldest, newest)) = count.span {
-        fields.push(("oldest died at", oldest.to_string()));
-        fields.push(("newest died at", newest.to_string()));
-    }
-    if count.without_endpoint > 0 {
-        let left = format!("{} (their endpoint is gone or disabled)", count.without_endpoint);
-        fields.push(("cannot be replayed", left));
-    }
-    output.one(&(), &fields)
+    let mut told_if_there = |name: &'static str, value: &Option<String>| {
+        fields.extend(value.clone().map(|value| (name, value)));
+    };
+    told_if_there("because", &replay.because);
+    told_if_there("application", &replay.application_id);
+    told_if_there("endpoint", &replay.endpoint_id);
+    told_if_there("to endpoint", &replay.to_endpoint_id);
+    fields.extend([
+        ("matched", or_dash(replay.matched.as_ref())),
+        ("offered", replay.offered.to_string()),
+        ("passed over", replay.skipped.to_string()),
+        ("delivered", replay.delivered.to_string()),
+        ("dead again", replay.dead.to_string()),
+        ("rate", format!("{}/s", replay.rate)),
+        ("begun by", replay.actor.clone()),
+        ("why", or_dash(replay.reason.as_ref())),
+        ("created at", replay.created_at.clone()),
+        ("ended at", or_dash(replay.ended_at.as_ref())),
+    ]);
+    output.one(told, &fields)
 }
 
-fn summary(counted: &CountedReplay, replayed: Option<u64>) -> Value {
-    let count = &counted.count;
-    let by_endpoint: Vec<Value> = count
-        .by_endpoint
-        .iter()
-        .map(|(endpoint, deliveries)| json!({ "endpointId": endpoint, "deliveries": deliveries }))
-        .collect();
-    json!({
-        "replayable": count.total(),
-        "byEndpoint": by_endpoint,
-        "withoutEndpoint": count.without_endpoint,
-        "bytes": count.bytes,
-        "oldestDiedAt": count.span.map(|(oldest, _)| oldest),
-        "newestDiedAt": count.span.map(|(_, newest)| newest),
-        "replayed": replayed,
+/// `200/s`, or the number alone.
+fn rate(text: &str) -> Result<Rate, String> {
+    let text = text.trim();
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let read = number.parse::<u32>().ok().and_then(|number| Rate::try_from(number).ok());
+    read.ok_or_else(|| {
+        format!(
+            "`{text}` is not a rate: 1 to {RATE_MAX} deliveries a second, as 200/s, is accepted"
+        )
     })
 }
 
@@ -148,18 +178,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_asked_and_how() {
-        let table = [
-            // (deliveries, --yes, a terminal)
-            ((5, true, false), Ask::Nothing),
-            ((5_000, true, true), Ask::Nothing),
-            ((5, false, true), Ask::YesOrNo),
-            ((1_000, false, true), Ask::YesOrNo),
-            ((1_001, false, true), Ask::TheCount),
-            ((5, false, false), Ask::Refuse),
-        ];
-        for ((total, yes, is_terminal), ask) in table {
-            assert_eq!(how_to_ask(total, yes, is_terminal), ask, "{total} {yes} {is_terminal}");
+    fn a_rate_is_a_number_a_second() {
+        for (text, per_second) in [("200/s", 200), ("1", 1), (" 10000/s ", 10_000)] {
+            assert_eq!(rate(text).map(Rate::per_second), Ok(per_second), "{text}");
+        }
+        for text in ["", "0", "10001/s", "5/m", "fast", "-1/s"] {
+            assert!(rate(text).expect_err(text).contains("as 200/s"), "{text}");
         }
     }
 }
