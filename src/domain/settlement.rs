@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::Event;
 use super::outcome::{Meaning, Outcome};
 use super::policy::{OnExhausted, Policy};
@@ -92,7 +94,8 @@ impl Postponed {
 }
 
 /// Why a delivery was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeathReason {
     /// All its attempts failed.
     AttemptsExhausted,

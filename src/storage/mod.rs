@@ -3,6 +3,7 @@
 //! - [`answers`], [`audit`]: what requests to the API were answered, and who did what.
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
+//! - [`dead_letters`]: what was given up, and who looks after it.
 //! - [`inbox`]: events that are not finished yet.
 //! - [`recorded`]: publishing on a broker, and what it published on record at once.
 //! - [`ladder`]: deliveries that must wait.
@@ -24,6 +25,7 @@
 pub mod answers;
 pub mod audit;
 pub mod catalogue;
+pub mod dead_letters;
 pub mod failing;
 pub mod history;
 pub mod inbox;

@@ -11,7 +11,8 @@
 use async_trait::async_trait;
 
 use super::StorageError;
-use super::journal::{DeadLetterFilter, ReplayCount};
+use super::dead_letters::DeadLetterFilter;
+use super::journal::ReplayCount;
 use super::page::Page;
 use crate::domain::delivery::{DeliveryKey, Turn};
 use crate::domain::filter::Pattern;

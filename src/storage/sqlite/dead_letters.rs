@@ -10,7 +10,8 @@ use crate::domain::id::{DeliveryId, EndpointId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{DeadLetter, DeadLetterFilter, ReplayCount};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::journal::ReplayCount;
 
 /// Beside `dead_letters d`: whose they are.
 pub(super) const WHOSE: &str = "LEFT JOIN endpoints e ON e.id = d.endpoint \
@@ -24,6 +25,10 @@ pub(super) const TAKES_REPLAYS: &str = "CASE WHEN e.id IS NOT NULL \
                        WHERE a.id = d.application AND a.deleted_at IS NULL) \
                AND (s.default_id IS NOT d.endpoint OR s.default_url IS NOT NULL) END";
 
+/// Whether a text is in what a dead letter says. SQLite's `lower` knows ASCII alone, as its port says.
+const SAYS: &str = "(instr(lower(d.subject), ?) OR instr(lower(d.last_detail), ?) \
+                     OR instr(lower(d.event_type), ?))";
+
 /// Conditions with their values, in the order of their question marks.
 pub(super) struct Conditions {
     sql: String,
@@ -36,6 +41,12 @@ impl Conditions {
         let mut conditions = Self { sql: "1".to_owned(), values: Vec::new() };
         if !filter.ids.is_empty() {
             conditions.and_id_in(&filter.ids);
+        }
+        if let Some(organisation) = filter.organisation {
+            conditions.and(
+                "d.application IN (SELECT id FROM applications WHERE organisation = ?)",
+                [blob(organisation.as_bytes())],
+            );
         }
         if let Some(application) = filter.application {
             conditions.and("d.application = ?", [blob(application.as_bytes())]);
@@ -55,7 +66,19 @@ impl Conditions {
             conditions.and("d.reason = ?", [text(reason.as_str())]);
         }
         if let Some(status) = filter.status {
-            conditions.and("d.last_status = ?", [Value::from(status)]);
+            let (first, last) = status.span();
+            let span = [Value::from(first), Value::from(last)];
+            conditions.and("d.last_status BETWEEN ? AND ?", span);
+        }
+        if let Some(error) = filter.error {
+            conditions.and("d.last_outcome = ?", [text(error.as_str())]);
+        }
+        if let Some(subject) = &filter.subject {
+            conditions.and("d.subject = ?", [text(subject)]);
+        }
+        if let Some(part) = &filter.text {
+            let part = text(&part.to_ascii_lowercase());
+            conditions.and(SAYS, [part.clone(), part.clone(), part]);
         }
         if let Some(since) = filter.since {
             conditions.and("d.died_at >= ?", [Value::from(since.as_millis())]);
@@ -159,6 +182,7 @@ fn dead_letter(row: &Row<'_>) -> Result<DeadLetter, StorageError> {
         last_status: row.get("last_status")?,
         last_outcome: row.get("last_outcome")?,
         last_detail: row.get("last_detail")?,
+        payload_bytes: whole(row.get("payload_bytes")?),
         died_at: row.get("died_at")?,
     })
 }

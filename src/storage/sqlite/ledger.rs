@@ -11,7 +11,8 @@ use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::journal::{AttemptRecord, Ledger, ReplayCount};
 
 #[async_trait]
 impl Ledger for Sqlite {

@@ -15,6 +15,7 @@ use super::failing::Heard;
 use super::rows::{State, json};
 use super::tidings::{self, About};
 use super::{catalogue, endpoints, resend};
+use crate::domain::dead_letter::NO_ATTEMPT;
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
 use crate::domain::outcome::Meaning;
 use crate::domain::policy::PolicyVersion;
@@ -23,9 +24,6 @@ use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{Recorded, Settled, to_hand_on};
-
-/// The word in a dead letter's `last_outcome` when it was given up without a request.
-const NO_OUTCOME: &str = "none";
 
 /// Records settlements, in their order.
 ///
@@ -323,7 +321,7 @@ impl Record<'_> {
             reason.as_str(),
             settled.attempts,
             last.map_or(0, |attempt| attempt.outcome.status()),
-            last.map_or(NO_OUTCOME, Attempt::class),
+            last.map_or(NO_ATTEMPT, Attempt::class),
             last.map_or("", |attempt| &attempt.detail),
             settled.at,
         ])?;

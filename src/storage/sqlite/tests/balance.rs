@@ -5,8 +5,9 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::domain::id::{EndpointId, TaskId};
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
-use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
+use crate::storage::journal::{Books, Ledger};
 use crate::storage::tasks::{NewTask, TaskKind, Tasks};
 use crate::storage::upkeep::{self, Old, Upkeep};
 

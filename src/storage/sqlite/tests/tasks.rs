@@ -3,9 +3,10 @@
 use super::history::MINUTE;
 use super::*;
 use crate::domain::id::TaskId;
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
 use crate::storage::inbox::{Publication, Publish};
-use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
+use crate::storage::journal::{Books, Ledger};
 use crate::storage::tasks::{NewTask, RUNNING_MAX, TaskKind, TaskState, Tasks};
 use crate::storage::upkeep::{Old, Place as Walked, Upkeep};
 
