@@ -24,7 +24,6 @@ pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
-pub mod tasks;
 pub mod test_calls;
 pub mod tokens;
 pub mod tracking;
@@ -42,7 +41,6 @@ use url::Url;
 
 use self::adoption::Adoption;
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
-use self::tasks::TaskDesk;
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -53,7 +51,6 @@ use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
-use crate::storage::tasks::Tasks;
 
 /// Judges a URL: the normalised one, or a sentence about what is wrong with it.
 pub type UrlRule<'a> = &'a (dyn Fn(&str) -> Result<Url, String> + Send + Sync);
@@ -85,8 +82,6 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// What tenants ask of the record.
     pub history: Arc<dyn History>,
-    /// Work on many deliveries.
-    pub tasks: Arc<dyn Tasks>,
 }
 
 /// What a person may do.
@@ -95,7 +90,6 @@ pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
-    tasks: Arc<dyn Tasks>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -173,10 +167,10 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history, tasks } = ports;
+        let Ports { catalogue, ledger, history } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
-        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None, ceiling }
+        Self { catalogue, ledger, history, context, organisation, adoption: None, ceiling }
     }
 
     /// The same under what the operator allows; without it nothing is that somebody has to allow.
@@ -189,11 +183,6 @@ impl Control {
     #[must_use]
     pub fn within(&self, organisation: OrganisationId) -> Self {
         Self { organisation, ..self.clone() }
-    }
-
-    /// Where tasks are begun and looked at.
-    pub fn task_desk(&self) -> TaskDesk {
-        TaskDesk::new(Arc::clone(&self.tasks), self.context)
     }
 
     /// Whether the store answers.
