@@ -6,12 +6,13 @@ use serde::Serialize;
 use super::output::{Output, note, or_dash, print_object, visible, visible_lines};
 use super::span::When;
 use crate::control::Control;
-use crate::control::dead_letters::{Inspected, Which};
+use crate::control::dead_letters::Which;
+use crate::domain::dead_letter::StatusIs;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::runtime::clock;
-use crate::storage::dead_letters::DeadLetter;
+use crate::storage::dead_letters::{DeadLetter, Inspected};
 use crate::storage::journal::AttemptRecord;
 
 /// Dead letters fetched at once.
@@ -74,7 +75,7 @@ impl WhichArgs {
             endpoint: self.endpoint,
             event_type: self.event_type,
             reason: self.reason,
-            status: self.status,
+            status: self.status.map(StatusIs::Code),
             since: self.since.map(|when| when.back_from(now)),
             until: self.until.map(|when| when.back_from(now)),
         }

@@ -30,6 +30,8 @@ pub mod tracking;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod fake_dead_letters;
+#[cfg(test)]
 mod fake_history;
 
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::domain::policy::Ceiling;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::dead_letters::DeadLetters;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
 use crate::storage::tasks::Tasks;
@@ -83,6 +86,8 @@ pub struct Ports {
     pub history: Arc<dyn History>,
     /// Work on many deliveries.
     pub tasks: Arc<dyn Tasks>,
+    /// What was given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// What a person may do.
@@ -92,6 +97,7 @@ pub struct Control {
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
     tasks: Arc<dyn Tasks>,
+    dead_letters: Arc<dyn DeadLetters>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -169,10 +175,20 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history, tasks } = ports;
+        let Ports { catalogue, ledger, history, tasks, dead_letters } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
-        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None, ceiling }
+        Self {
+            catalogue,
+            ledger,
+            history,
+            tasks,
+            dead_letters,
+            context,
+            organisation,
+            adoption: None,
+            ceiling,
+        }
     }
 
     /// The same under what the operator allows; without it nothing is that somebody has to allow.
