@@ -65,9 +65,9 @@ async fn listed(
     tenant: Option<Tenant>,
     query: &Query,
 ) -> Answer<ListResponse<DeadLetterOut>> {
-    let search = FilterIn::of_list(query)?.into();
+    let which = FilterIn::of_list(query)?.into();
     let page = query.page(Order::Descending)?;
-    let listed = control.dead_letters_of(tenant, search, &page).await.map_err(in_query)?;
+    let listed = control.dead_letters_of(tenant, &which, &page).await.map_err(in_query)?;
     Ok(Json(lists::told(&page, listed, DeadLetter::place, DeadLetterOut::from)))
 }
 
@@ -111,9 +111,9 @@ async fn grouped(
     tenant: Option<Tenant>,
     query: &Query,
 ) -> Answer<ListResponse<DeadLetterGroupOut>> {
-    let search = FilterIn::of_groups(query)?.into();
+    let which = FilterIn::of_groups(query)?.into();
     let page = query.page(Order::Descending)?;
-    let listed = control.dead_letter_groups(tenant, search, &page).await.map_err(in_query)?;
+    let listed = control.dead_letter_groups(tenant, &which, &page).await.map_err(in_query)?;
     Ok(Json(lists::told(&page, listed, |group| group.place, DeadLetterGroupOut::from)))
 }
 

@@ -19,6 +19,8 @@ pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;
+pub mod recovery;
+pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
@@ -33,6 +35,8 @@ pub(crate) mod fake;
 mod fake_dead_letters;
 #[cfg(test)]
 mod fake_history;
+#[cfg(test)]
+pub(crate) mod fake_replays;
 
 use std::sync::Arc;
 

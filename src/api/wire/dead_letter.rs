@@ -5,17 +5,13 @@ use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::query::{Query, fault};
-use crate::control::dead_letters::{Discard, Search};
+use crate::control::dead_letters::{Discard, Which};
 use crate::control::tracking::told;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
 use crate::domain::event::Event;
-use crate::domain::filter::Pattern;
-use crate::domain::id::DeliveryId;
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
-use crate::storage::dead_letters::{
-    DeadLetter, DeadLetterFilter, DeadLetterGroup, Discarded, Inspected,
-};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterGroup, Discarded, Inspected};
 use crate::storage::journal::AttemptRecord;
 
 /// Which dead letters; all that is given holds together.
@@ -23,15 +19,15 @@ use crate::storage::journal::AttemptRecord;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "an object")]
 pub(in super::super) struct FilterIn {
     /// These deliveries.
-    #[schema(value_type = Vec<String>, max_items = 5000)]
-    ids: Vec<DeliveryId>,
+    #[schema(max_items = 10000)]
+    ids: Vec<String>,
     /// Of this application, by its id or uid: where its organisation asks.
     application_id: Option<String>,
     /// For this endpoint: its id; or its uid, where its application is known.
     endpoint_id: Option<String>,
     /// Of messages of this type, or of those that begin so, as `job.*`.
-    #[schema(value_type = Option<String>, example = "job.*")]
-    event_type: Option<Pattern>,
+    #[schema(example = "job.*")]
+    event_type: Option<String>,
     /// Given up for this reason.
     #[schema(value_type = Option<DeathReasonOut>)]
     reason: Option<DeathReason>,
@@ -138,7 +134,7 @@ impl FilterIn {
     pub(in super::super) fn of_list(query: &Query) -> Result<Self, Problem> {
         query.only(&[&PART[..], &["applicationId"], &BY_KIND, &BESIDES].concat())?;
         Ok(Self {
-            event_type: read(query, "eventType")?,
+            event_type: query.text("eventType").map(str::to_owned),
             subject: query.text("subject").map(str::to_owned),
             text: query.text("text").map(str::to_owned),
             since: query.moment("since")?,
@@ -186,7 +182,7 @@ fn reason(query: &Query) -> Result<Option<DeathReason>, Problem> {
     })
 }
 
-impl From<FilterIn> for Search {
+impl From<FilterIn> for Which {
     fn from(sent: FilterIn) -> Self {
         let FilterIn {
             ids,
@@ -201,8 +197,10 @@ impl From<FilterIn> for Search {
             since,
             until,
         } = sent;
-        let filter = DeadLetterFilter {
+        Self {
             ids,
+            application,
+            endpoint,
             event_type,
             reason,
             status,
@@ -211,9 +209,7 @@ impl From<FilterIn> for Search {
             text,
             since,
             until,
-            ..DeadLetterFilter::default()
-        };
-        Self { application, endpoint, filter }
+        }
     }
 }
 
@@ -237,7 +233,7 @@ pub(in super::super) struct DiscardIn {
 impl From<DiscardIn> for Discard {
     fn from(sent: DiscardIn) -> Self {
         let DiscardIn { filter, all, reason, expect } = sent;
-        Self { search: filter.into(), all, reason, expect }
+        Self { which: filter.into(), all, reason, expect }
     }
 }
 
@@ -435,12 +431,10 @@ pub(in super::super) struct InspectedAttemptOut {
     /// What it was answered; 0 when there was no answer.
     #[schema(minimum = 0, maximum = 999)]
     status: u16,
-    /// How it ended, in one word.
-    error: String,
+    /// How it ended, in one word: `success`, `timeout`, `server_error`, …
+    outcome: String,
     /// What went wrong, in a sentence; empty when the status says it all.
     detail: String,
-    /// How long it took, from its beginning to its end.
-    total_ms: u32,
     /// The first 16 KiB of the answer, as text; `EXPUNGED` when it was deleted.
     response: String,
 }
@@ -452,10 +446,9 @@ impl From<AttemptRecord> for InspectedAttemptOut {
             number: attempt.number,
             started_at: attempt.started_at,
             status: attempt.status,
-            error: told(&attempt.outcome, &attempt.url),
+            outcome: told(&attempt.outcome, &attempt.url),
             url: attempt.url,
             detail: attempt.detail,
-            total_ms: attempt.duration_ms,
             response: String::from_utf8_lossy(&attempt.response).into_owned(),
         }
     }

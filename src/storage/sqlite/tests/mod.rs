@@ -12,6 +12,7 @@ mod inspector;
 mod journal;
 mod ledger;
 mod long_history;
+mod recovery;
 mod resend;
 mod retention;
 mod routers;
