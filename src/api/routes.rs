@@ -25,7 +25,7 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, cloudevents, deliveries, endpoint_headers,
+    applications, attempts, audit, auth, cloudevents, dead_letters, deliveries, endpoint_headers,
     endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
     message_endpoints, messages, openapi, portal, recovery, rest, settings, statistics, test_calls,
 };
@@ -224,6 +224,14 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attempts::expunge))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::get))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::list_all))
+        .routes(routes!(dead_letters::all_groups))
+        .routes(routes!(dead_letters::get_any))
+        .routes(routes!(dead_letters::discard_any))
         .routes(routes!(message_endpoints::messages))
         .routes(routes!(message_endpoints::endpoints))
         .routes(routes!(message_endpoints::resend))

@@ -31,6 +31,8 @@ pub mod tracking;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod fake_dead_letters;
+#[cfg(test)]
 mod fake_history;
 #[cfg(test)]
 pub(crate) mod fake_replays;
@@ -49,6 +51,7 @@ use crate::domain::policy::Ceiling;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::dead_letters::DeadLetters;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
 
@@ -82,6 +85,8 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// What tenants ask of the record.
     pub history: Arc<dyn History>,
+    /// What was given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// What a person may do.
@@ -90,6 +95,7 @@ pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
+    dead_letters: Arc<dyn DeadLetters>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -167,10 +173,19 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history } = ports;
+        let Ports { catalogue, ledger, history, dead_letters } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
-        Self { catalogue, ledger, history, context, organisation, adoption: None, ceiling }
+        Self {
+            catalogue,
+            ledger,
+            history,
+            dead_letters,
+            context,
+            organisation,
+            adoption: None,
+            ceiling,
+        }
     }
 
     /// The same under what the operator allows; without it nothing is that somebody has to allow.
