@@ -34,6 +34,7 @@ use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::recovery::RecoveryDesk;
+use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
@@ -74,6 +75,8 @@ pub struct Parts {
     pub audit: Arc<dyn Audit>,
     /// Where targets for development are looked at and called.
     pub inspector: InspectorDesk,
+    /// Where replays are counted, begun and looked after.
+    pub replays: ReplayDesk,
     /// Where what a broker has lost is recovered; `None` where there is no broker.
     pub recovery: Option<RecoveryDesk>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
@@ -135,6 +138,11 @@ impl Api {
 
     pub(super) const fn inspector(&self) -> &InspectorDesk {
         &self.parts.inspector
+    }
+
+    #[expect(dead_code, reason = "the operations on replays are about to ask it")]
+    pub(super) const fn replays(&self) -> &ReplayDesk {
+        &self.parts.replays
     }
 
     pub(super) const fn recovery(&self) -> Option<&RecoveryDesk> {

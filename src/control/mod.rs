@@ -20,6 +20,7 @@ mod names;
 pub mod policies;
 pub mod publish;
 pub mod recovery;
+pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
@@ -34,6 +35,8 @@ pub mod tracking;
 pub(crate) mod fake;
 #[cfg(test)]
 mod fake_history;
+#[cfg(test)]
+pub(crate) mod fake_replays;
 
 use std::sync::Arc;
 

@@ -33,6 +33,7 @@ use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::recorded::Recorded;
 use crate::storage::recovery::Recovery;
+use crate::storage::replays::Replays;
 use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
@@ -274,6 +275,11 @@ impl Backends {
     /// What tenants ask of the record.
     #[expect(dead_code, reason = "the API's lists are about to ask it")]
     pub(super) fn history(&self) -> Arc<dyn History> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What is offered again, by a filter and at a rate.
+    pub(super) fn replays(&self) -> Arc<dyn Replays> {
         Arc::new(self.sqlite.clone())
     }
 

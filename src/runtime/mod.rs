@@ -8,6 +8,7 @@ mod keys;
 mod living;
 mod loose_ends;
 pub mod serve;
+pub mod serving;
 mod test_calls;
 mod upkeep;
 mod welcome;

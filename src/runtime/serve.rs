@@ -19,6 +19,7 @@ use super::assemble::{self, Backends};
 use super::failing::Warden;
 use super::living::LivingRouter;
 use super::loose_ends::LooseEnds;
+use super::serving::Note;
 use super::test_calls::TestLine;
 use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
@@ -30,6 +31,7 @@ use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::recovery::RecoveryDesk;
+use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
@@ -66,6 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Arc::new(metrics);
     metrics.in_flight_limit(config.limits.max_in_flight);
     let mut lock = only_router(&config)?;
+    Note::clear(&config)?;
     // Both before anything is opened: a port that is taken is told at once.
     let admin_listener = listen("admin.listen", config.admin.listen).await?;
     let api_listener = listen("api.listen", config.api.listen).await?;
@@ -102,6 +105,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
+    let note = Note::write(&config, api_address)?;
     // Last: once it answers that it is ready, everything is.
     let admin_stop = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(admin_listener, condition, admin_stop.clone()));
@@ -125,6 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
+    drop(note); // nobody comes any more; on every other way out it goes by itself
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
@@ -263,6 +268,7 @@ fn api_parts(
         answers: backends.answers(),
         audit: backends.audit(),
         inspector: InspectorDesk::new(backends.inspectors(), context),
+        replays: ReplayDesk::new(backends.replays(), context),
         recovery: recovery_desk(backends, engine),
         requests_per_second: config.api.requests_per_second,
     })

@@ -4,6 +4,7 @@ mod attention;
 mod backup;
 mod balance;
 mod catalogue;
+mod dead_letters;
 mod failing;
 mod file;
 mod history;
