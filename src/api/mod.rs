@@ -29,6 +29,7 @@ mod audit;
 mod auth;
 mod body;
 mod cloudevents;
+mod dead_letters;
 mod deliveries;
 mod endpoint_headers;
 mod endpoint_secrets;

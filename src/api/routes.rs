@@ -25,7 +25,7 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, cloudevents, deliveries, endpoint_headers,
+    applications, attempts, audit, auth, cloudevents, dead_letters, deliveries, endpoint_headers,
     endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
     message_endpoints, messages, openapi, portal, recovery, rest, settings, statistics, test_calls,
     trails,
@@ -231,6 +231,14 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(trails::trail))
         .routes(routes!(trails::any_trail))
         .routes(routes!(trails::top))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::get))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::list_all))
+        .routes(routes!(dead_letters::all_groups))
+        .routes(routes!(dead_letters::get_any))
+        .routes(routes!(dead_letters::discard_any))
         .routes(routes!(message_endpoints::messages))
         .routes(routes!(message_endpoints::endpoints))
         .routes(routes!(message_endpoints::resend))

@@ -34,6 +34,8 @@ pub mod tracking;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod fake_dead_letters;
+#[cfg(test)]
 mod fake_history;
 #[cfg(test)]
 pub(crate) mod fake_replays;
@@ -54,6 +56,7 @@ use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::attention::Attention;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::dead_letters::DeadLetters;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
 use crate::storage::tasks::Tasks;
@@ -92,6 +95,8 @@ pub struct Ports {
     pub attention: Arc<dyn Attention>,
     /// Work on many deliveries.
     pub tasks: Arc<dyn Tasks>,
+    /// What was given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// What a person may do.
@@ -102,6 +107,7 @@ pub struct Control {
     history: Arc<dyn History>,
     attention: Arc<dyn Attention>,
     tasks: Arc<dyn Tasks>,
+    dead_letters: Arc<dyn DeadLetters>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -179,7 +185,7 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history, attention, tasks } = ports;
+        let Ports { catalogue, ledger, history, attention, tasks, dead_letters } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
         Self {
@@ -188,6 +194,7 @@ impl Control {
             history,
             attention,
             tasks,
+            dead_letters,
             context,
             organisation,
             adoption: None,

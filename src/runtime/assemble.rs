@@ -96,6 +96,7 @@ fn ports(sqlite: &Sqlite) -> Ports {
         history: Arc::new(sqlite.clone()),
         attention: Arc::new(sqlite.clone()),
         tasks: Arc::new(sqlite.clone()),
+        dead_letters: Arc::new(sqlite.clone()),
     }
 }
 

@@ -6,6 +6,7 @@
 pub(super) mod application;
 pub(super) mod attempt;
 pub(super) mod audit;
+pub(super) mod dead_letter;
 pub(super) mod delivery;
 pub(super) mod endpoint;
 pub(super) mod endpoint_headers;
