@@ -50,6 +50,7 @@ mod portal;
 mod problem;
 mod query;
 mod recovery;
+mod replays;
 mod rest;
 pub mod routes;
 pub mod server;
