@@ -147,21 +147,23 @@ async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::
     let app = args.filter.app.clone();
     let ids = args.named.all()?;
     let mut filter = args.filter.body(&ids, now);
+    let all = filter.is_empty();
     filter.entry("until").or_insert_with(|| json!(now));
     let mut body = json!({ "filter": filter });
-    if args.all {
+    if all {
         body["all"] = json!(true);
     }
     let path = Path::within(app.as_deref(), &["replay", "preview"]);
     let counted: Told<Preview> = client.query(&path, &body).await?;
-    let total = counted.read.matched.unwrap_or_default();
-    if total == 0 {
-        note("no dead letter matches");
-    } else {
-        confirm("discard", total, "dead letters for good", args.yes)?;
+    match counted.read.matched {
+        Some(0) => note("no dead letter matches"),
+        Some(matched) => {
+            confirm("discard", matched, "dead letters for good", args.yes)?;
+            body["expect"] = json!(matched);
+        }
+        None => confirm("discard", counted.read.replayable, "dead letters and more", args.yes)?,
     }
     body["reason"] = json!(args.why);
-    body["expect"] = json!(total);
     let path = Path::within(app.as_deref(), &["dead-letter", "discard"]);
     let done: Told<Value> = client.tell(&path, &body).await?;
     let discarded = done.read["discarded"].to_string();

@@ -193,7 +193,7 @@ pub(super) struct Group {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Preview {
     pub(super) matched: Option<u64>,
-    pub(super) replayable: Option<u64>,
+    pub(super) replayable: u64,
     #[serde(default)]
     pub(super) not_replayable: Vec<NotReplayable>,
     #[serde(default)]
