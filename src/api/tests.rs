@@ -22,8 +22,10 @@ use super::server;
 use crate::control::Context;
 use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
+use crate::control::fake_replays::FakeReplays;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::{Called, TestCaller, TestCalls};
 use crate::control::tokens::{Caller, TokenKey};
 use crate::domain::application::Tenant;
@@ -75,7 +77,12 @@ impl Audit for Nothing {
         Ok(1)
     }
 
-    async fn end_deed(&self, _: i64, _: u16) -> Result<(), StorageError> {
+    async fn end_deed(
+        &self,
+        _: i64,
+        _: u16,
+        _: Option<serde_json::Value>,
+    ) -> Result<(), StorageError> {
         Ok(())
     }
 
@@ -154,6 +161,8 @@ async fn silent() -> axum::Router {
         answers: Arc::new(Nothing),
         audit: Arc::new(Nothing),
         inspector: InspectorDesk::new(Arc::new(Nothing), context),
+        replays: ReplayDesk::new(Arc::new(FakeReplays::default()), context),
+        recovery: None,
         requests_per_second: 0,
     })))
 }

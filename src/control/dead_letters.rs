@@ -33,6 +33,20 @@ pub struct Which {
     pub until: Option<Timestamp>,
 }
 
+impl Which {
+    /// Whether it says anything about which are meant, beside whose they are.
+    pub(super) fn says_anything(&self) -> bool {
+        let Self { ids, application: _, endpoint, event_type, reason, status, since, until } = self;
+        !ids.is_empty()
+            || endpoint.is_some()
+            || event_type.is_some()
+            || reason.is_some()
+            || status.is_some()
+            || since.is_some()
+            || until.is_some()
+    }
+}
+
 /// A dead letter with all that is known of it.
 #[derive(Debug, Clone)]
 pub struct Inspected {
@@ -112,7 +126,11 @@ impl Control {
         Ok(self.ledger.replay(&counted.filter, (self.context.now)()).await?)
     }
 
-    async fn filter(&self, which: &Which) -> Answer<DeadLetterFilter> {
+    /// The filter that this means, its names resolved.
+    ///
+    /// # Errors
+    /// `NotFound` or `Invalid` for what a condition names.
+    pub(super) async fn filter(&self, which: &Which) -> Answer<DeadLetterFilter> {
         let ids: Result<Vec<_>, _> = which.ids.iter().map(|id| delivery_id(id)).collect();
         let event_type = match &which.event_type {
             Some(text) => Some(text.parse().map_err(|fault| {

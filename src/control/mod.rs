@@ -19,6 +19,8 @@ pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;
+pub mod recovery;
+pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
@@ -31,6 +33,8 @@ pub mod tracking;
 pub(crate) mod fake;
 #[cfg(test)]
 mod fake_history;
+#[cfg(test)]
+pub(crate) mod fake_replays;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ pub mod chance;
 pub mod clock;
 mod failing;
 mod keys;
+mod living;
 mod loose_ends;
 pub mod serve;
 pub mod serving;

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
 use super::failing::Warden;
+use super::living::LivingRouter;
 use super::loose_ends::LooseEnds;
 use super::serving::Note;
 use super::test_calls::TestLine;
@@ -29,6 +30,8 @@ use crate::config::{Config, LogFormat};
 use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::recovery::RecoveryDesk;
+use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
@@ -98,8 +101,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api =
-        Api::new(api_parts(&config, &backends, sender, tokens, engine.adopter(), api_address)?);
+    let api = Api::new(api_parts(&config, &backends, sender, tokens, &engine, api_address)?);
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
@@ -234,11 +236,11 @@ fn api_parts(
     backends: &Backends,
     sender: Arc<dyn Sender>,
     tokens: TokenKey,
-    adopter: Adopter,
+    engine: &Engine,
     address: SocketAddr,
 ) -> anyhow::Result<routes::Parts> {
     let context = control::Context { now: clock::now, chance: chance::bytes };
-    let adoption = backends.adoption(config, Box::new(OwnRouter(adopter)));
+    let adoption = backends.adoption(config, Box::new(OwnRouter(engine.adopter())));
     let control = Control::new(backends.control.clone(), context)
         .adopting(adoption)
         .under(assemble::ceiling(config));
@@ -266,8 +268,18 @@ fn api_parts(
         answers: backends.answers(),
         audit: backends.audit(),
         inspector: InspectorDesk::new(backends.inspectors(), context),
+        replays: ReplayDesk::new(backends.replays(), context),
+        recovery: recovery_desk(backends, engine),
         requests_per_second: config.api.requests_per_second,
     })
+}
+
+/// Where what a broker has lost is recovered, where there is a broker.
+fn recovery_desk(backends: &Backends, engine: &Engine) -> Option<RecoveryDesk> {
+    let (recovery, journal) = backends.recovery()?;
+    let Adopter { routes, catalogue, .. } = engine.adopter();
+    let living = Arc::new(LivingRouter { window: engine.window(), routes, catalogue });
+    Some(RecoveryDesk { recovery, journal, living, now: clock::now })
 }
 
 /// The router of this process, as edits wait for it.

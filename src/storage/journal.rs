@@ -91,7 +91,7 @@ pub struct Books {
     pub discarded: u64,
     /// Taken back.
     pub cancelled: u64,
-    /// Given up, and not kept: their policy said so.
+    /// Given up, and not kept: their policy said so, or a person put them away.
     pub dropped: u64,
     /// Let go once, and no end of it is on record.
     pub unknown: u64,

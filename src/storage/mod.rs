@@ -5,6 +5,7 @@
 //! - [`journal`]: the record of every event, delivery and attempt.
 //! - [`dead_letters`]: what was given up, and who looks after it.
 //! - [`inbox`]: events that are not finished yet.
+//! - [`recovery`]: what a broker had and has lost.
 //! - [`recorded`]: publishing on a broker, and what it published on record at once.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
@@ -35,6 +36,7 @@ pub mod ladder;
 pub mod outlet;
 pub mod page;
 pub mod recorded;
+pub mod recovery;
 pub mod replays;
 pub mod tasks;
 pub mod tidings;

@@ -12,18 +12,22 @@ use async_trait::async_trait;
 
 use super::StorageError;
 use super::dead_letters::DeadLetterFilter;
-use super::journal::ReplayCount;
 use super::page::Page;
 use crate::domain::delivery::{DeliveryKey, Turn};
 use crate::domain::filter::Pattern;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId, ReplayId};
 use crate::domain::replay::{Pulse, Rate, ReplayState, Scope};
+use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 
 /// Most replays of one organisation that may be active at the same time: each has a share of the writer's time.
 pub const ACTIVE_MAX: u32 = 64;
 
-/// Which deliveries, fixed: what comes to match later is not in it.
+/// Most endpoints that one replay may be about: each is taken by it, in the transaction that begins it.
+pub const ENDPOINTS_MAX: u32 = 10_000;
+
+/// Which deliveries, fixed: what comes to match later is not in it. Of an endpoint's, the events are fixed:
+/// those that are there when it begins.
 #[derive(Debug, Clone)]
 pub enum Selection {
     /// Dead letters that match, laid down before the replay was begun.
@@ -77,6 +81,63 @@ pub struct NewReplay {
     pub actor: String,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// How many have to match, if anybody has counted before.
+    pub expect: Option<u64>,
+}
+
+/// What a replay would do now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Deliveries that match; `None` when they are more than could be counted in the time that there is.
+    pub matched: Option<u64>,
+    /// Those that would be offered, by the endpoint that they were for and why they were given up (`None`: they
+    /// were not, or it is not kept), most first.
+    pub by_endpoint: Vec<(EndpointId, Option<DeathReason>, u64)>,
+    /// Those that would be left where they are, by what stands in the way.
+    pub not_replayable: Vec<(Obstacle, u64)>,
+    /// Payload bytes that would be sent.
+    pub bytes: u64,
+    /// When the oldest and the newest that would be offered were given up; of an endpoint's, when their events
+    /// were received.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// Endpoints among those that are paused: what is offered to them waits until they are resumed.
+    pub paused: Vec<EndpointId>,
+}
+
+impl Preview {
+    /// Deliveries that would be offered, of those that were counted.
+    pub fn replayable(&self) -> u64 {
+        self.by_endpoint.iter().map(|(.., count)| count).sum()
+    }
+}
+
+/// Why a delivery cannot be offered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Obstacle {
+    /// Its endpoint was deleted, or its application.
+    EndpointGone,
+    /// Its endpoint is disabled.
+    EndpointDisabled,
+    /// It went to its application's default URL, which there is no more.
+    NoDefaultUrl,
+    /// The payload of its event was deleted.
+    PayloadForgotten,
+}
+
+impl Obstacle {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::EndpointGone, Self::EndpointDisabled, Self::NoDefaultUrl, Self::PayloadForgotten];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndpointGone => "endpoint_gone",
+            Self::EndpointDisabled => "endpoint_disabled",
+            Self::NoDefaultUrl => "no_default_url",
+            Self::PayloadForgotten => "payload_forgotten",
+        }
+    }
 }
 
 /// A replay.
@@ -169,7 +230,8 @@ pub struct Running {
 /// The port.
 #[async_trait]
 pub trait Replays: Send + Sync {
-    /// What a replay of this selection would do now.
+    /// What a replay of this selection, to its own endpoints or to this one, would do now. Of dead letters it
+    /// counts those that were laid down until `now`.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -177,14 +239,16 @@ pub trait Replays: Send + Sync {
         &self,
         organisation: OrganisationId,
         selection: &Selection,
+        to: Option<EndpointId>,
         now: Timestamp,
-    ) -> Result<ReplayCount, StorageError>;
+    ) -> Result<Preview, StorageError>;
 
     /// Begins one. When this returns `Ok`, it is durable, and goes on whoever dies.
     ///
     /// # Errors
     /// `Conflict` when another one is active for one of its endpoints, with that one's id, or too many are
-    /// active, or there is no such endpoint.
+    /// active, or there is no such endpoint, or it is about more than [`ENDPOINTS_MAX`], or another number
+    /// matches than is expected.
     async fn begin(&self, replay: NewReplay, now: Timestamp) -> Result<Replay, StorageError>;
 
     /// One of an organisation's.

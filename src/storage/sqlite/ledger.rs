@@ -23,7 +23,7 @@ impl Ledger for Sqlite {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StorageError> {
         let filter = filter.clone();
-        self.read(move |connection| dead_letters::list(connection, &filter, after, limit)).await
+        self.read(move |connection| dead_letters::behind(connection, &filter, after, limit)).await
     }
 
     async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StorageError> {
@@ -118,7 +118,10 @@ impl Sqlite {
 }
 
 /// Every attempt of a delivery, oldest first.
-fn attempts(connection: &Connection, key: DeliveryKey) -> Result<Vec<AttemptRecord>, StorageError> {
+pub(super) fn attempts(
+    connection: &Connection,
+    key: DeliveryKey,
+) -> Result<Vec<AttemptRecord>, StorageError> {
     let Some(event) = rows::seq_of(connection, key.event)? else {
         return Ok(Vec::new());
     };

@@ -13,7 +13,7 @@ use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::{Event, Webhook};
 use crate::domain::id::{
     ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, InspectedId, OrganisationId,
-    RouterId, TaskId,
+    ReplayId, RouterId, TaskId,
 };
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -61,6 +61,7 @@ bytes_column!(
     EventId,
     InspectedId,
     OrganisationId,
+    ReplayId,
     RouterId,
     TaskId
 );

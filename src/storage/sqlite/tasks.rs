@@ -375,7 +375,7 @@ fn take(connection: &Connection, look: &Look, now: Timestamp) -> Result<u64, Sto
                 revive(connection, *seq, *event, look.endpoint, now, &mut movement)?
             }
             TaskKind::ReplayMissing => {
-                deliveries::owe(connection, *seq, look.endpoint, now, &mut movement)?
+                deliveries::owe(connection, *seq, look.endpoint, None, now, &mut movement)?
             }
         };
         moved += u32::from(offered);

@@ -267,22 +267,24 @@ pub(super) fn owed(
     found.next()?.map(rows::standing).transpose()
 }
 
-/// Writes a delivery that is due now and held by the journal; whether it did. Not one that is there, nor
+/// Writes a delivery that is due now and held by the journal, offered by the replay of this number, if by one;
+/// whether it did. Not one that is there, nor
 /// one of an event that has no payload any more or is not routed yet, which will say itself what it owes.
 pub(in super::super) fn owe(
     connection: &Connection,
     seq: i64,
     endpoint: EndpointId,
+    replay: Option<i64>,
     now: Timestamp,
     movement: &mut Movement,
 ) -> Result<bool, StorageError> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO deliveries (event, endpoint, turn, attempts, state, held_by, due_at) \
-         SELECT seq, ?2, 0, 0, 1, 2, ?3 FROM events WHERE seq = ?1 AND length(payload) > 0 \
+        "INSERT INTO deliveries (event, endpoint, turn, attempts, state, held_by, due_at, replay) \
+         SELECT seq, ?2, 0, 0, 1, 2, ?3, ?4 FROM events WHERE seq = ?1 AND length(payload) > 0 \
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE event = ?1) \
          ON CONFLICT DO NOTHING",
     )?;
-    let written = insert.execute(params![seq, endpoint, now])? == 1;
+    let written = insert.execute(params![seq, endpoint, now, replay])? == 1;
     if written {
         movement.owes();
         movement.moves(State::Pending, State::Waiting);

@@ -1,0 +1,59 @@
+-- Replays: deliveries that are offered again, by a filter and at a rate, and which of them offered what.
+
+-- Numbers are never used again: a delivery remembers by which of them it was last offered, also when that
+-- one is forgotten.
+CREATE TABLE replays (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT, -- what deliveries.replay and offers.replay name
+    id           BLOB    NOT NULL UNIQUE,
+    organisation BLOB    NOT NULL,
+    scope        TEXT    NOT NULL, -- dead_letters, given_up, missing, delivered
+    application  BLOB,             -- whose, when it is about one's
+    endpoint     BLOB,             -- for which, when it is about one's
+    filter       TEXT,             -- of dead letters: JSON
+    event_type   TEXT,             -- of an endpoint's: a pattern
+    since        INTEGER,          -- of an endpoint's: of events received from here on
+    until        INTEGER,          -- of an endpoint's: of events received before this
+    recipient    BLOB,             -- to this endpoint, and not to those that the deliveries were for
+    rate         INTEGER NOT NULL, -- deliveries a second
+    state        TEXT    NOT NULL, -- running, paused, finished, cancelled, failed
+    because      TEXT,
+    place        INTEGER NOT NULL, -- dead_letters.seq or events.seq: done up to here
+    last         INTEGER NOT NULL, -- the same: not beyond this
+    matched      INTEGER,          -- NULL: nobody counted
+    offered      INTEGER NOT NULL DEFAULT 0,
+    skipped      INTEGER NOT NULL DEFAULT 0,
+    tried        INTEGER NOT NULL DEFAULT 0, -- of the offered ones: the first attempt has ended, or there is none
+    judged       INTEGER NOT NULL DEFAULT 0, -- first attempts that ended since it was begun or resumed
+    failed       INTEGER NOT NULL DEFAULT 0, -- of these: that failed
+    delivered    INTEGER NOT NULL DEFAULT 0,
+    dead         INTEGER NOT NULL DEFAULT 0, -- given up once more
+    actor        TEXT    NOT NULL,
+    reason       TEXT,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL,
+    ended_at     INTEGER
+) STRICT;
+CREATE INDEX replays_active ON replays (state, organisation) WHERE state IN ('running', 'paused');
+CREATE INDEX replays_of ON replays (organisation, id);
+CREATE INDEX replays_ended ON replays (ended_at) WHERE ended_at IS NOT NULL;
+
+-- Endpoints that an active replay offers to: nobody else does meanwhile.
+CREATE TABLE replay_endpoints (
+    endpoint BLOB    NOT NULL PRIMARY KEY,
+    replay   INTEGER NOT NULL -- replays.seq
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replay_endpoints_of ON replay_endpoints (replay);
+
+-- Which replay offered a delivery at which turn.
+CREATE TABLE offers (
+    event    INTEGER NOT NULL, -- events.seq
+    endpoint BLOB    NOT NULL,
+    turn     INTEGER NOT NULL,
+    replay   INTEGER NOT NULL, -- replays.seq
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (event, endpoint, turn)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX offers_of ON offers (replay);
+
+-- By which replay a delivery was last offered; NULL: by none.
+ALTER TABLE deliveries ADD COLUMN replay INTEGER;

@@ -1,0 +1,360 @@
+//! The replays' port on SQLite.
+//!
+//! A row holds what a replay offers, how far it is and what became of it. Looking for what the next step
+//! offers is a reader's work, over a bounded number of rows ([`look`]); only what was found is brought to the
+//! writer, which judges each once more and moves the place ([`take`]). What became of the offered is
+//! counted where settlements are recorded ([`count`]).
+//!
+//! **What if we die right here?** Before a step's commit nothing has happened, and the step is taken again.
+//! With it the replay's place is behind what was offered. Two who take the same step (a router and the one that
+//! takes its place) both look, and the place that one of them has moved tells the other that it is late.
+
+mod begin;
+pub(super) mod count;
+pub(super) mod look;
+mod preview;
+mod take;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Sqlite;
+use super::rows::{self, corrupt, read_json};
+use super::walk::Walk;
+use crate::domain::delivery::DeliveryKey;
+use crate::domain::filter::Pattern;
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId, ReplayId};
+use crate::domain::replay::{Pulse, Rate, ReplayState, Scope};
+use crate::domain::time::Timestamp;
+use crate::failpoint;
+use crate::storage::StorageError;
+use crate::storage::page::Page;
+use crate::storage::replays::{
+    Change, NewReplay, OfEndpoint, Offer, Preview, Replay, Replays, Running, Selection, Stepped,
+};
+
+#[async_trait]
+impl Replays for Sqlite {
+    async fn preview(
+        &self,
+        organisation: OrganisationId,
+        selection: &Selection,
+        to: Option<EndpointId>,
+        now: Timestamp,
+    ) -> Result<Preview, StorageError> {
+        Ok(self.counted(organisation, selection, to, now).await?.preview)
+    }
+
+    async fn begin(&self, replay: NewReplay, now: Timestamp) -> Result<Replay, StorageError> {
+        let counted = self.counted(replay.organisation, &replay.selection, replay.to, now).await?;
+        begin::as_expected(replay.expect, counted.preview.matched)?;
+        self.write(move |connection| begin::begin(connection, &replay, &counted, now)).await
+    }
+
+    async fn replay(
+        &self,
+        organisation: OrganisationId,
+        id: ReplayId,
+    ) -> Result<Option<Replay>, StorageError> {
+        self.browse(move |connection| {
+            let found = entry(connection, id)?.map(|entry| entry.replay);
+            Ok(found.filter(|replay| replay.organisation == organisation))
+        })
+        .await
+    }
+
+    async fn replays(
+        &self,
+        organisation: OrganisationId,
+        application: Option<ApplicationId>,
+        page: &Page<ReplayId>,
+    ) -> Result<Vec<Replay>, StorageError> {
+        let page = page.clone();
+        self.browse(move |connection| {
+            let mut walk =
+                Walk::over("replays", "id", &page).only("organisation = ?", organisation);
+            if let Some(application) = application {
+                walk = walk.only("application = ?", application);
+            }
+            walk.rows(connection, |row| Ok(read(row)?.replay))
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        organisation: OrganisationId,
+        id: ReplayId,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Option<Replay>, StorageError> {
+        self.write(move |connection| make_change(connection, organisation, id, change, now)).await
+    }
+
+    async fn running(&self) -> Result<Vec<Running>, StorageError> {
+        self.read(|connection| {
+            let mut find = connection.prepare_cached(
+                "SELECT id, rate FROM replays WHERE state = 'running' ORDER BY seq",
+            )?;
+            find.query_and_then([], |row| {
+                let id = row.get(0)?;
+                Ok(Running { id, rate: rate(id, row.get(1)?)? })
+            })?
+            .collect()
+        })
+        .await
+    }
+
+    async fn pulse(&self, id: ReplayId, now: Timestamp) -> Result<Pulse, StorageError> {
+        self.read(move |connection| pulse(connection, id, now)).await
+    }
+
+    async fn step(&self, id: ReplayId, most: u32, now: Timestamp) -> Result<Stepped, StorageError> {
+        let vault = Arc::clone(&self.vault);
+        let looked = self
+            .read(move |connection| match entry(connection, id)? {
+                Some(entry) => {
+                    Ok((entry.replay.state, look::look(connection, &vault, entry, most)?))
+                }
+                None => Ok((ReplayState::Failed, None)),
+            })
+            .await?;
+        match looked {
+            (_, Some(look)) => {
+                let stepped =
+                    self.write(move |connection| take::take(connection, &look, now)).await?;
+                failpoint!("replay.stepped"); // committed
+                Ok(stepped)
+            }
+            (state, None) => Ok(Stepped { offered: 0, skipped: 0, state }),
+        }
+    }
+
+    async fn halt(
+        &self,
+        id: ReplayId,
+        state: ReplayState,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let because = because.to_owned();
+        self.write(move |connection| {
+            let Some(entry) = entry(connection, id)? else { return Ok(()) };
+            if entry.replay.state == ReplayState::Running {
+                set_state(connection, entry.seq, state, Some(&because), now)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn offers(&self, key: DeliveryKey) -> Result<Vec<Offer>, StorageError> {
+        self.browse(move |connection| offers(connection, key)).await
+    }
+}
+
+/// A replay's row: the replay, and how far it is.
+struct Entry {
+    /// Its number.
+    seq: i64,
+    replay: Replay,
+    /// Done up to this dead letter or event, by its number.
+    place: i64,
+    /// Not beyond this one.
+    last: i64,
+}
+
+fn entry(connection: &Connection, id: ReplayId) -> Result<Option<Entry>, StorageError> {
+    let mut find = connection.prepare_cached("SELECT * FROM replays WHERE id = ?1")?;
+    let mut found = find.query([id])?;
+    found.next()?.map(read).transpose()
+}
+
+fn read(row: &Row<'_>) -> Result<Entry, StorageError> {
+    let id: ReplayId = row.get("id")?;
+    let (scope, state): (String, String) = (row.get("scope")?, row.get("state")?);
+    let scope = Scope::ALL.into_iter().find(|known| known.as_str() == scope);
+    let state = ReplayState::ALL.into_iter().find(|known| known.as_str() == state);
+    let (Some(scope), Some(state)) = (scope, state) else {
+        return Err(corrupt(format!("{id} has a scope, or is in a state, that we do not know")));
+    };
+    let whole = |column: &str| -> Result<u64, StorageError> { Ok(whole(row.get(column)?)) };
+    let replay = Replay {
+        id,
+        organisation: row.get("organisation")?,
+        application: row.get("application")?,
+        endpoint: row.get("endpoint")?,
+        selection: selection(row, id, scope)?,
+        to: row.get("recipient")?,
+        rate: rate(id, row.get("rate")?)?,
+        state,
+        because: row.get("because")?,
+        matched: row.get::<_, Option<i64>>("matched")?.map(self::whole),
+        offered: whole("offered")?,
+        skipped: whole("skipped")?,
+        delivered: whole("delivered")?,
+        dead: whole("dead")?,
+        actor: row.get("actor")?,
+        reason: row.get("reason")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+        ended_at: row.get("ended_at")?,
+    };
+    Ok(Entry { seq: row.get("seq")?, replay, place: row.get("place")?, last: row.get("last")? })
+}
+
+fn selection(row: &Row<'_>, id: ReplayId, scope: Scope) -> Result<Selection, StorageError> {
+    if scope == Scope::DeadLetters {
+        let filter: String = row.get("filter")?;
+        return Ok(Selection::DeadLetters(read_json(&filter, id, "filter")?));
+    }
+    let pattern = |text: String| {
+        text.parse::<Pattern>().map_err(|error| corrupt(format!("event_type of {id}: {error}")))
+    };
+    Ok(Selection::OfEndpoint(OfEndpoint {
+        scope,
+        application: row.get("application")?,
+        endpoint: row.get("endpoint")?,
+        event_type: row.get::<_, Option<String>>("event_type")?.map(pattern).transpose()?,
+        since: row.get("since")?,
+        until: row.get("until")?,
+    }))
+}
+
+fn rate(id: ReplayId, per_second: u32) -> Result<Rate, StorageError> {
+    Rate::try_from(per_second).map_err(|error| corrupt(format!("{id}: {error}")))
+}
+
+/// A count as SQLite gives it.
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// Does what a person asks.
+fn make_change(
+    connection: &Connection,
+    organisation: OrganisationId,
+    id: ReplayId,
+    change: Change,
+    now: Timestamp,
+) -> Result<Option<Replay>, StorageError> {
+    let Some(Entry { seq, replay, .. }) =
+        entry(connection, id)?.filter(|entry| entry.replay.organisation == organisation)
+    else {
+        return Ok(None);
+    };
+    let state = replay.state;
+    if !state.is_active() {
+        if change == Change::Cancel && state == ReplayState::Cancelled {
+            return Ok(Some(replay));
+        }
+        return Err(StorageError::Conflict(format!(
+            "{id} is {}: only a replay that is running or paused can be changed",
+            state.as_str()
+        )));
+    }
+    match change {
+        Change::Pause if state == ReplayState::Paused => {} // why it paused itself stays said
+        Change::Pause => set_state(connection, seq, ReplayState::Paused, None, now)?,
+        Change::Resume => {
+            set_state(connection, seq, ReplayState::Running, None, now)?;
+            let mut forgive = connection
+                .prepare_cached("UPDATE replays SET judged = 0, failed = 0 WHERE seq = ?1")?;
+            forgive.execute([seq])?;
+        }
+        Change::Cancel => set_state(connection, seq, ReplayState::Cancelled, None, now)?,
+        Change::Rate(rate) => {
+            let mut set = connection
+                .prepare_cached("UPDATE replays SET rate = ?2, updated_at = ?3 WHERE seq = ?1")?;
+            set.execute(params![seq, rate.per_second(), now])?;
+        }
+    }
+    Ok(entry(connection, id)?.map(|entry| entry.replay))
+}
+
+/// Moves a replay to this state. One that has ended lets its endpoints go.
+fn set_state(
+    connection: &Connection,
+    seq: i64,
+    state: ReplayState,
+    because: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let ended = (!state.is_active()).then_some(now);
+    let mut set = connection.prepare_cached(
+        "UPDATE replays SET state = ?2, because = ?3, updated_at = ?4, ended_at = ?5 WHERE seq = ?1",
+    )?;
+    set.execute(params![seq, state.as_str(), because, now, ended])?;
+    if ended.is_some() {
+        let mut let_go =
+            connection.prepare_cached("DELETE FROM replay_endpoints WHERE replay = ?1")?;
+        let_go.execute([seq])?;
+    }
+    Ok(())
+}
+
+/// Since when the oldest live delivery has been waiting for its first attempt: what is pending was accepted,
+/// what is in the inbox is not even routed.
+const LIVE_SINCE: &str = "SELECT min(received_at) FROM events WHERE seq IN ( \
+         (SELECT min(event) FROM deliveries INDEXED BY deliveries_pending WHERE state = 0), \
+         (SELECT min(event) FROM inbox))";
+
+fn pulse(connection: &Connection, id: ReplayId, now: Timestamp) -> Result<Pulse, StorageError> {
+    let mut live = connection.prepare_cached(LIVE_SINCE)?;
+    let live_since: Option<Timestamp> = live.query_row([], |row| row.get(0))?;
+    let mut find = connection
+        .prepare_cached("SELECT offered, tried, failed, judged FROM replays WHERE id = ?1")?;
+    let counted = find
+        .query_row([id], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))
+        .optional()?;
+    let [offered, tried, failed, judged] = counted.unwrap_or_default().map(whole);
+    let live_waits = live_since.map(|since| now.since(since)).unwrap_or_default();
+    Ok(Pulse { offered, tried, failed, judged, live_waits })
+}
+
+/// Every time that a delivery was offered by a replay, unless that one is forgotten.
+fn offers(connection: &Connection, key: DeliveryKey) -> Result<Vec<Offer>, StorageError> {
+    let Some(event) = rows::seq_of(connection, key.event)? else { return Ok(Vec::new()) };
+    let mut find = connection.prepare_cached(
+        "SELECT r.id, o.turn, o.at FROM offers o JOIN replays r ON r.seq = o.replay \
+         WHERE o.event = ?1 AND o.endpoint = ?2 ORDER BY o.turn",
+    )?;
+    let found = find.query_map(params![event, key.endpoint], |row| {
+        Ok(Offer { replay: row.get(0)?, turn: row.get(1)?, at: row.get(2)? })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Whether there is a replay that ended before this moment.
+pub(super) fn any_ended(connection: &Connection, before: Timestamp) -> Result<bool, StorageError> {
+    let mut find =
+        connection.prepare_cached("SELECT 1 FROM replays WHERE ended_at < ?1 LIMIT 1")?;
+    Ok(find.exists([before])?)
+}
+
+/// Forgets replays that ended before this moment, with what is kept of their offers: at most so many of both
+/// together; how many.
+pub(super) fn forget(
+    connection: &Connection,
+    before: Timestamp,
+    most: u32,
+) -> Result<usize, StorageError> {
+    // A replay goes when its last offer has gone: so none is left without the one that it names.
+    let mut offers = connection.prepare_cached(
+        "DELETE FROM offers WHERE (event, endpoint, turn) IN \
+            (SELECT o.event, o.endpoint, o.turn FROM replays r JOIN offers o ON o.replay = r.seq \
+             WHERE r.ended_at < ?1 LIMIT ?2)",
+    )?;
+    let gone = offers.execute(params![before, most])?;
+    if gone == most as usize {
+        return Ok(gone);
+    }
+    let mut replays = connection.prepare_cached(
+        "DELETE FROM replays WHERE seq IN \
+            (SELECT seq FROM replays r WHERE ended_at < ?1 \
+                AND NOT EXISTS (SELECT 1 FROM offers WHERE replay = r.seq) LIMIT ?2)",
+    )?;
+    Ok(gone + replays.execute(params![before, most - u32::try_from(gone).unwrap_or(most)])?)
+}
