@@ -41,7 +41,7 @@ fn what_the_guides_show_is_understood() {
         "posthaste token create --app acme --expires 90d",
         "posthaste listen --port 0 --fail-first 2 --retry-after 3 --delay 2s --json",
         "posthaste dead-letters list --app acme --reason gone --since 2h --status 0",
-        "posthaste dead-letters groups --status 5xx --text shop",
+        "posthaste dead-letters groups --status 5xx --endpoint shop",
         "posthaste dead-letters discard --app acme --error tls --why gone",
         "posthaste replay start --endpoint hook --app acme --type job.* --dry-run",
         "posthaste replay start dlv_1srOrx2ZWZBpBUvZwXKQmoEYga2 --yes --rate 200/s --detach",

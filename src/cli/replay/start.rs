@@ -79,7 +79,7 @@ impl StartArgs {
     fn asked(self) -> anyhow::Result<Asked> {
         let now = clock::now();
         let scope = self.scope();
-        let app = self.filter.app.clone();
+        let app = self.filter.app().map(str::to_owned);
         let ids = self.named.all()?;
         let mut filter = self.filter.body(&ids, now);
         let mut body = Map::new();
