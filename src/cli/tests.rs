@@ -85,7 +85,7 @@ fn what_contradicts_itself_is_a_usage_error() {
         "posthaste replay pause 7",
         "posthaste dead-letters discard --all",
         "posthaste dead-letters discard --why gone",
-        "posthaste dead-letters list --status 6xx",
+        "posthaste dead-letters list --status 6000",
         "posthaste publish --app acme --type job.*",
         "posthaste dead-letters list --reason bored",
         "posthaste dead-letters list --since yesterday",
