@@ -28,6 +28,7 @@ use super::{
     applications, attempts, audit, auth, cloudevents, deliveries, endpoint_headers,
     endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
     message_endpoints, messages, openapi, portal, recovery, rest, settings, statistics, test_calls,
+    trails,
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
@@ -225,6 +226,11 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attempts::expunge))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::cancel))
+        .routes(routes!(trails::trail))
+        .routes(routes!(trails::any_trail))
+        .routes(routes!(trails::top))
         .routes(routes!(message_endpoints::messages))
         .routes(routes!(message_endpoints::endpoints))
         .routes(routes!(message_endpoints::resend))

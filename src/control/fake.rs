@@ -65,7 +65,8 @@ impl World {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
         let (catalogue, ledger) = (stores.clone(), stores.clone());
-        let ports = Ports { catalogue, ledger, history: past.clone(), tasks: past };
+        let (history, attention) = (past.clone(), past.clone());
+        let ports = Ports { catalogue, ledger, history, attention, tasks: past };
         Self { control: Control::new(ports, context), stores }
     }
 

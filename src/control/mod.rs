@@ -24,8 +24,10 @@ pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
+pub mod stories;
 pub mod tasks;
 pub mod test_calls;
+pub mod timeline;
 pub mod tokens;
 pub mod tracking;
 
@@ -50,6 +52,7 @@ use crate::domain::id::OrganisationId;
 use crate::domain::policy::Ceiling;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::attention::Attention;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
@@ -85,6 +88,8 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// What tenants ask of the record.
     pub history: Arc<dyn History>,
+    /// What operators look at one by one.
+    pub attention: Arc<dyn Attention>,
     /// Work on many deliveries.
     pub tasks: Arc<dyn Tasks>,
 }
@@ -95,6 +100,7 @@ pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
+    attention: Arc<dyn Attention>,
     tasks: Arc<dyn Tasks>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
@@ -173,10 +179,20 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history, tasks } = ports;
+        let Ports { catalogue, ledger, history, attention, tasks } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
-        Self { catalogue, ledger, history, tasks, context, organisation, adoption: None, ceiling }
+        Self {
+            catalogue,
+            ledger,
+            history,
+            attention,
+            tasks,
+            context,
+            organisation,
+            adoption: None,
+            ceiling,
+        }
     }
 
     /// The same under what the operator allows; without it nothing is that somebody has to allow.

@@ -94,6 +94,7 @@ fn ports(sqlite: &Sqlite) -> Ports {
         catalogue: Arc::new(sqlite.clone()),
         ledger: Arc::new(sqlite.clone()),
         history: Arc::new(sqlite.clone()),
+        attention: Arc::new(sqlite.clone()),
         tasks: Arc::new(sqlite.clone()),
     }
 }

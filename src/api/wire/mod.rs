@@ -20,5 +20,6 @@ pub(super) mod policy;
 pub(super) mod portal;
 pub(super) mod recovery;
 pub(super) mod settings;
+pub(super) mod story;
 pub(super) mod task;
 pub(super) mod test_call;

@@ -1,5 +1,6 @@
 //! What the ports promise, held against a file on disk.
 
+mod attention;
 mod backup;
 mod balance;
 mod catalogue;
