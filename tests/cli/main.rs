@@ -36,7 +36,9 @@ impl Case {
         let (endpoint, _) = posthaste.endpoint("broken", &url, &["--retry", "none"]);
         let router = posthaste.serve().await;
         let case = Self { posthaste, receiver, router, endpoint };
-        case.publish(count);
+        if count > 0 {
+            case.publish(count);
+        }
         case.dead_letters(count).await;
         case.receiver.endpoint("broken", Script::Answer(200));
         case

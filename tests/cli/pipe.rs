@@ -248,13 +248,10 @@ async fn ids_from_a_file_are_replayed_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_delivery_is_tried_now_or_no_more() {
     let case = Case::with_dead_letters(0).await;
-    let url = case.receiver.endpoint("later", Script::FailFirst(1, 500));
     for uid in ["later", "never"] {
-        case.posthaste.endpoint(
-            uid,
-            &url,
-            &["--events", "job.waits", "--retry", "1h", "--jitter", "0"],
-        );
+        let url = case.receiver.endpoint(uid, Script::FailFirst(1, 500));
+        let waits = ["--events", "job.waits", "--retry", "1h", "--jitter", "0"];
+        case.posthaste.endpoint(uid, &url, &waits);
     }
     let made = case.posthaste.list(&["publish", "--app", "acme", "--type", "job.waits"]);
     let id = text(&made[0], "id");

@@ -114,7 +114,10 @@ fn the_worst_are_looked_for_at_the_ends_of_indexes() {
     let place = Place::new();
     let connection = rusqlite::Connection::open(settings(&place.folder).path).expect("opens");
     for (sql, look) in [
-        (OVERDUE, "SEARCH deliveries USING COVERING INDEX deliveries_waiting (held_by=? AND due_at<?)"),
+        (
+            OVERDUE,
+            "SEARCH deliveries USING COVERING INDEX deliveries_waiting (held_by=? AND due_at<?)",
+        ),
         (UNTRIED, "SCAN deliveries USING INDEX deliveries_pending"),
         (FAILING, "SCAN failing"),
         (SLOW, "SCAN attempts"),
