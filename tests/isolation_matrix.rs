@@ -46,7 +46,7 @@ fn nobodys() -> Names {
         ("msg", format!("msg_{NEVER}")),
         ("attempt", format!("atmpt_{NEVER}")),
         ("event_type", "never.was".to_owned()),
-        ("task", format!("qtask_{NEVER}")),
+        ("task", format!("rpl_{NEVER}")),
     ])
 }
 

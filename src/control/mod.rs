@@ -25,7 +25,6 @@ mod schemas;
 mod secrets;
 pub mod settings;
 pub mod stories;
-pub mod tasks;
 pub mod test_calls;
 pub mod timeline;
 pub mod tokens;
@@ -33,6 +32,8 @@ pub mod tracking;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fake_dead_letters;
 #[cfg(test)]
 mod fake_history;
 #[cfg(test)]
@@ -44,7 +45,6 @@ use url::Url;
 
 use self::adoption::Adoption;
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
-use self::tasks::TaskDesk;
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -54,9 +54,10 @@ use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::attention::Attention;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::dead_letters::DeadLetters;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
-use crate::storage::tasks::Tasks;
+use crate::storage::replays::Replays;
 
 /// Judges a URL: the normalised one, or a sentence about what is wrong with it.
 pub type UrlRule<'a> = &'a (dyn Fn(&str) -> Result<Url, String> + Send + Sync);
@@ -90,8 +91,10 @@ pub struct Ports {
     pub history: Arc<dyn History>,
     /// What operators look at one by one.
     pub attention: Arc<dyn Attention>,
-    /// Work on many deliveries.
-    pub tasks: Arc<dyn Tasks>,
+    /// What was given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What is offered again.
+    pub replays: Arc<dyn Replays>,
 }
 
 /// What a person may do.
@@ -101,7 +104,8 @@ pub struct Control {
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
     attention: Arc<dyn Attention>,
-    tasks: Arc<dyn Tasks>,
+    dead_letters: Arc<dyn DeadLetters>,
+    replays: Arc<dyn Replays>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -179,7 +183,7 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history, attention, tasks } = ports;
+        let Ports { catalogue, ledger, history, attention, dead_letters, replays } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
         Self {
@@ -187,7 +191,8 @@ impl Control {
             ledger,
             history,
             attention,
-            tasks,
+            dead_letters,
+            replays,
             context,
             organisation,
             adoption: None,
@@ -205,11 +210,6 @@ impl Control {
     #[must_use]
     pub fn within(&self, organisation: OrganisationId) -> Self {
         Self { organisation, ..self.clone() }
-    }
-
-    /// Where tasks are begun and looked at.
-    pub fn task_desk(&self) -> TaskDesk {
-        TaskDesk::new(Arc::clone(&self.tasks), self.context)
     }
 
     /// Whether the store answers.

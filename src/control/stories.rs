@@ -180,7 +180,7 @@ impl Control {
             earlier,
             death: self.attention.death(key).await?,
             policy: tracked.policy.as_ref(),
-            offers: &[],
+            offers: &self.replays.offers(key).await?,
             sends: settings.delivery.sends(),
             now: (self.context.now)(),
         };

@@ -173,7 +173,7 @@ fn attempt(entry: &AttemptEntry) -> Moment {
     } else {
         format!("attempt {}", one.number)
     };
-    let ended = ended(&told(one.outcome.clone(), &one.url), one.status);
+    let ended = ended(&told(&one.outcome, &one.url), one.status);
     let costs = match one.outcome.as_str() {
         "success" | "unknown" => "",
         "interrupted" | "internal" => ": it does not count",

@@ -201,6 +201,11 @@ impl Rows {
         self.dead_letters.insert(self.dead_letters_ever, dead_letter);
     }
 
+    /// The number of the dead letter that is laid down next.
+    pub(super) fn next_dead_letter(&self) -> i64 {
+        i64::try_from(self.dead_letters_ever + 1).unwrap_or(i64::MAX)
+    }
+
     /// The books as they are kept.
     pub(super) const fn books(&self) -> Books {
         self.books

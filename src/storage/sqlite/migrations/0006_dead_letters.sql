@@ -19,6 +19,8 @@ CREATE UNIQUE INDEX dead_letter_groups_by_endpoint
 CREATE INDEX dead_letter_groups_of_organisation ON dead_letter_groups (organisation, letters);
 CREATE INDEX dead_letter_groups_of_application ON dead_letter_groups (application, letters);
 
+-- Whether a name led inside or nowhere is nothing that its tenant is told (domain::dead_letter::told).
+UPDATE dead_letters SET last_outcome = 'dns' WHERE last_outcome = 'target_not_allowed';
 INSERT INTO dead_letter_groups (organisation, application, endpoint, reason, last_status, last_outcome, letters)
     SELECT coalesce(a.organisation, x'0e742e11ccb09c5d83318eb6a87fb7b67d1ddab0'),
            d.application, d.endpoint, d.reason, d.last_status, d.last_outcome, count(*)
@@ -35,20 +37,22 @@ CREATE TABLE dead_letters_by_kind (
     organisation  BLOB    NOT NULL,
     kind          INTEGER NOT NULL, -- dead_letter_groups.number
     event_type    TEXT    NOT NULL,
+    producer_id   TEXT,             -- events.event_id
     subject       TEXT,
     reason        TEXT    NOT NULL,
     attempts      INTEGER NOT NULL,
     last_status   INTEGER NOT NULL,
-    last_outcome  TEXT    NOT NULL,
+    last_outcome  TEXT    NOT NULL, -- as its tenant is told it
     last_detail   TEXT    NOT NULL,
     payload_bytes INTEGER NOT NULL,
     died_at       INTEGER NOT NULL
 ) STRICT;
 INSERT INTO dead_letters_by_kind
     SELECT d.seq, d.id, d.event, d.event_id, d.endpoint, d.application, g.organisation, g.number,
-           d.event_type, d.subject, d.reason, d.attempts, d.last_status, d.last_outcome, d.last_detail,
+           d.event_type, e.event_id, d.subject, d.reason, d.attempts, d.last_status, d.last_outcome, d.last_detail,
            d.payload_bytes, d.died_at
-    FROM dead_letters d JOIN dead_letter_groups g USING (endpoint, application, reason, last_status, last_outcome);
+    FROM dead_letters d JOIN dead_letter_groups g USING (endpoint, application, reason, last_status, last_outcome)
+    LEFT JOIN events e ON e.seq = d.event;
 DROP TABLE dead_letters;
 ALTER TABLE dead_letters_by_kind RENAME TO dead_letters;
 
