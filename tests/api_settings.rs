@@ -365,7 +365,8 @@ async fn what_became_of_a_jobs_webhook_is_found_by_the_job() {
 
     for row in [&row, &case.tracked("job-unheard", "dropped").await] {
         let subject = text(&row["subject"]);
-        let told = case.posthaste.list(&["deliveries", "--app", "acme", "--subject", subject]);
+        let told =
+            case.posthaste.list(&["deliveries", "list", "--app", "acme", "--subject", subject]);
         assert_eq!(&told, std::slice::from_ref(row), "the command line says the same");
     }
 

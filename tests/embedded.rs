@@ -107,7 +107,7 @@ async fn settled(router: &Running, owed: usize) {
 /// Mends the receiver that was broken, and replays what it missed.
 async fn replayed(posthaste: &Posthaste, receiver: &Receiver, router: &Running, owed: usize) {
     receiver.endpoint("broken", Script::Answer(200));
-    posthaste.json(&["replay", "--all", "--yes"]);
+    posthaste.replay_all();
     until("nothing is dead any more", SOON, async || {
         router.metric("posthaste_dead_letters").await == Some(0)
     })
@@ -233,7 +233,7 @@ async fn killed_at(step: &str, hit: usize) -> Vec<String> {
     if step == "reclaim.claimed" {
         settled(&doomed, EVENTS * 3).await;
         receiver.endpoint("broken", Script::Answer(200));
-        posthaste.json(&["replay", "--all", "--yes"]);
+        posthaste.replay_all();
     }
     let what = format!("{step} is reached {hit} times and kills it");
     until(&what, SOON, async || doomed.ended().is_some()).await;

@@ -136,15 +136,17 @@ async fn what_fails_every_time_is_dead_lettered_listed_and_replayed_with_the_sam
     let letter = &listed[0];
     assert_eq!(letter["reason"], "attempts_exhausted");
     assert_eq!(letter["lastStatus"], 503);
-    assert_eq!(letter["attempts"], 3);
+    assert_eq!(letter["attemptCount"], 3);
     assert_eq!(letter["endpointId"], endpoint.as_str());
     let native = producer.take(&format!("{}.dead-letters", posthaste.prefix())).await;
     assert_eq!(native.body, br#"{"job_id":"j1"}"#);
 
     receiver.endpoint("broken", Script::Answer(200));
-    let counted = posthaste.json(&["replay", "--endpoint", &endpoint, "--dry-run"]);
+    let counted = posthaste.json(&["replay", "start", "--endpoint", &endpoint, "--dry-run"]);
     assert_eq!(counted["replayable"], 1);
-    posthaste.json(&["replay", "--endpoint", &endpoint, "--yes"]);
+    let lines = posthaste.list(&["replay", "start", "--endpoint", &endpoint, "--yes"]);
+    let ended = lines.last().expect("the end has a line");
+    assert_eq!((&ended["state"], &ended["offered"]), (&"finished".into(), &1.into()), "{ended}");
 
     until("the replay is delivered", SOON, async || {
         receiver.accepted("broken").len() == 1

@@ -102,7 +102,7 @@ impl Case {
     /// Mends the receiver that was broken, replays what it missed, and waits for that.
     async fn replay(&self, router: &Running) {
         self.receiver.endpoint("broken", Script::Answer(200));
-        self.posthaste.json(&["replay", "--all", "--yes"]);
+        self.posthaste.replay_all();
         until("nothing is dead any more", SOON, async || {
             router.metric("posthaste_dead_letters").await == Some(0)
         })
@@ -139,7 +139,7 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     if step == "reclaim.claimed" {
         case.settled(&doomed).await;
         case.receiver.endpoint("broken", Script::Answer(200));
-        case.posthaste.json(&["replay", "--all", "--yes"]);
+        case.posthaste.replay_all();
     }
     let what = format!("{step} is reached {hit} times and kills it");
     until(&what, SOON, async || doomed.ended().is_some()).await;
@@ -210,7 +210,7 @@ async fn the_checker_catches_a_router_that_acknowledges_too_early() {
     })
     .await;
     case.receiver.endpoint("broken", Script::Answer(200));
-    case.posthaste.json(&["replay", "--all", "--yes"]);
+    case.posthaste.replay_all();
     until("what is dead is replayed", SOON, async || {
         router.metric("posthaste_dead_letters").await == Some(0)
             && router.metric("posthaste_deliveries_in_memory").await == Some(0)

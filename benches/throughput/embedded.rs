@@ -112,7 +112,7 @@ async fn post_turn(kind: Kind, events: usize, fanout: usize) -> Figures {
     }
 }
 
-fn token(router: &Router) -> String {
+pub(super) fn token(router: &Router) -> String {
     let made = router
         .command(&["--json", "token", "create"])
         .stdout(Stdio::piped())
@@ -122,7 +122,7 @@ fn token(router: &Router) -> String {
     made["token"].as_str().expect("is shown").to_owned()
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }
@@ -192,7 +192,7 @@ pub(super) async fn load(arguments: &[String]) {
     std::future::pending::<()>().await;
 }
 
-fn client() -> reqwest::Client {
+pub(super) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client")
 }

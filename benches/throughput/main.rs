@@ -5,7 +5,7 @@
 //! receiver, by turns and several times, because the machine is shared: only the ratios mean anything.
 //!
 //! `make bench`, or `BENCH_EVENTS=20000 BENCH_ROUNDS=5 BENCH_ONLY=embedded make bench`; the parts are
-//! `rabbitmq`, `embedded` and `waiting`. Each role is a process of its own (this binary, told by its
+//! `rabbitmq`, `embedded`, `waiting` and `replay`. Each role is a process of its own (this binary, told by its
 //! first argument), so that each one's CPU can be read.
 
 #![allow(
@@ -23,6 +23,7 @@ mod embedded;
 mod process;
 mod rabbitmq;
 mod receiver;
+mod replay;
 mod waiting;
 
 use std::time::Duration;
@@ -78,6 +79,9 @@ async fn compare() {
     }
     if wanted("waiting") {
         waiting::measure().await;
+    }
+    if wanted("replay") {
+        replay::measure().await;
     }
 }
 

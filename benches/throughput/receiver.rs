@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// The receiver's side.
 pub(super) async fn serve() {
@@ -50,7 +50,7 @@ async fn answer(mut stream: TcpStream, count: Arc<AtomicUsize>) {
 }
 
 /// The length of the first whole request in the buffer.
-fn request_length(buffer: &[u8]) -> Option<usize> {
+pub(super) fn request_length(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?.to_ascii_lowercase();
     let body = text

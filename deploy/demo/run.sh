@@ -291,15 +291,15 @@ indent "  " <"$folder/documents.log"
 heading "The dead letter"
 run dead-letters list
 delivery=$(posthaste --json dead-letters list | field id)
-event=$(posthaste --json dead-letters list | field eventId)
+event=$(posthaste --json dead-letters list | field msgId)
 run dead-letters show "$delivery"
 
 heading "The receiver is mended, and the dead letter replayed: counted first"
 stop documents
 : >"$folder/documents.log"
 start_receiver documents
-run replay --endpoint "${endpoint[documents]}" --dry-run
-run replay --endpoint "${endpoint[documents]}" --yes
+run replay start --endpoint "${endpoint[documents]}" --dry-run
+run replay start --endpoint "${endpoint[documents]}" --yes
 await "the replay is delivered" 30 shows 'ledger_deliveries{state="delivered"}' 14
 await "no dead letter is left" 10 shows dead_letters 0
 indent "  " <"$folder/documents.log"

@@ -35,7 +35,7 @@ posthaste dead-letters list
 
 heading "It is well again, and the dead letter is replayed"
 rm "$folder/trouble"
-posthaste replay --app "$APPLICATION" --endpoint production-notifications --yes
+posthaste replay start --app "$APPLICATION" --endpoint production-notifications --yes
 shows 2
 
 heading "The webhook is deleted: from the answer on, nothing more is sent"

@@ -11,6 +11,7 @@
 //!   [`messages`], [`cloudevents`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`],
 //!   [`test_calls`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
+//! - [`recovery`]: what a broker has lost.
 //! - [`inspector`]: a target for development, its one side that is no operation.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
@@ -47,6 +48,7 @@ mod place;
 mod portal;
 mod problem;
 mod query;
+mod recovery;
 mod rest;
 pub mod routes;
 pub mod server;

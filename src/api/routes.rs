@@ -27,11 +27,12 @@ use super::server::Peer;
 use super::{
     applications, attempts, audit, auth, cloudevents, deliveries, endpoint_headers,
     endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
-    message_endpoints, messages, openapi, portal, rest, settings, statistics, test_calls,
+    message_endpoints, messages, openapi, portal, recovery, rest, settings, statistics, test_calls,
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::recovery::RecoveryDesk;
 use crate::control::replays::ReplayDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
@@ -75,6 +76,8 @@ pub struct Parts {
     pub inspector: InspectorDesk,
     /// Where replays are counted, begun and looked after.
     pub replays: ReplayDesk,
+    /// Where what a broker has lost is recovered; `None` where there is no broker.
+    pub recovery: Option<RecoveryDesk>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
     pub requests_per_second: u16,
 }
@@ -138,6 +141,10 @@ impl Api {
 
     pub(super) const fn replays(&self) -> &ReplayDesk {
         &self.parts.replays
+    }
+
+    pub(super) const fn recovery(&self) -> Option<&RecoveryDesk> {
+        self.parts.recovery.as_ref()
     }
 
     pub(super) const fn paces(&self) -> &Paces {
@@ -228,7 +235,8 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(portal::access))
         .routes(routes!(portal::logout))
         .routes(routes!(health::health))
-        .routes(routes!(audit::list));
+        .routes(routes!(audit::list))
+        .routes(routes!(recovery::recover));
     OpenApiRouter::with_openapi(openapi::about()).nest("/api/v1", operations)
 }
 

@@ -77,7 +77,12 @@ impl Audit for Nothing {
         Ok(1)
     }
 
-    async fn end_deed(&self, _: i64, _: u16) -> Result<(), StorageError> {
+    async fn end_deed(
+        &self,
+        _: i64,
+        _: u16,
+        _: Option<serde_json::Value>,
+    ) -> Result<(), StorageError> {
         Ok(())
     }
 
@@ -157,6 +162,7 @@ async fn silent() -> axum::Router {
         audit: Arc::new(Nothing),
         inspector: InspectorDesk::new(Arc::new(Nothing), context),
         replays: ReplayDesk::new(Arc::new(FakeReplays::default()), context),
+        recovery: None,
         requests_per_second: 0,
     })))
 }

@@ -1,20 +1,17 @@
-//! `posthaste dead-letters`: what was given up, and why.
+//! `posthaste dead-letters`: what was given up, and why; asked of a running router.
 
-use clap::{Args, Subcommand};
-use serde::Serialize;
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Value, json};
 
-use super::output::{Output, note, or_dash, print_object, visible, visible_lines};
-use super::span::When;
-use crate::control::Control;
-use crate::control::dead_letters::{Inspected, Which};
-use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
-use crate::domain::settlement::DeathReason;
-use crate::domain::time::Timestamp;
+use super::client::{Client, Path};
+use super::confirm::confirm;
+use super::exit::Usage;
+use super::filter::{FilterArgs, IdArgs};
+use super::output::{Output, lines_of, note, or_dash, print_object, visible, visible_lines};
+use super::pages::{self, Rows};
+use super::wire::{Attempt, DeadLetter, Group, InspectedLetter, Preview, Told};
+use crate::domain::id::DeliveryId;
 use crate::runtime::clock;
-use crate::storage::journal::{AttemptRecord, DeadLetter};
-
-/// Dead letters fetched at once.
-const PAGE: usize = 500;
 
 /// Bytes of payload and of an answer that people are shown; programs get all that is kept.
 const SHOWN_BYTES: usize = 4 * 1_024;
@@ -22,177 +19,227 @@ const SHOWN_BYTES: usize = 4 * 1_024;
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
     /// List dead letters, newest first
-    List {
-        #[command(flatten)]
-        which: WhichArgs,
-        /// How many at most
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: usize,
-        /// Go on behind this one
-        #[arg(long, value_name = "DELIVERY")]
-        after: Option<DeliveryId>,
-    },
+    List(ListArgs),
+    /// Count them by endpoint, reason and status, with a sample of each
+    Groups(ListArgs),
     /// Show one dead letter with its event and every attempt
     Show {
         /// The delivery's id (dlv_…)
-        id: String,
+        id: DeliveryId,
+        /// Its application (id or uid)
+        #[arg(long)]
+        app: Option<String>,
     },
+    /// Take them out of the dead letters for good; they are never delivered
+    Discard(DiscardArgs),
 }
 
-/// Which dead letters; all that is given holds together.
 #[derive(Debug, Args)]
-pub(super) struct WhichArgs {
-    /// Of this application (id or uid)
-    #[arg(long)]
-    app: Option<String>,
-    /// For this endpoint: its id, or its uid together with --app
-    #[arg(long)]
-    endpoint: Option<String>,
-    /// Of this event type, or of those that begin so, as 'job.*'
-    #[arg(long = "type", value_name = "PATTERN")]
-    event_type: Option<String>,
-    /// Given up because: `attempts_exhausted`, `gone`, `refused` or `expired`
-    #[arg(long, value_parser = reason)]
-    reason: Option<DeathReason>,
-    /// With this last status; 0 is no answer
-    #[arg(long)]
-    status: Option<u16>,
-    /// Given up since: RFC 3339, or a span back as 2h
-    #[arg(long, value_name = "TIME")]
-    since: Option<When>,
-    /// Given up before: RFC 3339, or a span back as 30m
-    #[arg(long, value_name = "TIME")]
-    until: Option<When>,
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+    /// Go on behind this place, as a list that was cut off names it
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
 }
 
-impl WhichArgs {
-    pub(super) fn into_which(self, ids: Vec<String>, now: Timestamp) -> Which {
-        Which {
-            ids,
-            application: self.app,
-            endpoint: self.endpoint,
-            event_type: self.event_type,
-            reason: self.reason,
-            status: self.status,
-            since: self.since.map(|when| when.back_from(now)),
-            until: self.until.map(|when| when.back_from(now)),
-        }
-    }
-}
-
-fn reason(text: &str) -> Result<DeathReason, String> {
-    DeathReason::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or_else(|| {
-        let known: Vec<_> = DeathReason::ALL.iter().map(|reason| reason.as_str()).collect();
-        format!("`{text}` is not a reason: {} are accepted", known.join(", "))
-    })
+#[derive(Debug, Args)]
+// Nothing is discarded by having left something out.
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args([
+    "ids", "id_file", "all", "app", "endpoint", "event_type", "reason", "status", "error", "subject",
+    "text", "since", "until",
+])))]
+pub(super) struct DiscardArgs {
+    #[command(flatten)]
+    named: IdArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Every dead letter there is; with --app, of the application
+    #[arg(long, conflicts_with_all = ["ids", "id_file"])]
+    all: bool,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) async fn run(
     command: DeadLettersCommand,
-    control: &Control,
+    client: &Client,
     output: Output,
 ) -> anyhow::Result<()> {
     match command {
-        DeadLettersCommand::List { which, limit, after } => {
-            let which = which.into_which(Vec::new(), clock::now());
-            list(&which, limit, after, control, output).await
+        DeadLettersCommand::List(args) => list(args, client, output).await,
+        DeadLettersCommand::Groups(args) => groups(args, client, output).await,
+        DeadLettersCommand::Show { id, app } => {
+            let path = Path::within(app.as_deref(), &["dead-letter", &id.to_string()]);
+            show(&client.get(&path).await?, output)
         }
-        DeadLettersCommand::Show { id } => show(&control.dead_letter(&id).await?, output),
+        DeadLettersCommand::Discard(args) => discard(args, client, output).await,
     }
 }
 
-async fn list(
-    which: &Which,
-    limit: usize,
-    mut after: Option<DeliveryId>,
-    control: &Control,
-    output: Output,
-) -> anyhow::Result<()> {
-    let mut letters = Vec::new();
-    while letters.len() < limit {
-        let wanted = PAGE.min(limit - letters.len());
-        let page = control.dead_letters(which, after, wanted).await?;
-        let is_last = page.len() < wanted;
-        after = page.last().map(|letter| letter.id);
-        letters.extend(page);
-        if is_last {
-            after = None;
-            break;
-        }
-    }
-    let shown: Vec<_> = letters.iter().map(LetterShown::of).collect();
+async fn list(args: ListArgs, client: &Client, output: Output) -> anyhow::Result<()> {
+    let path = Path::within(args.filter.app.as_deref(), &["dead-letter"]);
+    let path = args.filter.on(path, clock::now());
+    let listed: Rows<DeadLetter> = pages::read(client, &path, args.limit, args.after).await?;
     let columns =
         ["id", "endpoint", "type", "subject", "reason", "last status", "attempts", "died at"];
-    output.list(&columns, &shown, |letter| {
+    output.list(&columns, &listed.rows, |Told { read: letter, .. }| {
         vec![
-            letter.id.to_string(),
-            letter.endpoint_id.to_string(),
-            letter.event_type.to_owned(),
-            or_dash(letter.subject),
-            letter.reason.to_owned(),
-            status(letter.last_status, letter.last_outcome),
-            letter.attempts.to_string(),
-            letter.died_at.to_string(),
+            letter.id.clone(),
+            letter.endpoint_id.clone(),
+            letter.event_type.clone(),
+            or_dash(letter.subject.as_ref()),
+            letter.reason.clone(),
+            status(letter.last_status, letter.last_error.as_deref()),
+            letter.attempt_count.to_string(),
+            letter.died_at.clone(),
         ]
     })?;
-    if let Some(last) = after {
-        let all = control.count_dead_letters(which).await?;
-        note(&format!("{} of {all} shown; the next: --after {last}", letters.len()));
-    }
+    listed.tell_of_more();
     Ok(())
 }
 
-fn show(inspected: &Inspected, output: Output) -> anyhow::Result<()> {
-    let shown = InspectedShown::of(inspected);
+async fn groups(args: ListArgs, client: &Client, output: Output) -> anyhow::Result<()> {
+    let path = Path::within(args.filter.app.as_deref(), &["dead-letter-group"]);
+    let path = args.filter.on(path, clock::now());
+    let listed: Rows<Group> = pages::read(client, &path, args.limit, args.after).await?;
+    let columns = [
+        "deliveries",
+        "endpoint",
+        "reason",
+        "last status",
+        "first died at",
+        "last died at",
+        "for example",
+    ];
+    output.list(&columns, &listed.rows, |Told { read: group, .. }| {
+        let endpoint = match &group.endpoint_uid {
+            Some(uid) => format!("{} ({uid})", group.endpoint_id),
+            None => group.endpoint_id.clone(),
+        };
+        vec![
+            group.count.to_string(),
+            endpoint,
+            group.reason.clone(),
+            status(group.status, group.error.as_deref()),
+            group.first_seen_at.clone(),
+            group.last_seen_at.clone(),
+            group.sample_id.clone(),
+        ]
+    })?;
+    listed.tell_of_more();
+    Ok(())
+}
+
+async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::Result<()> {
+    if args.why.trim().is_empty() {
+        return Err(Usage("--why: a reason in a few words is wanted".into()).into());
+    }
+    // Counted and done up to the same moment: what dies while a person thinks is not in either.
+    let now = clock::now();
+    let app = args.filter.app.clone();
+    let ids = args.named.all()?;
+    let mut filter = args.filter.body(&ids, now);
+    filter.entry("until").or_insert_with(|| json!(now));
+    let mut body = json!({ "filter": filter });
+    if args.all {
+        body["all"] = json!(true);
+    }
+    let path = Path::within(app.as_deref(), &["replay", "preview"]);
+    let counted: Told<Preview> = client.query(&path, &body).await?;
+    let total = counted.read.matched.unwrap_or_default();
+    if total == 0 {
+        note("no dead letter matches");
+    } else {
+        confirm("discard", total, "dead letters for good", args.yes)?;
+    }
+    body["reason"] = json!(args.why);
+    body["expect"] = json!(total);
+    let path = Path::within(app.as_deref(), &["dead-letter", "discard"]);
+    let done: Told<Value> = client.tell(&path, &body).await?;
+    let discarded = done.read["discarded"].to_string();
+    Ok(output.one(&done, &[("discarded", discarded)])?)
+}
+
+fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {
     if output.json {
-        print_object(&shown)?;
+        print_object(told)?;
         return Ok(());
     }
-    let letter = &shown.letter;
+    let inspected = &told.read;
+    let letter = &inspected.letter;
     let mut fields = vec![
-        ("id", letter.id.to_string()),
-        ("endpoint", letter.endpoint_id.to_string()),
-        ("application", letter.application_id.to_string()),
-        ("event", letter.event_id.to_string()),
-        ("type", letter.event_type.to_owned()),
-        ("subject", or_dash(letter.subject)),
-        ("reason", letter.reason.to_owned()),
-        ("attempts", letter.attempts.to_string()),
-        ("last status", status(letter.last_status, letter.last_outcome)),
-        ("last failure", letter.last_detail.to_owned()),
-        ("died at", letter.died_at.to_string()),
+        ("id", letter.id.clone()),
+        ("endpoint", letter.endpoint_id.clone()),
+        ("application", letter.application_id.clone()),
+        ("message", letter.msg_id.clone()),
+        ("type", letter.event_type.clone()),
+        ("subject", or_dash(letter.subject.as_ref())),
+        ("reason", letter.reason.clone()),
+        ("attempts", letter.attempt_count.to_string()),
+        ("last status", status(letter.last_status, letter.last_error.as_deref())),
+        ("last failure", or_dash(letter.last_detail.as_ref())),
+        ("died at", letter.died_at.clone()),
     ];
-    match &inspected.event {
-        Some(event) => {
-            fields.push(("received at", event.received_at.to_string()));
-            fields.push(("payload", format!("{} bytes", event.payload.len())));
-        }
-        None => fields.push(("payload", "not kept any more".into())),
+    let event = inspected.event.as_ref();
+    if let Some(received_at) = event.and_then(|event| event.received_at.clone()) {
+        fields.push(("received at", received_at));
     }
+    let payload = event.and_then(|event| event.payload.as_deref());
+    fields.push(match payload {
+        Some(payload) => ("payload", format!("{} bytes", payload.len())),
+        None => ("payload", "not kept any more: it cannot be replayed".into()),
+    });
     output.one(&(), &fields)?;
-    if let Some(event) = &inspected.event {
-        block(&event.payload, output)?;
-    }
+    block(payload.unwrap_or_default(), output)?;
     for attempt in &inspected.attempts {
         output.line("")?;
-        output.line(&format!(
-            "attempt {}  {}  {}  {} ms  {}",
-            attempt.number,
-            attempt.started_at,
-            status(attempt.status, &attempt.outcome),
-            attempt.duration_ms,
-            attempt.url,
-        ))?;
-        if !attempt.detail.is_empty() {
-            output.line(&format!("  {}", visible(&attempt.detail)))?;
-        }
-        block(&attempt.response, output)?;
+        show_attempt(attempt, output)?;
     }
     Ok(())
 }
 
-/// Bytes from outside, indented, with an end.
-fn block(bytes: &[u8], output: Output) -> std::io::Result<()> {
+fn show_attempt(attempt: &Attempt, output: Output) -> std::io::Result<()> {
+    output.line(&format!(
+        "attempt {}  {}  {}  {} ms  {}",
+        or_dash(attempt.number.as_ref()),
+        or_dash(attempt.started_at.as_ref()),
+        status(attempt.status, attempt.outcome.as_deref()),
+        or_dash(attempt.duration_ms.as_ref()),
+        or_dash(attempt.url.as_ref()),
+    ))?;
+    if let Some(timing) = attempt.timing.as_ref().map(ToString::to_string).filter(|t| !t.is_empty())
+    {
+        output.line(&format!("  {timing}"))?;
+    }
+    if let Some(detail) = attempt.detail.as_deref().filter(|detail| !detail.is_empty()) {
+        output.line(&format!("  {}", visible(detail)))?;
+    }
+    if let Some(Value::Object(headers)) = &attempt.request_headers {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                (name.as_str(), text)
+            })
+            .collect();
+        for line in lines_of(&headers).lines() {
+            output.line(&format!("  {line}"))?;
+        }
+    }
+    block(attempt.response.as_deref().unwrap_or_default(), output)
+}
+
+/// A text from outside, indented, with an end.
+fn block(text: &str, output: Output) -> std::io::Result<()> {
+    let bytes = text.as_bytes();
     let kept = &bytes[..bytes.len().min(SHOWN_BYTES)];
     if kept.is_empty() {
         return Ok(());
@@ -204,106 +251,12 @@ fn block(bytes: &[u8], output: Output) -> std::io::Result<()> {
     if left > 0 { output.line(&format!("  … and {left} bytes more")) } else { Ok(()) }
 }
 
-/// `503 server_error`, or the outcome alone when no answer came.
-fn status(status: u16, outcome: &str) -> String {
-    if status == 0 { outcome.to_owned() } else { format!("{status} {outcome}") }
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LetterShown<'a> {
-    id: DeliveryId,
-    event_id: EventId,
-    endpoint_id: EndpointId,
-    application_id: ApplicationId,
-    event_type: &'a str,
-    subject: Option<&'a String>,
-    reason: &'static str,
-    attempts: u32,
-    last_status: u16,
-    last_outcome: &'a str,
-    last_detail: &'a str,
-    died_at: Timestamp,
-}
-
-impl<'a> LetterShown<'a> {
-    fn of(letter: &'a DeadLetter) -> Self {
-        Self {
-            id: letter.id,
-            event_id: letter.key.event,
-            endpoint_id: letter.key.endpoint,
-            application_id: letter.application,
-            event_type: &letter.event_type,
-            subject: letter.subject.as_ref(),
-            reason: letter.reason.as_str(),
-            attempts: letter.attempts,
-            last_status: letter.last_status,
-            last_outcome: &letter.last_outcome,
-            last_detail: &letter.last_detail,
-            died_at: letter.died_at,
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InspectedShown<'a> {
-    #[serde(flatten)]
-    letter: LetterShown<'a>,
-    event: Option<EventShown<'a>>,
-    attempt_log: Vec<AttemptShown<'a>>,
-}
-
-/// The payload is text, not JSON within JSON: it is shown to the byte.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EventShown<'a> {
-    producer_id: Option<&'a str>,
-    occurred_at: Timestamp,
-    received_at: Timestamp,
-    deliver_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    content_type: Option<&'a str>,
-    payload: std::borrow::Cow<'a, str>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AttemptShown<'a> {
-    id: crate::domain::id::AttemptId,
-    number: u32,
-    started_at: Timestamp,
-    duration_ms: u32,
-    outcome: &'a str,
-    status: u16,
-    url: &'a str,
-    detail: &'a str,
-    response: std::borrow::Cow<'a, str>,
-}
-
-impl<'a> InspectedShown<'a> {
-    fn of(inspected: &'a Inspected) -> Self {
-        let event = inspected.event.as_ref().map(|event| EventShown {
-            producer_id: event.event_id.as_deref(),
-            occurred_at: event.occurred_at,
-            received_at: event.received_at,
-            deliver_at: event.deliver_at,
-            expires_at: event.expires_at,
-            content_type: event.content_type.as_deref(),
-            payload: String::from_utf8_lossy(&event.payload),
-        });
-        let attempt = |attempt: &'a AttemptRecord| AttemptShown {
-            id: attempt.id,
-            number: attempt.number,
-            started_at: attempt.started_at,
-            duration_ms: attempt.duration_ms,
-            outcome: &attempt.outcome,
-            status: attempt.status,
-            url: &attempt.url,
-            detail: &attempt.detail,
-            response: String::from_utf8_lossy(&attempt.response),
-        };
-        let attempt_log = inspected.attempts.iter().map(attempt).collect();
-        Self { letter: LetterShown::of(&inspected.letter), event, attempt_log }
+/// `503 server_error`, or the word alone when no answer came.
+fn status(status: Option<u16>, word: Option<&str>) -> String {
+    match (status, word) {
+        (None | Some(0), Some(word)) => word.to_owned(),
+        (None | Some(0), None) => "-".to_owned(),
+        (Some(status), None) => status.to_string(),
+        (Some(status), Some(word)) => format!("{status} {word}"),
     }
 }

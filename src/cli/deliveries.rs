@@ -1,16 +1,29 @@
-//! `posthaste deliveries`: what became of deliveries, by what their events are about.
+//! `posthaste deliveries`: what became of deliveries, and one tried now or no more; asked of a running
+//! router.
 
-use clap::Args;
-use serde_json::json;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
-use super::output::{Output, note, or_dash};
-use crate::control::Control;
-use crate::control::tracking::last_error;
-use crate::storage::history::{DeliveryEntry, DeliveryFilter, EventFilter};
-use crate::storage::page::{Order, Page, Place};
+use super::client::{Client, Path};
+use super::output::{Output, or_dash, print_object, visible};
+use super::pages::{self, Rows};
+use super::wire::{Delivery, Step, Told};
+use crate::storage::history::DeliveryEntry;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// List deliveries, newest message first
+    List(ListArgs),
+    /// Show one: when it was accepted, why it is owed, each attempt, and when it is tried next and why then
+    Show(Named),
+    /// Try it now
+    Retry(Named),
+    /// Try it no more
+    Cancel(Named),
+}
 
 #[derive(Debug, Args)]
-pub(super) struct DeliveriesArgs {
+pub(super) struct ListArgs {
     /// Their application (id or uid)
     #[arg(long)]
     app: String,
@@ -26,70 +39,118 @@ pub(super) struct DeliveriesArgs {
     /// That stand so
     #[arg(long, value_parser = DeliveryEntry::WORDS)]
     state: Option<String>,
-    /// Most rows, the newest
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=250))]
-    limit: u16,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+    /// Go on behind this place, as a list that was cut off names it
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
+}
+
+/// Which delivery.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Its message: the id (msg_…), or the producer's id for it
+    message: String,
+    /// Its endpoint (id or uid)
+    endpoint: String,
+    /// Its application (id or uid)
+    #[arg(long)]
+    app: String,
+}
+
+impl Named {
+    fn path(&self, more: &[&str]) -> Path {
+        let segments: Vec<&str> = ["delivery", &self.message, &self.endpoint]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        Path::within(Some(&self.app), &segments)
+    }
 }
 
 pub(super) async fn run(
-    args: DeliveriesArgs,
-    control: &Control,
+    command: DeliveriesCommand,
+    client: &Client,
     output: Output,
 ) -> anyhow::Result<()> {
-    let tenant = control.application(&args.app).await?.tenant();
-    let endpoint = match &args.endpoint {
-        Some(name) => Some(control.owed_endpoint(tenant, name).await?),
-        None => None,
-    };
-    let events =
-        EventFilter { subject: args.subject, event_types: args.types, ..EventFilter::default() };
-    let state = DeliveryEntry::WORDS.into_iter().find(|word| args.state.as_deref() == Some(word));
-    let filter = DeliveryFilter { events, endpoint, state, ..DeliveryFilter::default() };
-    let page = Page { limit: args.limit.into(), place: Place::Beginning, order: Order::Descending };
-    let listed = control.deliveries(tenant, &filter, &page).await?;
-    let columns = ["message", "type", "subject", "state", "attempts", "last", "status", "url"];
-    let rows: Vec<_> = listed
-        .rows
-        .iter()
-        .map(|row| {
-            // A row as `GET …/delivery` has it.
-            json!({
-                "id": row.key.id(), "msgId": row.key.event, "eventId": row.event_id,
-                "eventType": row.event_type, "subject": row.subject,
-                "endpointId": row.key.endpoint, "url": row.url,
-                "state": row.state(), "attemptCount": row.attempts(),
-                "firstAttemptAt": row.first_attempt_at,
-                "lastAttemptAt": row.last.as_ref().map(|last| last.started_at),
-                "lastResponseStatus": row.ended().map(|last| last.status),
-                "lastErrorCode": last_error(row),
-                "nextAttemptAt": row.standing.state.next_attempt(),
-                "policyVersion": row.policy.map(|version| version.0.to_string()),
-                "createdAt": row.created_at,
-            })
-        })
-        .collect();
-    output.list(&columns, &rows, |row| {
-        let fields = [
-            "msgId",
-            "eventType",
-            "subject",
-            "state",
-            "attemptCount",
-            "lastAttemptAt",
-            "lastResponseStatus",
-            "url",
-        ];
-        let told = |field: &str| {
-            let value = &row[field];
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            or_dash((!value.is_null()).then_some(&text))
-        };
-        fields.map(told).to_vec()
-    })?;
-    if listed.beyond.is_some() {
-        note(
-            "note: there may be more, and older ones: name what they are about, or a larger --limit",
-        );
+    match command {
+        DeliveriesCommand::List(args) => list(args, client, output).await,
+        DeliveriesCommand::Show(named) => show(&client.get(&named.path(&[])).await?, output),
+        DeliveriesCommand::Retry(named) => {
+            let _: Value = client.tell(&named.path(&["retry"]), &json!({})).await?;
+            done("retried", &named, output)
+        }
+        DeliveriesCommand::Cancel(named) => {
+            let _: Value = client.tell(&named.path(&["cancel"]), &json!({})).await?;
+            done("cancelled", &named, output)
+        }
     }
+}
+
+async fn list(args: ListArgs, client: &Client, output: Output) -> anyhow::Result<()> {
+    let types = (!args.types.is_empty()).then(|| args.types.join(","));
+    let path = Path::within(Some(&args.app), &["delivery"])
+        .with("subject", args.subject)
+        .with("event_types", types)
+        .with("endpoint_id", args.endpoint)
+        .with("state", args.state);
+    let listed: Rows<Delivery> = pages::read(client, &path, args.limit, args.after).await?;
+    let columns = ["message", "type", "subject", "state", "attempts", "last", "status", "url"];
+    output.list(&columns, &listed.rows, |Told { read: delivery, .. }| {
+        vec![
+            delivery.msg_id.clone(),
+            delivery.event_type.clone(),
+            or_dash(delivery.subject.as_ref()),
+            delivery.state.clone(),
+            delivery.attempt_count.to_string(),
+            or_dash(delivery.last_attempt_at.as_ref()),
+            or_dash(delivery.last_response_status.as_ref()),
+            or_dash(delivery.url.as_ref()),
+        ]
+    })?;
+    listed.tell_of_more();
     Ok(())
+}
+
+fn show(told: &Told<Delivery>, output: Output) -> anyhow::Result<()> {
+    if output.json {
+        print_object(told)?;
+        return Ok(());
+    }
+    let delivery = &told.read;
+    output.one(
+        &(),
+        &[
+            ("delivery", delivery.id.clone()),
+            ("message", delivery.msg_id.clone()),
+            ("endpoint", delivery.endpoint_id.clone()),
+            ("type", delivery.event_type.clone()),
+            ("subject", or_dash(delivery.subject.as_ref())),
+            ("url", or_dash(delivery.url.as_ref())),
+            ("state", delivery.state.clone()),
+            ("attempts", delivery.attempt_count.to_string()),
+            ("last status", or_dash(delivery.last_response_status.as_ref())),
+            ("last failure", or_dash(delivery.last_error_code.as_ref())),
+            ("next attempt", or_dash(delivery.next_attempt_at.as_ref())),
+        ],
+    )?;
+    if !delivery.timeline.is_empty() {
+        output.line("")?;
+    }
+    Ok(timeline(&delivery.timeline, "", output)?)
+}
+
+/// What happened, a line each.
+pub(super) fn timeline(steps: &[Step], indent: &str, output: Output) -> std::io::Result<()> {
+    steps.iter().try_for_each(|step| {
+        let at = step.at.as_deref().unwrap_or_default();
+        output.line(&format!("{indent}{at:<24}  {}", visible(&step.words)))
+    })
+}
+
+fn done(word: &'static str, named: &Named, output: Output) -> anyhow::Result<()> {
+    let Named { message, endpoint, .. } = named;
+    let done = json!({ "message": message, "endpoint": endpoint, word: true });
+    Ok(output.one(&done, &[(word, format!("{message} for {endpoint}"))])?)
 }

@@ -1,5 +1,6 @@
 //! Exit codes: which error leaves with which number. One table, shown by `posthaste help`.
 
+use super::client::Refusal;
 use crate::config::Mistakes;
 use crate::control::ControlError;
 use crate::storage::StorageError;
@@ -10,10 +11,14 @@ Exit codes:
    0  done
    1  failed
    2  usage: a flag or value is not accepted, or a confirmation is missing
+   3  partial: a part was done, and the rest was not (a replay that paused itself, or passed over some)
    4  not found
    5  conflict: it contradicts what is there
   69  the server, the broker or a store cannot be reached
+  75  try again: the router has too much to do at this moment, or cannot write
+  77  not allowed: the token does not hold, or may not do this
   78  the configuration has mistakes
+ 130  detached with Ctrl-C: what goes on on the router goes on
 
 Output:
   Data goes to standard output, notes and errors to standard error. With --json a list is JSON
@@ -29,13 +34,28 @@ Configuration:
 #[error("{0}")]
 pub(super) struct Usage(pub(super) String);
 
+/// The command has come to its end, and not to all that was asked: a sentence, and no error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Short {
+    /// A part was done.
+    #[error("{0}")]
+    Partial(String),
+    /// Somebody stopped looking.
+    #[error("{0}")]
+    Detached(String),
+}
+
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
+const PARTIAL: u8 = 3;
 const NOT_FOUND: u8 = 4;
 const CONFLICT: u8 = 5;
 const UNREACHABLE: u8 = 69;
+const TRY_AGAIN: u8 = 75;
+const NOT_ALLOWED: u8 = 77;
 const CONFIG: u8 = 78;
+const DETACHED: u8 = 130;
 
 /// The code for an error, by the first of its causes that we know.
 pub(super) fn code(error: &anyhow::Error) -> u8 {
@@ -59,6 +79,19 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             StorageError::Corrupt(_) => FAILED,
         });
     }
+    if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+        return Some(match refusal {
+            Refusal::Unreachable(_) => UNREACHABLE,
+            Refusal::Said { status, .. } => code_of_status(*status),
+            Refusal::Strange(_) => FAILED,
+        });
+    }
+    if let Some(short) = cause.downcast_ref::<Short>() {
+        return Some(match short {
+            Short::Partial(_) => PARTIAL,
+            Short::Detached(_) => DETACHED,
+        });
+    }
     if cause.is::<Usage>() {
         return Some(USAGE);
     }
@@ -66,6 +99,18 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(CONFIG);
     }
     is_closed_pipe(cause).then_some(DONE)
+}
+
+/// The code for what a router says.
+const fn code_of_status(status: u16) -> u8 {
+    match status {
+        400 | 413 | 415 | 422 => USAGE,
+        401 | 403 => NOT_ALLOWED,
+        404 => NOT_FOUND,
+        409 => CONFLICT,
+        408 | 429 | 503 => TRY_AGAIN,
+        _ => FAILED,
+    }
 }
 
 /// Whether somebody stopped reading what we print, as `head` does: not a failure.
@@ -94,7 +139,51 @@ mod tests {
         assert_eq!(code_after(StorageError::Unavailable(String::new())), 69);
         assert_eq!(code_after(Usage(String::new())), 2);
         assert_eq!(code_after(Mistakes(Vec::new())), 78);
+        assert_eq!(code_after(Short::Partial(String::new())), 3);
+        assert_eq!(code_after(Short::Detached(String::new())), 130);
+        assert_eq!(code_after(Refusal::Unreachable(String::new())), 69);
+        assert_eq!(code_after(Refusal::Strange(String::new())), 1);
         assert_eq!(code_after(std::io::Error::from(std::io::ErrorKind::BrokenPipe)), 0);
         assert_eq!(code_after(anyhow::anyhow!("something else")), 1);
+    }
+
+    #[test]
+    fn what_a_router_says_has_the_code_of_the_same_thing_said_here() {
+        let table = [
+            (400, 2),
+            (401, 77),
+            (403, 77),
+            (404, 4),
+            (408, 75),
+            (409, 5),
+            (413, 2),
+            (422, 2),
+            (429, 75),
+            (500, 1),
+            (503, 75),
+        ];
+        for (status, code) in table {
+            let refusal = Refusal::Said { status, detail: String::new() };
+            assert_eq!(code_after(refusal), code, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_code_that_there_is() {
+        for code in [
+            DONE,
+            FAILED,
+            USAGE,
+            PARTIAL,
+            NOT_FOUND,
+            CONFLICT,
+            UNREACHABLE,
+            TRY_AGAIN,
+            NOT_ALLOWED,
+            CONFIG,
+            DETACHED,
+        ] {
+            assert!(HELP.lines().any(|line| line.starts_with(&format!("{code:>4}  "))), "{code}");
+        }
     }
 }

@@ -1,34 +1,44 @@
 //! The command line: what can be asked, how it is asked, and how the answer is printed.
 //!
-//! Each command is a room of its own with its flags and its run. They speak with `control` and
-//! `runtime` and print through one writer (`output`); which error leaves with which exit code is one
-//! table (`exit`).
+//! Each command is a room of its own with its flags and its run. Those about what is set up speak with
+//! `control` and `runtime`; those about what goes on speak with a running router (`client`). All print
+//! through one writer (`output`); which error leaves with which exit code is one table (`exit`).
 
 mod app_settings;
 mod applications;
 mod backup;
+mod client;
+mod completion;
+mod confirm;
 mod dead_letters;
 mod deliveries;
 mod document;
 mod endpoints;
 mod event_types;
+mod events;
 mod exit;
+mod filter;
 pub mod listen;
 mod output;
+mod pages;
 mod policy_flags;
 mod publish;
+mod recover;
 mod replay;
 mod retry_flag;
 mod settings;
 mod span;
 mod token;
 mod topology;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::client::Client;
+use self::endpoints::EndpointCommand;
 use self::output::{Output, note};
 use crate::config::{self, Config, Effective, FlagValue, Sources};
 use crate::control::{Context, Control};
@@ -51,6 +61,8 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Global {
+    #[command(flatten)]
+    server: client::ServerArgs,
     /// Read settings from this TOML file
     #[arg(long, global = true, env = "POSTHASTE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -87,7 +99,7 @@ enum Command {
     EventType(event_types::EventTypeCommand),
     /// URLs that want events
     #[command(subcommand)]
-    Endpoint(Box<endpoints::EndpointCommand>),
+    Endpoint(EndpointCommand),
     /// Tokens for the HTTP API
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -95,18 +107,27 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Receive webhooks on this machine, check their signatures and show them
     Listen(listen::ListenArgs),
-    /// What became of deliveries, by what their events are about
-    Deliveries(deliveries::DeliveriesArgs),
-    /// Deliveries that were given up
+    /// What became of deliveries; one tried now, or no more
+    #[command(subcommand)]
+    Deliveries(deliveries::DeliveriesCommand),
+    /// One event, and what became of it
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Deliveries that were given up: find out why, and discard
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
-    /// Deliver dead letters again: counted and shown first
-    Replay(replay::ReplayArgs),
+    /// Deliver dead letters again, at a rate: counted and shown first, by the router, whoever looks on
+    #[command(subcommand)]
+    Replay(replay::ReplayCommand),
+    /// Offer again what the journal holds and an empty broker has lost
+    Recover(recover::RecoverArgs),
     /// Settings
     #[command(subcommand)]
     Config(settings::ConfigCommand),
     /// Print the description of the HTTP API, as `schemas/openapi.json` has it
     Openapi,
+    /// Print what a shell needs to complete these commands
+    Completion(completion::CompletionArgs),
 }
 
 /// Runs the command and prints its answer or its error.
@@ -115,7 +136,9 @@ pub async fn run(cli: Cli) -> ExitCode {
     match Box::pin(answer(cli, output)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !error.chain().any(exit::is_closed_pipe) {
+            if error.is::<exit::Short>() {
+                note(&format!("{error:#}"));
+            } else if !error.chain().any(exit::is_closed_pipe) {
                 note(&format!("error: {error:#}"));
             }
             ExitCode::from(exit::code(&error))
@@ -136,10 +159,15 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::EventType(command) => {
             event_types::run(command, &control(global).await?.0, output).await
         }
-        Command::Endpoint(command) => {
-            let (control, config) = control(global).await?;
-            endpoints::run(*command, &control, &*assemble::url_check(&config), output).await
-        }
+        Command::Endpoint(command) => match command {
+            EndpointCommand::Top(args) => {
+                endpoints::top::run(&args, &client(global)?, output).await
+            }
+            EndpointCommand::Catalogue(command) => {
+                let (control, config) = control(global).await?;
+                endpoints::run(*command, &control, &*assemble::url_check(&config), output).await
+            }
+        },
         Command::Token(command) => {
             let (control, config) = control(global).await?;
             token::run(command, &control, &config, output).await
@@ -147,11 +175,12 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Publish(args) => publish::run(args, &load(global)?.0, output).await,
         // No settings: a receiver is somebody else's program, and runs beside any.
         Command::Listen(args) => listen::run(args, output).await,
-        Command::Deliveries(args) => deliveries::run(args, &control(global).await?.0, output).await,
-        Command::DeadLetters(command) => {
-            dead_letters::run(command, &control(global).await?.0, output).await
-        }
-        Command::Replay(args) => replay::run(args, &control(global).await?.0, output).await,
+        Command::Deliveries(command) => deliveries::run(command, &client(global)?, output).await,
+        Command::Events(command) => events::run(command, &client(global)?, output).await,
+        Command::DeadLetters(command) => dead_letters::run(command, &client(global)?, output).await,
+        Command::Replay(command) => replay::run(command, &client(global)?, output).await,
+        Command::Recover(args) => recover::run(args, &client(global)?, output).await,
+        Command::Completion(args) => completion::run(&args),
         Command::Config(command) => settings::run(&command, || load(global), output),
         Command::Openapi => {
             let document = assemble::api_document();
@@ -181,6 +210,11 @@ fn load(global: &Global) -> anyhow::Result<(Config, Vec<Effective>)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     Ok(config::load(&Sources { file, environment, flags })?)
+}
+
+/// A running router, as the commands talk to it.
+fn client(global: &Global) -> anyhow::Result<Client> {
+    Client::new(global.server.server(|| Ok(load(global)?.0))?)
 }
 
 async fn control(global: &Global) -> anyhow::Result<(Control, Config)> {

@@ -29,14 +29,25 @@ impl Output {
         if self.json {
             return items.iter().try_for_each(print_object);
         }
+        print_all(&self.rows(columns, items.iter().map(row)))
+    }
+
+    /// A list beside the data, for people alone: what they are asked about, on standard error.
+    pub(super) fn aside(self, columns: &[&str], rows: Vec<Vec<String>>) {
+        if !rows.is_empty() {
+            note(&self.rows(columns, rows.into_iter()));
+        }
+    }
+
+    fn rows(self, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         let mut table = plain_table();
         if self.headers {
             table.set_header(columns.iter().map(|name| name.to_uppercase()));
         }
-        for item in items {
-            table.add_row(row(item).iter().map(|cell| visible(cell)));
+        for row in rows {
+            table.add_row(row.iter().map(|cell| visible(cell)));
         }
-        print_table(&mut table)
+        laid_out(&mut table)
     }
 
     /// One thing: a line per field, or one JSON object.
@@ -44,11 +55,7 @@ impl Output {
         if self.json {
             return print_object(item);
         }
-        let mut table = plain_table();
-        for (name, value) in fields {
-            table.add_row([(*name).to_owned(), visible(value)]);
-        }
-        print_table(&mut table)
+        print_all(&lines_of(fields))
     }
 
     /// A line for people on standard output; nothing with `--json`.
@@ -57,9 +64,23 @@ impl Output {
     }
 }
 
+/// A line per field, as [`Output::one`] prints them.
+pub(super) fn lines_of(fields: &[(&str, String)]) -> String {
+    let mut table = plain_table();
+    for (name, value) in fields {
+        table.add_row([(*name).to_owned(), visible(value)]);
+    }
+    laid_out(&mut table)
+}
+
 /// One JSON object on a line.
 pub(super) fn print_object<T: Serialize>(item: &T) -> io::Result<()> {
     print(&serde_json::to_string(item).map_err(io::Error::other)?)
+}
+
+/// Bytes as they are: what is meant for a program.
+pub(super) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    io::stdout().lock().write_all(bytes)
 }
 
 /// A note beside the data, on standard error. One that cannot be written is not worth failing.
@@ -111,15 +132,19 @@ fn plain_table() -> Table {
     table
 }
 
-fn print_table(table: &mut Table) -> io::Result<()> {
+fn laid_out(table: &mut Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     if table.row_count() == 0 && table.header().is_none() {
-        Ok(())
+        String::new()
     } else {
-        print(&table.trim_fmt())
+        table.trim_fmt()
     }
+}
+
+fn print_all(text: &str) -> io::Result<()> {
+    if text.is_empty() { Ok(()) } else { print(text) }
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -13,8 +13,9 @@ use figment::{Error, Figment, Metadata, Profile, Provider};
 use super::settings::{PREFIX, SETTINGS, setting};
 use super::{KeyPlace, KeySource, Mistake, Sources};
 
-/// Variables of ours that are no settings: the path of the file, which `cli` reads.
-const NOT_SETTINGS: [&str; 1] = ["POSTHASTE_CONFIG"];
+/// Variables of ours that are no settings, which `cli` reads: the path of the file, and which router its
+/// commands talk to.
+const NOT_SETTINGS: [&str; 3] = ["POSTHASTE_CONFIG", "POSTHASTE_SERVER", "POSTHASTE_TOKEN"];
 
 /// Puts the layers on each other; unknown settings and an unreadable file are mistakes.
 pub(super) fn stack(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Figment {

@@ -4,11 +4,13 @@
 //! to the moment of counting, so that what dies in between stays out.
 
 use super::{Answer, Control, ControlError};
+use crate::domain::dead_letter::StatusIs;
 use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
-use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, ReplayCount};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::journal::{AttemptRecord, ReplayCount};
 
 /// Which dead letters, as people say it. All that is given holds together.
 #[derive(Debug, Clone, Default)]
@@ -138,11 +140,15 @@ impl Control {
         };
         Ok(DeadLetterFilter {
             ids: ids?,
+            organisation: None,
             application: self.application_id(which.application.as_deref()).await?,
             endpoint: self.endpoint_id(which).await?,
             event_type,
             reason: which.reason,
-            status: which.status,
+            status: which.status.map(StatusIs::Code),
+            error: None,
+            subject: None,
+            text: None,
             since: which.since,
             until: which.until,
         })

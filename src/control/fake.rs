@@ -19,7 +19,8 @@ use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::catalogue::{Catalogue, EventTypeFilter, Snapshot};
-use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::journal::{AttemptRecord, Ledger, ReplayCount};
 use crate::storage::page::Page;
 
 /// When everything in these tests happens.
@@ -84,6 +85,7 @@ impl World {
             last_status: 410,
             last_outcome: "gone".into(),
             last_detail: String::new(),
+            payload_bytes: 2,
             died_at,
         });
     }
@@ -312,11 +314,7 @@ impl Catalogue for Stores {
 
 impl Inner {
     fn matching(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
-        let matches = |letter: &&DeadLetter| {
-            (filter.ids.is_empty() || filter.ids.contains(&letter.id))
-                && filter.endpoint.is_none_or(|id| letter.key.endpoint == id)
-                && filter.until.is_none_or(|until| letter.died_at < until)
-        };
+        let matches = |letter: &&DeadLetter| filter.matches(None, letter);
         self.dead.iter().filter(matches).cloned().collect()
     }
 }

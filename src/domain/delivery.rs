@@ -135,7 +135,7 @@ pub enum DeliveryState {
     Dead,
     /// Taken back by a person.
     Cancelled,
-    /// Given up, and not kept as a dead letter: its policy said so.
+    /// Given up, and not kept as a dead letter: its policy said so, or a person put it away.
     Dropped,
     /// Its one request was let go, and no end of it is on record: it is on the way, or its router died with it.
     Unknown,

@@ -8,6 +8,7 @@ pub mod application;
 pub mod auth;
 pub mod body;
 pub mod cloudevent;
+pub mod dead_letter;
 pub mod delivery;
 pub mod destination;
 pub mod endpoint;

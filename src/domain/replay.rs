@@ -29,7 +29,7 @@ pub const JUDGED_FROM: u64 = 20;
 pub const FAILING_PERCENT: u64 = 50;
 
 /// How long the oldest live delivery may have been waiting for its first attempt while a replay goes on.
-pub const FRESH_WITHIN: Duration = Duration::from_secs(60);
+pub const FRESH_WITHIN: Duration = Duration::from_mins(1);
 
 /// Which deliveries a replay is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -82,6 +82,7 @@ pub struct Parts {
 
 /// A running pipeline.
 pub struct Engine {
+    window: Arc<Window>,
     adopter: Adopter,
     dispatcher: Dispatcher,
     /// Ends ingest, reclaim and the followers.
@@ -182,8 +183,9 @@ impl Engine {
         let follow = adopter.clone().follow(stop_intake.clone());
         let telling =
             herald::run(parts.operator, routes, Arc::clone(&metrics), stop_intake.clone());
-        let books = read_books(journal, window, metrics, stop_intake.clone());
+        let books = read_books(journal, Arc::clone(&window), metrics, stop_intake.clone());
         Ok(Self {
+            window,
             adopter,
             dispatcher,
             record: tokio::spawn(record.run(stop_record.clone())),
@@ -207,6 +209,11 @@ impl Engine {
     /// Who takes edits over at once, for whoever makes them in this process.
     pub fn adopter(&self) -> Adopter {
         self.adopter.clone()
+    }
+
+    /// What is in memory.
+    pub fn window(&self) -> Arc<Window> {
+        Arc::clone(&self.window)
     }
 
     /// Waits for a task to end that should not: only a defect ends one.

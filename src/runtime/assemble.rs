@@ -32,6 +32,7 @@ use crate::storage::outlet::{self, Outlet};
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::recorded::Recorded;
+use crate::storage::recovery::Recovery;
 use crate::storage::replays::Replays;
 use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
@@ -312,6 +313,14 @@ impl Backends {
     /// Who did what.
     pub(super) fn audit(&self) -> Arc<dyn Audit> {
         Arc::new(self.sqlite.clone())
+    }
+
+    /// What a broker may have lost, and where it is accepted and offered again; `None` where there is no broker.
+    pub(super) fn recovery(&self) -> Option<(Arc<dyn Recovery>, Arc<dyn Journal>)> {
+        match &self.queues {
+            Queues::Embedded(_) => None,
+            Queues::Rabbit(_) => Some((Arc::new(self.sqlite.clone()), Arc::clone(&self.journal))),
+        }
     }
 
     /// What targets for development have received.

@@ -17,7 +17,9 @@ use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
 use super::failing::Warden;
+use super::living::LivingRouter;
 use super::loose_ends::LooseEnds;
+use super::serving::Note;
 use super::test_calls::TestLine;
 use super::upkeep::Keeper;
 use super::{chance, clock, welcome};
@@ -28,6 +30,7 @@ use crate::config::{Config, LogFormat};
 use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
+use crate::control::recovery::RecoveryDesk;
 use crate::control::replays::ReplayDesk;
 use crate::control::replays::runner::Runner;
 use crate::control::test_calls::TestCalls;
@@ -66,6 +69,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Arc::new(metrics);
     metrics.in_flight_limit(config.limits.max_in_flight);
     let mut lock = only_router(&config)?;
+    Note::clear(&config)?;
     // Both before anything is opened: a port that is taken is told at once.
     let admin_listener = listen("admin.listen", config.admin.listen).await?;
     let api_listener = listen("api.listen", config.api.listen).await?;
@@ -98,11 +102,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api =
-        Api::new(api_parts(&config, &backends, sender, tokens, engine.adopter(), api_address)?);
+    let api = Api::new(api_parts(&config, &backends, sender, tokens, &engine, api_address)?);
     let api_stop = CancellationToken::new();
     let mut api =
         tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
+    let note = Note::write(&config, api_address)?;
     // Last: once it answers that it is ready, everything is.
     let admin_stop = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(admin_listener, condition, admin_stop.clone()));
@@ -126,6 +130,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");
     metrics.drains();
+    drop(note); // nobody comes any more; on every other way out it goes by itself
     keeper_stop.cancel();
     api_stop.cancel();
     let stopping = async {
@@ -232,11 +237,11 @@ fn api_parts(
     backends: &Backends,
     sender: Arc<dyn Sender>,
     tokens: TokenKey,
-    adopter: Adopter,
+    engine: &Engine,
     address: SocketAddr,
 ) -> anyhow::Result<routes::Parts> {
     let context = control::Context { now: clock::now, chance: chance::bytes };
-    let adoption = backends.adoption(config, Box::new(OwnRouter(adopter)));
+    let adoption = backends.adoption(config, Box::new(OwnRouter(engine.adopter())));
     let control = Control::new(backends.control.clone(), context)
         .adopting(adoption)
         .under(assemble::ceiling(config));
@@ -265,8 +270,17 @@ fn api_parts(
         audit: backends.audit(),
         inspector: InspectorDesk::new(backends.inspectors(), context),
         replays: ReplayDesk::new(backends.replays(), context),
+        recovery: recovery_desk(backends, engine),
         requests_per_second: config.api.requests_per_second,
     })
+}
+
+/// Where what a broker has lost is recovered, where there is a broker.
+fn recovery_desk(backends: &Backends, engine: &Engine) -> Option<RecoveryDesk> {
+    let (recovery, journal) = backends.recovery()?;
+    let Adopter { routes, catalogue, .. } = engine.adopter();
+    let living = Arc::new(LivingRouter { window: engine.window(), routes, catalogue });
+    Some(RecoveryDesk { recovery, journal, living, now: clock::now })
 }
 
 /// The router of this process, as edits wait for it.

@@ -9,15 +9,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use super::StorageError;
+use super::dead_letters::{DeadLetter, DeadLetterFilter};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Holder, Standing, Trigger, Turn};
 use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::retry::Due;
-use crate::domain::settlement::{DeathReason, Settlement};
+use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 
 /// An event with the deliveries it owes.
@@ -91,7 +91,7 @@ pub struct Books {
     pub discarded: u64,
     /// Taken back.
     pub cancelled: u64,
-    /// Given up, and not kept: their policy said so.
+    /// Given up, and not kept: their policy said so, or a person put them away.
     pub dropped: u64,
     /// Let go once, and no end of it is on record.
     pub unknown: u64,
@@ -245,57 +245,6 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn books(&self) -> Result<Books, StorageError>;
-}
-
-/// Which dead letters. All given conditions hold together.
-///
-/// Kept as JSON with a replay that it was fixed for: a field that is added has a default, and none is renamed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DeadLetterFilter {
-    /// Only these deliveries, when any are named.
-    pub ids: Vec<DeliveryId>,
-    /// Of this application.
-    pub application: Option<ApplicationId>,
-    /// For this endpoint.
-    pub endpoint: Option<EndpointId>,
-    /// Of a type that this pattern matches.
-    pub event_type: Option<crate::domain::filter::Pattern>,
-    /// Given up for this reason.
-    pub reason: Option<DeathReason>,
-    /// With this last status.
-    pub status: Option<u16>,
-    /// Given up at this moment or later.
-    pub since: Option<Timestamp>,
-    /// Given up before this moment.
-    pub until: Option<Timestamp>,
-}
-
-/// A delivery that was given up.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The delivery's id.
-    pub id: DeliveryId,
-    /// Which delivery.
-    pub key: DeliveryKey,
-    /// Its application.
-    pub application: ApplicationId,
-    /// The event's type.
-    pub event_type: String,
-    /// What the event is about.
-    pub subject: Option<String>,
-    /// Why it was given up.
-    pub reason: DeathReason,
-    /// Attempts that counted.
-    pub attempts: u32,
-    /// The last status code; 0 when there was no answer.
-    pub last_status: u16,
-    /// The last outcome, in one word.
-    pub last_outcome: String,
-    /// The last failure, in words.
-    pub last_detail: String,
-    /// When it was given up.
-    pub died_at: Timestamp,
 }
 
 /// An attempt as it was recorded.

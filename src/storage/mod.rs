@@ -3,7 +3,9 @@
 //! - [`answers`], [`audit`]: what requests to the API were answered, and who did what.
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
+//! - [`dead_letters`]: what was given up, and who looks after it.
 //! - [`inbox`]: events that are not finished yet.
+//! - [`recovery`]: what a broker had and has lost.
 //! - [`recorded`]: publishing on a broker, and what it published on record at once.
 //! - [`ladder`]: deliveries that must wait.
 //! - [`outlet`]: what settlements tell the world.
@@ -24,6 +26,7 @@
 pub mod answers;
 pub mod audit;
 pub mod catalogue;
+pub mod dead_letters;
 pub mod failing;
 pub mod history;
 pub mod inbox;
@@ -33,6 +36,7 @@ pub mod ladder;
 pub mod outlet;
 pub mod page;
 pub mod recorded;
+pub mod recovery;
 pub mod replays;
 pub mod tidings;
 pub mod upkeep;

@@ -59,6 +59,14 @@ impl<K> Page<K> {
         }
     }
 
+    /// From which side of the list it is read, where the row that it lies beside is said otherwise.
+    pub const fn side<L>(&self) -> Place<L> {
+        match &self.place {
+            Place::Beginning | Place::Behind(_) => Place::Beginning,
+            Place::End | Place::InFrontOf(_) => Place::End,
+        }
+    }
+
     /// The same page, with the row that it lies beside named by another key.
     ///
     /// # Errors

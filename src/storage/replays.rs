@@ -11,7 +11,7 @@
 use async_trait::async_trait;
 
 use super::StorageError;
-use super::journal::DeadLetterFilter;
+use super::dead_letters::DeadLetterFilter;
 use super::page::Page;
 use crate::domain::delivery::{DeliveryKey, Turn};
 use crate::domain::filter::Pattern;

@@ -91,10 +91,11 @@ async fn what_is_given_up_is_kept_shown_and_replayed_with_the_id_it_had() {
     let letters = stage.posthaste.list(&["dead-letters", "list"]);
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!(letters[0]["reason"], "attempts_exhausted");
-    assert_eq!((&letters[0]["lastStatus"], &letters[0]["attempts"]), (&json!(500), &json!(3)));
+    assert_eq!((&letters[0]["lastStatus"], &letters[0]["attemptCount"]), (&json!(500), &json!(3)));
 
     receiver.in_trouble(&[]);
-    let replay = ["replay", "--app", "axelered", "--endpoint", "production-notifications", "--yes"];
+    let of = ["--app", "axelered", "--endpoint", "production-notifications"];
+    let replay = [&["replay", "start", "--yes", "--detach"][..], &of].concat();
     assert!(stage.posthaste.run(&replay).status.success());
 
     stage.settled("delivered", 1).await;

@@ -83,6 +83,13 @@ impl Broker {
         self.run("restart", &[]).await.expect("a node that ran before starts again");
     }
 
+    /// Kills it, deletes all that it has ever written, and starts it again: as a new one on the same port.
+    pub(crate) async fn lose_everything(&self) {
+        self.kill_9().await;
+        std::fs::remove_dir_all(self.data.path().join("test/mnesia")).expect("its own folder");
+        self.restart().await;
+    }
+
     /// Runs `rabbitmqctl`; what it printed.
     pub(crate) async fn ctl(&self, arguments: &[&str]) -> String {
         self.run("ctl", arguments).await.expect("rabbitmqctl does as it is told")

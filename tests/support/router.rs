@@ -105,6 +105,11 @@ impl Posthaste {
             .collect()
     }
 
+    /// Begins to replay all dead letters, fast; the running router does it behind the answer.
+    pub(crate) fn replay_all(&self) -> Value {
+        self.json(&["replay", "start", "--all", "--yes", "--rate", "5000/s", "--detach"])
+    }
+
     /// Makes the application `acme`.
     pub(crate) fn with_application(self) -> Self {
         self.json(&["app", "create", "Acme", "--uid", "acme"]);

@@ -18,6 +18,7 @@ pub(super) mod message_out;
 pub(super) mod patch;
 pub(super) mod policy;
 pub(super) mod portal;
+pub(super) mod recovery;
 pub(super) mod settings;
 pub(super) mod task;
 pub(super) mod test_call;

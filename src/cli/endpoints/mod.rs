@@ -2,6 +2,7 @@
 
 mod flags;
 mod shown;
+pub(super) mod top;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -17,6 +18,15 @@ use crate::domain::signature::Scheme;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EndpointCommand {
+    /// What is in the catalogue; no router has to run.
+    #[command(flatten)]
+    Catalogue(Box<CatalogueCommand>),
+    /// The worst at this moment, by what is overdue, fails or is slow; asked of a running router
+    Top(top::TopArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CatalogueCommand {
     /// Make an endpoint; its signing secret is printed once
     Create(CreateArgs),
     /// List endpoints, newest first
@@ -68,23 +78,23 @@ pub(super) struct RotateArgs {
 }
 
 pub(super) async fn run(
-    command: EndpointCommand,
+    command: CatalogueCommand,
     control: &Control,
     rule: UrlRule<'_>,
     output: Output,
 ) -> anyhow::Result<()> {
     match command {
-        EndpointCommand::Create(args) => {
+        CatalogueCommand::Create(args) => {
             let (app, new) = args.into_new()?;
             let tenant = control.application(&app).await?.tenant();
             let endpoint = control.create_endpoint(tenant, new, rule).await?;
             show(&endpoint, true, output)?;
         }
-        EndpointCommand::List { app } => list(&control.endpoints(app.as_deref()).await?, output)?,
-        EndpointCommand::Show(Named { endpoint, app }) => {
+        CatalogueCommand::List { app } => list(&control.endpoints(app.as_deref()).await?, output)?,
+        CatalogueCommand::Show(Named { endpoint, app }) => {
             show(&control.endpoint(app.as_deref(), &endpoint).await?, false, output)?;
         }
-        EndpointCommand::Edit(args) => {
+        CatalogueCommand::Edit(args) => {
             let (Named { endpoint, app }, edit) = args.into_edit()?;
             show(
                 &control.edit_endpoint(app.as_deref(), &endpoint, edit, rule).await?,
@@ -92,12 +102,12 @@ pub(super) async fn run(
                 output,
             )?;
         }
-        EndpointCommand::Pause(Named { endpoint, app }) => {
+        CatalogueCommand::Pause(Named { endpoint, app }) => {
             let paused = control.pause_endpoint(app.as_deref(), &endpoint).await?;
             let id = paused.id.to_string();
             output.one(&json!({ "id": id, "state": paused.state }), &[("paused", id.clone())])?;
         }
-        EndpointCommand::Resume(Named { endpoint, app }) => {
+        CatalogueCommand::Resume(Named { endpoint, app }) => {
             let (resumed, recalled) = control.resume_endpoint(app.as_deref(), &endpoint).await?;
             let id = resumed.id.to_string();
             output.one(
@@ -105,14 +115,14 @@ pub(super) async fn run(
                 &[("resumed", id.clone()), ("deliveries that go on", recalled.to_string())],
             )?;
         }
-        EndpointCommand::Delete(Named { endpoint, app }) => {
+        CatalogueCommand::Delete(Named { endpoint, app }) => {
             let cancelled = control.delete_endpoint(app.as_deref(), &endpoint).await?;
             output.one(
                 &json!({ "endpoint": endpoint, "deleted": true, "cancelled": cancelled }),
                 &[("deleted", endpoint.clone()), ("cancelled deliveries", cancelled.to_string())],
             )?;
         }
-        EndpointCommand::Secret(Named { endpoint, app }) => {
+        CatalogueCommand::Secret(Named { endpoint, app }) => {
             let keys = control.secrets(app.as_deref(), &endpoint).await?;
             let keys: Vec<_> = keys.iter().map(shown::SecretShown::of).collect();
             output.list(&["secret", "created at", "expires at"], &keys, |key| {
@@ -123,7 +133,7 @@ pub(super) async fn run(
                 ]
             })?;
         }
-        EndpointCommand::Rotate(args) => rotate(args, control, output).await?,
+        CatalogueCommand::Rotate(args) => rotate(args, control, output).await?,
     }
     Ok(())
 }

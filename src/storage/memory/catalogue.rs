@@ -357,6 +357,11 @@ impl Entries {
         self.applications.contains_key(&application)
     }
 
+    /// Whose an application is.
+    pub(super) fn organisation_of(&self, application: ApplicationId) -> Option<OrganisationId> {
+        self.applications.get(&application).map(|one| one.organisation)
+    }
+
     /// What an application has set, if anything.
     pub(super) fn settings_of(&self, application: ApplicationId) -> Option<&Settings> {
         self.settings.get(&application)

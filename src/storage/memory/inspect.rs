@@ -11,7 +11,8 @@ use crate::domain::delivery::{DeliveryKey, Standing, Turn};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::id::{EndpointId, EventId};
-use crate::storage::journal::{AttemptRecord, Books, DeadLetter};
+use crate::storage::dead_letters::DeadLetter;
+use crate::storage::journal::{AttemptRecord, Books};
 use crate::storage::outlet::Notice;
 
 /// What has not come to an end outside the rows.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::faults::Call;
 use super::rows::{Place, Rows};
 use super::{Memory, Store};
+use crate::domain::dead_letter::NO_ATTEMPT;
 use crate::domain::delivery::{
     Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
@@ -14,8 +15,9 @@ use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::dead_letters::DeadLetter;
 use crate::storage::journal::{
-    Acceptance, Books, DeadLetter, Journal, Overdue, Owed, Recorded, Resend, Settled, to_hand_on,
+    Acceptance, Books, Journal, Overdue, Owed, Recorded, Resend, Settled, to_hand_on,
 };
 
 /// Pending deliveries that one claim looks at: the oldest.
@@ -242,8 +244,9 @@ fn lay_down(rows: &mut Rows, place: Place, settled: &Settled, reason: DeathReaso
         reason,
         attempts: settled.attempts,
         last_status: last.map_or(0, |attempt| attempt.outcome.status()),
-        last_outcome: last.map_or("none", Attempt::class).to_owned(),
+        last_outcome: last.map_or(NO_ATTEMPT, Attempt::class).to_owned(),
         last_detail: last.map_or_else(String::new, |attempt| attempt.detail.clone()),
+        payload_bytes: event.payload.len() as u64,
         died_at: settled.at,
     };
     rows.lay_down(dead_letter);

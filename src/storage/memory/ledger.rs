@@ -15,7 +15,8 @@ use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::journal::{AttemptRecord, Ledger, ReplayCount};
 
 #[async_trait]
 impl Ledger for Memory {
@@ -25,11 +26,11 @@ impl Ledger for Memory {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StorageError> {
-        self.call(Call::Ledger, |store| dead_letters(&store.rows, filter, after, limit)).await
+        self.call(Call::Ledger, |store| dead_letters(store, filter, after, limit)).await
     }
 
     async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StorageError> {
-        self.call(Call::Ledger, |store| Ok(those_of(&store.rows, filter).len() as u64)).await
+        self.call(Call::Ledger, |store| Ok(those_of(store, filter).len() as u64)).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>, StorageError> {
@@ -85,34 +86,20 @@ impl Ledger for Memory {
 }
 
 /// The numbers of those that match.
-fn those_of(rows: &Rows, filter: &DeadLetterFilter) -> Vec<u64> {
-    let numbered = rows.dead_letters.iter();
-    numbered.filter(|(_, one)| matches(filter, one)).map(|(number, _)| *number).collect()
-}
-
-fn matches(filter: &DeadLetterFilter, one: &DeadLetter) -> bool {
-    let DeadLetterFilter { ids, application, endpoint, event_type, reason, status, since, until } =
-        filter;
-    let of_type = |pattern: &crate::domain::filter::Pattern| {
-        one.event_type.parse().is_ok_and(|event_type| pattern.matches(&event_type))
+fn those_of(store: &Store, filter: &DeadLetterFilter) -> Vec<u64> {
+    let meant = |(_, one): &(&u64, &DeadLetter)| {
+        filter.matches(store.catalogue.organisation_of(one.application), one)
     };
-    (ids.is_empty() || ids.contains(&one.id))
-        && application.is_none_or(|wanted| wanted == one.application)
-        && endpoint.is_none_or(|wanted| wanted == one.key.endpoint)
-        && event_type.as_ref().is_none_or(of_type)
-        && reason.is_none_or(|wanted| wanted == one.reason)
-        && status.is_none_or(|wanted| wanted == one.last_status)
-        && since.is_none_or(|first| one.died_at >= first)
-        && until.is_none_or(|end| one.died_at < end)
+    store.rows.dead_letters.iter().filter(meant).map(|(number, _)| *number).collect()
 }
 
 fn dead_letters(
-    rows: &Rows,
+    store: &Store,
     filter: &DeadLetterFilter,
     after: Option<DeliveryId>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StorageError> {
-    let mut found = those_of(rows, filter);
+    let (mut found, rows) = (those_of(store, filter), &store.rows);
     found.sort_by_key(|number| Reverse((rows.dead_letters[number].died_at, *number)));
     if let Some(after) = after {
         let seen = rows.dead_letters.iter().find(|(_, one)| one.id == after);
@@ -150,7 +137,7 @@ fn is_unlisted(store: &Store, key: DeliveryKey) -> bool {
 fn count_replay(store: &Store, filter: &DeadLetterFilter) -> ReplayCount {
     let mut counted: BTreeMap<EndpointId, u64> = BTreeMap::new();
     let mut replay = ReplayCount::default();
-    for number in those_of(&store.rows, filter) {
+    for number in those_of(store, filter) {
         let one = &store.rows.dead_letters[&number];
         if !takes_replays(store, one.key) {
             replay.without_endpoint += 1;
@@ -171,7 +158,7 @@ fn count_replay(store: &Store, filter: &DeadLetterFilter) -> ReplayCount {
 
 fn replay(store: &mut Store, filter: &DeadLetterFilter, now: Timestamp) -> u64 {
     let mut replayed = 0;
-    for number in those_of(&store.rows, filter) {
+    for number in those_of(store, filter) {
         let key = store.rows.dead_letters[&number].key;
         if takes_replays(store, key) {
             store.rows.dead_letters.remove(&number);

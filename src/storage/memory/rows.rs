@@ -11,7 +11,8 @@ use crate::domain::event::Event;
 use crate::domain::id::{EndpointId, EventId};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
-use crate::storage::journal::{AttemptRecord, Books, DeadLetter};
+use crate::storage::dead_letters::DeadLetter;
+use crate::storage::journal::{AttemptRecord, Books};
 
 /// Where a delivery's row is: the event's number, and the endpoint.
 pub(super) type Place = (u64, EndpointId);

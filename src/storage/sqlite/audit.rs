@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use rusqlite::{Row, params};
+use serde_json::Value;
 
 use super::Sqlite;
+use super::rows::{json, read_json};
 use super::walk::Walk;
 use crate::domain::id::OrganisationId;
 use crate::storage::StorageError;
@@ -26,11 +28,17 @@ impl Audit for Sqlite {
         .await
     }
 
-    async fn end_deed(&self, number: i64, status: u16) -> Result<(), StorageError> {
+    async fn end_deed(
+        &self,
+        number: i64,
+        status: u16,
+        details: Option<Value>,
+    ) -> Result<(), StorageError> {
         self.write(move |connection| {
-            let mut end = connection
-                .prepare_cached("UPDATE audit SET status = ?2 WHERE seq = ?1 AND status IS NULL")?;
-            end.execute(params![number, status])?;
+            let mut end = connection.prepare_cached(
+                "UPDATE audit SET status = ?2, details = ?3 WHERE seq = ?1 AND status IS NULL",
+            )?;
+            end.execute(params![number, status, details.as_ref().map(json)])?;
             Ok(())
         })
         .await
@@ -52,6 +60,9 @@ impl Audit for Sqlite {
 }
 
 fn entry(row: &Row<'_>) -> Result<AuditEntry, StorageError> {
+    let number = row.get("seq")?;
+    let details: Option<String> = row.get("details")?;
+    let details = details.map(|text| read_json(&text, number, "details")).transpose()?;
     let deed = Deed {
         organisation: row.get("organisation")?,
         actor: row.get("actor")?,
@@ -59,5 +70,5 @@ fn entry(row: &Row<'_>) -> Result<AuditEntry, StorageError> {
         object: row.get("object")?,
         at: row.get("at")?,
     };
-    Ok(AuditEntry { number: row.get("seq")?, deed, status: row.get("status")? })
+    Ok(AuditEntry { number, deed, status: row.get("status")?, details })
 }

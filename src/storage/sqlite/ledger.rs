@@ -11,7 +11,8 @@ use crate::domain::event::Event;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{AttemptRecord, DeadLetter, DeadLetterFilter, Ledger, ReplayCount};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::journal::{AttemptRecord, Ledger, ReplayCount};
 
 #[async_trait]
 impl Ledger for Sqlite {
@@ -22,7 +23,7 @@ impl Ledger for Sqlite {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StorageError> {
         let filter = filter.clone();
-        self.read(move |connection| dead_letters::list(connection, &filter, after, limit)).await
+        self.read(move |connection| dead_letters::behind(connection, &filter, after, limit)).await
     }
 
     async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StorageError> {
@@ -117,7 +118,10 @@ impl Sqlite {
 }
 
 /// Every attempt of a delivery, oldest first.
-fn attempts(connection: &Connection, key: DeliveryKey) -> Result<Vec<AttemptRecord>, StorageError> {
+pub(super) fn attempts(
+    connection: &Connection,
+    key: DeliveryKey,
+) -> Result<Vec<AttemptRecord>, StorageError> {
     let Some(event) = rows::seq_of(connection, key.event)? else {
         return Ok(Vec::new());
     };

@@ -11,6 +11,7 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`replays`]: what is offered again, by a filter and at a rate.
+//! - [`recovery`]: what a broker had and has lost, offered again.
 //! - [`inspector`]: targets for development and what came to them.
 //! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
 //! - [`routers`]: which version of the catalogue they go by.
@@ -45,6 +46,7 @@ mod offer;
 pub mod publish;
 mod readers;
 mod record;
+mod recovery;
 mod replays;
 mod resend;
 mod retention;

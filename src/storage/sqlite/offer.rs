@@ -14,7 +14,7 @@ use super::rows::State;
 use crate::domain::id::{ApplicationId, EndpointId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::DeadLetterFilter;
+use crate::storage::dead_letters::DeadLetterFilter;
 
 /// Most deliveries that one step moves: about 5 ms of the writer's time.
 const STEP: u32 = 500;

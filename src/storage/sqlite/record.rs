@@ -16,7 +16,8 @@ use super::failing::Heard;
 use super::replays::count::{Settling, Tally};
 use super::rows::{State, json};
 use super::tidings::{self, About};
-use super::{catalogue, endpoints, resend};
+use super::{catalogue, dead_letters, endpoints, resend};
+use crate::domain::dead_letter::NO_ATTEMPT;
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
 use crate::domain::outcome::Meaning;
 use crate::domain::policy::PolicyVersion;
@@ -25,9 +26,6 @@ use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{Recorded, Settled, to_hand_on};
-
-/// The word in a dead letter's `last_outcome` when it was given up without a request.
-const NO_OUTCOME: &str = "none";
 
 /// Records settlements, in their order.
 ///
@@ -327,24 +325,29 @@ impl Record<'_> {
         reason: DeathReason,
     ) -> Result<(), StorageError> {
         let last = settled.attempt.as_ref();
+        let (endpoint, reason) = (settled.key.endpoint, reason.as_str());
+        let status = last.map_or(0, |attempt| attempt.outcome.status());
+        let outcome = last.map_or(NO_ATTEMPT, Attempt::class);
+        let kind = dead_letters::kind(self.connection, event, endpoint, reason, status, outcome)?;
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO dead_letters (id, event, event_id, endpoint, application, event_type, \
-                                       subject, reason, attempts, last_status, last_outcome, \
-                                       last_detail, payload_bytes, died_at) \
-             SELECT ?1, seq, id, ?3, application, type, subject, ?4, ?5, ?6, ?7, ?8, \
-                    length(payload), ?9 \
-             FROM events WHERE seq = ?2",
+            "INSERT INTO dead_letters (id, event, event_id, endpoint, application, organisation, kind, \
+                                       event_type, subject, reason, attempts, last_status, \
+                                       last_outcome, last_detail, payload_bytes, died_at) \
+             SELECT ?1, e.seq, e.id, ?3, e.application, g.organisation, g.number, e.type, e.subject, ?4, \
+                    ?5, ?6, ?7, ?8, length(e.payload), ?9 \
+             FROM events e JOIN dead_letter_groups g ON g.number = ?10 WHERE e.seq = ?2",
         )?;
         insert.execute(params![
             settled.key.id(),
             event,
-            settled.key.endpoint,
-            reason.as_str(),
+            endpoint,
+            reason,
             settled.attempts,
-            last.map_or(0, |attempt| attempt.outcome.status()),
-            last.map_or(NO_OUTCOME, Attempt::class),
+            status,
+            outcome,
             last.map_or("", |attempt| &attempt.detail),
             settled.at,
+            kind,
         ])?;
         Ok(())
     }

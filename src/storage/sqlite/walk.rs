@@ -45,7 +45,7 @@ pub(super) struct Reach<K> {
 
 impl<K> Reach<K> {
     /// The whole list.
-    const EVERYTHING: Self = Self { from: None, below: None };
+    pub(super) const EVERYTHING: Self = Self { from: None, below: None };
 }
 
 impl Walk {
@@ -160,6 +160,23 @@ impl Walk {
             rows.reverse();
         }
         Ok(rows)
+    }
+
+    /// Goes over at most so many rows, for as long as `more` says so.
+    pub(super) fn each(
+        self,
+        connection: &Connection,
+        most: usize,
+        mut more: impl FnMut(&Row<'_>) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut find = connection.prepare_cached(&self.sql(most))?;
+        let mut found = find.query(params_from_iter(self.values))?;
+        while let Some(row) = found.next()? {
+            if !more(row)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The rows that `read` makes something of, in the list's order. It ends when the page is full, when

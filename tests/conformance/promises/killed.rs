@@ -6,7 +6,8 @@ use std::time::Duration;
 use posthaste::domain::delivery::{Delivery, DeliveryState, Fence, Standing, Turn};
 use posthaste::domain::id::EndpointId;
 use posthaste::domain::retry::Due;
-use posthaste::storage::journal::{Acceptance, DeadLetterFilter};
+use posthaste::storage::dead_letters::DeadLetterFilter;
+use posthaste::storage::journal::Acceptance;
 
 use crate::bench::{Back, Bench, Way, delivered, endpoint, failed, given_up, key};
 use crate::breach::{Breach, Kept, hold, same};

@@ -10,7 +10,8 @@ use posthaste::domain::outcome::Outcome;
 use posthaste::domain::policy::Policy;
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::{DeathReason, Postponed, Settlement};
-use posthaste::storage::journal::{Acceptance, DeadLetterFilter, Overdue, Recorded, Settled};
+use posthaste::storage::dead_letters::DeadLetterFilter;
+use posthaste::storage::journal::{Acceptance, Overdue, Recorded, Settled};
 
 use crate::bench::{Anything, Bench, Came, delivered, given_up, settled, tenant};
 use crate::breach::{Breach, Kept, hold, same};

@@ -9,7 +9,8 @@ use posthaste::domain::endpoint::{DisabledBecause, EndpointState};
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
-use posthaste::storage::journal::{DeadLetterFilter, Overdue, Recorded, Settled};
+use posthaste::storage::dead_letters::DeadLetterFilter;
+use posthaste::storage::journal::{Overdue, Recorded, Settled};
 
 use crate::bench::{
     Anything, Bench, Way, delivered, endpoint, failed, given_up, gone, journals_own, key, paused,

@@ -6,8 +6,9 @@ use rusqlite::Connection;
 use super::*;
 use crate::domain::id::{EndpointId, ReplayId};
 use crate::domain::replay::Scope;
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
-use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
+use crate::storage::journal::{Books, Ledger};
 use crate::storage::replays::{NewReplay, Replays};
 use crate::storage::upkeep::{self, Old, Upkeep};
 

@@ -3,11 +3,12 @@
 use super::*;
 use crate::domain::delivery::Shown;
 use crate::domain::event::id_of;
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::{
     AttemptEntry, AttemptFilter, DeliveryCounts, EXPUNGED, EventFilter, History,
 };
 use crate::storage::inbox::{Publication, Publish};
-use crate::storage::journal::{Acceptance, Books, DeadLetterFilter, Ledger};
+use crate::storage::journal::{Acceptance, Books, Ledger};
 use crate::storage::page::{Listed, Order, Page, Place as InList};
 
 pub(super) const MINUTE: Duration = Duration::from_mins(1);

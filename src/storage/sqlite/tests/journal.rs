@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::delivery::{Fence, Holder};
-use crate::storage::journal::{Acceptance, DeadLetterFilter, Ledger};
+use crate::storage::dead_letters::DeadLetterFilter;
+use crate::storage::journal::{Acceptance, Ledger};
 
 fn held(held_by: Holder, due_at: Timestamp) -> DeliveryState {
     DeliveryState::Waiting { due_at, held_by }

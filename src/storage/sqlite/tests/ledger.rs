@@ -1,10 +1,12 @@
 //! The people's half.
 
 use super::*;
+use crate::domain::dead_letter::StatusIs;
 use crate::domain::delivery::Holder;
-use crate::domain::id::DeliveryId;
+use crate::domain::id::{DeliveryId, OrganisationId};
 use crate::storage::StorageError;
-use crate::storage::journal::{Books, DeadLetterFilter, Ledger, ReplayCount};
+use crate::storage::dead_letters::DeadLetterFilter;
+use crate::storage::journal::{Books, Ledger, ReplayCount};
 
 fn everything() -> DeadLetterFilter {
     DeadLetterFilter::default()
@@ -94,6 +96,9 @@ async fn what_each_condition_finds() {
     let [one, two, three] = [keys[0].id(), keys[1].id(), keys[2].id()];
     let pattern = |text: &str| Some(text.parse().expect("a pattern"));
     let nobody = Some(endpoint_id("nobody"));
+    let error = |word: &str| Some(word.parse().expect("a word"));
+    let ours = Some(application("acme").organisation);
+    let others = Some(OrganisationId::derived(&[b"others"]));
     let table = [
         (everything(), vec![three, two, one]),
         (DeadLetterFilter { ids: vec![one, three], ..everything() }, vec![three, one]),
@@ -111,8 +116,23 @@ async fn what_each_condition_finds() {
         (DeadLetterFilter { event_type: pattern("job.*"), ..everything() }, vec![three, one]),
         (DeadLetterFilter { event_type: pattern("jobs.failed"), ..everything() }, vec![two]),
         (DeadLetterFilter { reason: Some(DeathReason::Gone), ..everything() }, vec![]),
-        (DeadLetterFilter { status: Some(500), ..everything() }, vec![three, two, one]),
-        (DeadLetterFilter { status: Some(404), ..everything() }, vec![]),
+        (
+            DeadLetterFilter { status: Some(StatusIs::Code(500)), ..everything() },
+            vec![three, two, one],
+        ),
+        (DeadLetterFilter { status: Some(StatusIs::Code(404)), ..everything() }, vec![]),
+        (
+            DeadLetterFilter { status: Some(StatusIs::Class(5)), ..everything() },
+            vec![three, two, one],
+        ),
+        (DeadLetterFilter { status: Some(StatusIs::Class(4)), ..everything() }, vec![]),
+        (DeadLetterFilter { error: error("server_error"), ..everything() }, vec![three, two, one]),
+        (DeadLetterFilter { error: error("timeout"), ..everything() }, vec![]),
+        (DeadLetterFilter { text: Some("JOBS.".into()), ..everything() }, vec![two]),
+        (DeadLetterFilter { text: Some("%".into()), ..everything() }, vec![]),
+        (DeadLetterFilter { subject: Some("nobody".into()), ..everything() }, vec![]),
+        (DeadLetterFilter { organisation: ours, ..everything() }, vec![three, two, one]),
+        (DeadLetterFilter { organisation: others, ..everything() }, vec![]),
         (DeadLetterFilter { since: Some(NOW + SECOND), ..everything() }, vec![three, two]),
         (DeadLetterFilter { until: Some(NOW + SECOND), ..everything() }, vec![one]),
         (

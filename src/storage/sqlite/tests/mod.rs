@@ -3,6 +3,7 @@
 mod backup;
 mod balance;
 mod catalogue;
+mod dead_letters;
 mod failing;
 mod file;
 mod history;
@@ -11,6 +12,7 @@ mod inspector;
 mod journal;
 mod ledger;
 mod long_history;
+mod recovery;
 mod replay_steps;
 mod replays;
 mod resend;

@@ -4,8 +4,9 @@ use super::history::MINUTE;
 use super::*;
 use crate::domain::id::ReplayId;
 use crate::domain::replay::{Pulse, Rate, ReplayState, Scope};
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
-use crate::storage::journal::{Books, DeadLetterFilter, Ledger};
+use crate::storage::journal::{Books, Ledger};
 use crate::storage::page::{Order, Page};
 use crate::storage::replays::{
     Change, NewReplay, Obstacle, OfEndpoint, Replay, Replays, Selection, Stepped,

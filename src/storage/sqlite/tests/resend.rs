@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 use super::*;
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::inbox::{Publication, Publish as _};
-use crate::storage::journal::{DeadLetterFilter, Ledger as _, Resend};
+use crate::storage::journal::{Ledger as _, Resend};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -8,9 +8,10 @@ use crate::domain::event::Rejection;
 use crate::domain::id::InspectedId;
 use crate::storage::StorageError;
 use crate::storage::audit::{Audit, Deed};
+use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::inbox::{Inbox, Publication, Publish, Published};
 use crate::storage::inspector::{Inspected, Inspectors as _, hash_of};
-use crate::storage::journal::{Acceptance, Books, DeadLetterFilter, Ledger};
+use crate::storage::journal::{Acceptance, Books, Ledger};
 use crate::storage::page::{Order, Page};
 use crate::storage::upkeep::{Old, Place as Walked, Removed, Size, Swept, Upkeep};
 

@@ -1,16 +1,32 @@
-//! Finding and counting dead letters.
+//! Finding, counting and putting away dead letters.
+//!
+//! `list` has the pages, `groups` the kinds and how many there are of each, `discard` what is put away. Here are
+//! the conditions that a filter comes to in a statement of any kind, and what a row says.
+
+mod discard;
+pub(super) mod groups;
+pub(super) mod list;
+
+use async_trait::async_trait;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
+pub(super) use self::groups::kind;
 use super::rows::corrupt;
+use super::{Sqlite, ledger, rows};
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::filter::Pattern;
 use crate::domain::id::{DeliveryId, EndpointId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{DeadLetter, DeadLetterFilter, ReplayCount};
+use crate::storage::dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, DeadLetters, Discarded,
+    GroupPlace, Inspected,
+};
+use crate::storage::journal::ReplayCount;
+use crate::storage::page::{Listed, Page};
 
 /// Beside `dead_letters d`: whose they are.
 pub(super) const WHOSE: &str = "LEFT JOIN endpoints e ON e.id = d.endpoint \
@@ -24,6 +40,10 @@ pub(super) const TAKES_REPLAYS: &str = "CASE WHEN e.id IS NOT NULL \
                        WHERE a.id = d.application AND a.deleted_at IS NULL) \
                AND (s.default_id IS NOT d.endpoint OR s.default_url IS NOT NULL) END";
 
+/// Whether a text is in what a dead letter says. SQLite's `lower` knows ASCII alone, as its port says.
+const SAYS: &str = "(instr(lower(d.subject), ?) OR instr(lower(d.last_detail), ?) \
+                     OR instr(lower(d.event_type), ?))";
+
 /// Conditions with their values, in the order of their question marks.
 pub(super) struct Conditions {
     sql: String,
@@ -35,7 +55,11 @@ impl Conditions {
     pub(super) fn of(filter: &DeadLetterFilter) -> Self {
         let mut conditions = Self { sql: "1".to_owned(), values: Vec::new() };
         if !filter.ids.is_empty() {
-            conditions.and_id_in(&filter.ids);
+            conditions
+                .and("d.id IN (SELECT unhex(value) FROM json_each(?))", [blob_list(&filter.ids)]);
+        }
+        if let Some(organisation) = filter.organisation {
+            conditions.and("d.organisation = ?", [blob(organisation.as_bytes())]);
         }
         if let Some(application) = filter.application {
             conditions.and("d.application = ?", [blob(application.as_bytes())]);
@@ -55,7 +79,19 @@ impl Conditions {
             conditions.and("d.reason = ?", [text(reason.as_str())]);
         }
         if let Some(status) = filter.status {
-            conditions.and("d.last_status = ?", [Value::from(status)]);
+            let (first, last) = status.span();
+            let span = [Value::from(first), Value::from(last)];
+            conditions.and("d.last_status BETWEEN ? AND ?", span);
+        }
+        if let Some(error) = filter.error {
+            conditions.and("d.last_outcome = ?", [text(error.as_str())]);
+        }
+        if let Some(subject) = &filter.subject {
+            conditions.and("d.subject = ?", [text(subject)]);
+        }
+        if let Some(part) = &filter.text {
+            let part = text(&part.to_ascii_lowercase());
+            conditions.and(SAYS, [part.clone(), part.clone(), part]);
         }
         if let Some(since) = filter.since {
             conditions.and("d.died_at >= ?", [Value::from(since.as_millis())]);
@@ -73,21 +109,6 @@ impl Conditions {
         self.values.extend(values);
     }
 
-    /// As one JSON array: a list of any length is one value.
-    fn and_id_in(&mut self, ids: &[DeliveryId]) {
-        use std::fmt::Write as _;
-        let mut json = String::with_capacity(2 + ids.len() * 43);
-        for id in ids {
-            json.push_str(if json.is_empty() { "[\"" } else { ",\"" });
-            for byte in id.as_bytes() {
-                write!(json, "{byte:02x}").expect("a String takes everything");
-            }
-            json.push('"');
-        }
-        json.push(']');
-        self.and("d.id IN (SELECT unhex(value) FROM json_each(?))", [Value::from(json)]);
-    }
-
     /// Rows of `select … FROM dead_letters d … WHERE <conditions> tail`, one by one.
     pub(super) fn rows<T>(
         self,
@@ -102,6 +123,20 @@ impl Conditions {
     }
 }
 
+/// As one JSON array: a list of any length is one value.
+fn blob_list(ids: &[DeliveryId]) -> Value {
+    let quoted: Vec<_> = ids.iter().map(|id| format!("\"{}\"", hex(id.as_bytes()))).collect();
+    Value::Text(format!("[{}]", quoted.join(",")))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
+}
+
 fn blob(bytes: &[u8]) -> Value {
     Value::Blob(bytes.to_vec())
 }
@@ -110,8 +145,86 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
+#[async_trait]
+impl DeadLetters for Sqlite {
+    async fn dead_letters_of(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page<DeadLetterPlace>,
+    ) -> Result<Listed<DeadLetter, DeadLetterPlace>, StorageError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.browse(move |connection| list::page(connection, &filter, &page)).await
+    }
+
+    async fn dead_letter_groups(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page<GroupPlace>,
+    ) -> Result<Listed<DeadLetterGroup, GroupPlace>, StorageError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.browse(move |connection| groups::list(connection, &filter, &page)).await
+    }
+
+    async fn inspect(
+        &self,
+        filter: &DeadLetterFilter,
+        id: DeliveryId,
+    ) -> Result<Option<Inspected>, StorageError> {
+        let filter = filter.clone();
+        self.browse(move |connection| inspect(connection, &filter, id)).await
+    }
+
+    async fn count_up_to(&self, filter: &DeadLetterFilter, most: u64) -> Result<u64, StorageError> {
+        self.count_in_steps(filter, most).await
+    }
+
+    async fn discard(
+        &self,
+        filter: &DeadLetterFilter,
+        most: u64,
+    ) -> Result<Discarded, StorageError> {
+        self.discard_in_steps(filter, most).await
+    }
+}
+
+/// Whether what a filter names is its organisation's: an application by its row, which stays when it is deleted,
+/// and an endpoint by the dead letters that it has. What is another's is not walked, not even in vain.
+fn is_within(connection: &Connection, filter: &DeadLetterFilter) -> Result<bool, StorageError> {
+    if let (Some(organisation), Some(application)) = (filter.organisation, filter.application) {
+        let mut find = connection
+            .prepare_cached("SELECT 1 FROM applications WHERE id = ?1 AND organisation = ?2")?;
+        if !find.exists(params![application, organisation])? {
+            return Ok(false);
+        }
+    }
+    let Some(endpoint) = filter.endpoint else { return Ok(true) };
+    let mut find = connection.prepare_cached(
+        "SELECT 1 FROM dead_letter_groups WHERE endpoint = ?1 \
+         AND application = coalesce(?2, application) AND organisation = coalesce(?3, organisation)",
+    )?;
+    Ok(find.exists(params![endpoint, filter.application, filter.organisation])?)
+}
+
+/// One dead letter that a filter leaves in, with all that is known of it.
+fn inspect(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+    id: DeliveryId,
+) -> Result<Option<Inspected>, StorageError> {
+    let mut find = connection.prepare_cached("SELECT * FROM dead_letters WHERE id = ?1")?;
+    let mut found = find.query([id])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let letter = dead_letter(row)?;
+    if !filter.matches(Some(row.get("organisation")?), &letter) {
+        return Ok(None);
+    }
+    let event = rows::event_of(connection, letter.key.event)?;
+    let attempts = ledger::attempts(connection, letter.key)?;
+    Ok(Some(Inspected { letter, event, attempts }))
+}
+
 /// Those that match, newest first, behind `after`.
-pub(super) fn list(
+pub(super) fn behind(
     connection: &Connection,
     filter: &DeadLetterFilter,
     after: Option<DeliveryId>,
@@ -141,12 +254,14 @@ fn place_of(connection: &Connection, id: DeliveryId) -> Result<(i64, i64), Stora
     })
 }
 
+fn reason_of(word: &str) -> Option<DeathReason> {
+    DeathReason::ALL.into_iter().find(|known| known.as_str() == word)
+}
+
 fn dead_letter(row: &Row<'_>) -> Result<DeadLetter, StorageError> {
     let id: DeliveryId = row.get("id")?;
     let reason: String = row.get("reason")?;
-    let reason = DeathReason::ALL
-        .into_iter()
-        .find(|known| known.as_str() == reason)
+    let reason = reason_of(&reason)
         .ok_or_else(|| corrupt(format!("dead letter {id} has the reason `{reason}`")))?;
     Ok(DeadLetter {
         id,
@@ -159,6 +274,7 @@ fn dead_letter(row: &Row<'_>) -> Result<DeadLetter, StorageError> {
         last_status: row.get("last_status")?,
         last_outcome: row.get("last_outcome")?,
         last_detail: row.get("last_detail")?,
+        payload_bytes: whole(row.get("payload_bytes")?),
         died_at: row.get("died_at")?,
     })
 }
