@@ -408,7 +408,7 @@ async fn what_failed_is_recovered_and_what_was_missed_is_sent() {
         let answer = post(what, json!({ "since": since.to_string() })).await;
         let begun = answer.json();
         assert_eq!((answer.status, &begun["task"]), (202, &json!(task)), "{answer:?}");
-        assert!(begun["id"].as_str().expect("an id").starts_with("qtask_"), "{begun}");
+        assert!(begun["id"].as_str().expect("an id").starts_with("rpl_"), "{begun}");
         assert_eq!(begun["status"], "running");
         assert!(begun["updatedAt"].is_string(), "{begun}");
         let path = format!("/api/v1/background-task/{}", begun["id"].as_str().expect("an id"));

@@ -139,7 +139,6 @@ impl Api {
         &self.parts.inspector
     }
 
-    #[expect(dead_code, reason = "the operations on replays are about to ask it")]
     pub(super) const fn replays(&self) -> &ReplayDesk {
         &self.parts.replays
     }

@@ -1,17 +1,22 @@
 //! What became of an endpoint's deliveries, offering again what failed or was missed, and how far that is.
 
-use axum::Json;
-use axum::http::StatusCode;
+use std::sync::Arc;
 
-use super::auth::{ForApplication, ForOrganisation};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::auth::{self, ForApplication, ForOrganisation};
 use super::json::Sent;
 use super::place::Place;
 use super::problem::{Fault, FaultKind, Problem, Problems};
 use super::query::Query;
+use super::routes::Api;
 use super::wire::attempt::EndpointStats;
 use super::wire::task::{BackgroundTaskOut, RecoverIn, TaskOut};
 use crate::control::ControlError;
-use crate::storage::tasks::TaskKind;
+use crate::domain::id::ReplayId;
+use crate::domain::replay::Scope;
 
 /// Counts what became of an endpoint's messages, by when they were received.
 #[utoipa::path(
@@ -57,12 +62,15 @@ pub(super) async fn stats(
     responses((status = 202, description = "It is begun", body = TaskOut), Problems),
 )]
 pub(super) async fn recover(
+    State(api): State<Arc<Api>>,
     asked: ForApplication,
     at: Place<(String, String)>,
+    headers: HeaderMap,
     Sent(sent): Sent<RecoverIn>,
 ) -> Result<(StatusCode, Json<TaskOut>), Problem> {
     let Place((_, endpoint)) = at;
-    begun(&asked, &endpoint, &sent, TaskKind::Recover).await
+    let actor = auth::caller(&headers, &api)?.name();
+    begun(&api, &asked, &endpoint, &sent, Scope::GivenUp, &actor).await
 }
 
 /// Sends an endpoint what it missed: messages received in that time that it wants now and was never owed.
@@ -80,12 +88,15 @@ pub(super) async fn recover(
     responses((status = 202, description = "It is begun", body = TaskOut), Problems),
 )]
 pub(super) async fn replay_missing(
+    State(api): State<Arc<Api>>,
     asked: ForApplication,
     at: Place<(String, String)>,
+    headers: HeaderMap,
     Sent(sent): Sent<RecoverIn>,
 ) -> Result<(StatusCode, Json<TaskOut>), Problem> {
     let Place((_, endpoint)) = at;
-    begun(&asked, &endpoint, &sent, TaskKind::ReplayMissing).await
+    let actor = auth::caller(&headers, &api)?.name();
+    begun(&api, &asked, &endpoint, &sent, Scope::Missing, &actor).await
 }
 
 /// One task of the organisation's applications.
@@ -96,22 +107,37 @@ pub(super) async fn replay_missing(
     responses((status = 200, description = "The task", body = BackgroundTaskOut), Problems),
 )]
 pub(super) async fn task(
+    State(api): State<Arc<Api>>,
     ForOrganisation { control }: ForOrganisation,
     Place(task): Place<String>,
 ) -> Result<Json<BackgroundTaskOut>, Problem> {
-    Ok(Json(control.any_task(&task).await?.into()))
+    let no_task = || ControlError::NotFound(format!("no task is called `{task}`"));
+    // What was begun before replays were called so keeps its id, but for what it begins with.
+    let name = match task.strip_prefix("qtask_") {
+        Some(rest) => format!("{}{rest}", ReplayId::PREFIX),
+        None => task.clone(),
+    };
+    let found = match api.replays().replay(&control, None, &name).await {
+        Err(ControlError::NotFound(_)) => return Err(no_task().into()),
+        found => found?,
+    };
+    // One over several endpoints is no task of anybody's.
+    Ok(Json(BackgroundTaskOut::of(&found).ok_or_else(no_task)?))
 }
 
 async fn begun(
+    api: &Api,
     asked: &ForApplication,
     endpoint: &str,
     sent: &RecoverIn,
-    kind: TaskKind,
+    scope: Scope,
+    actor: &str,
 ) -> Result<(StatusCode, Json<TaskOut>), Problem> {
     let (control, tenant) = (&asked.control, asked.tenant());
     let endpoint = control.endpoint_of(tenant, endpoint).await?.id;
-    match control.task_desk().begin(tenant, endpoint, kind, sent.since, sent.until).await {
-        Ok(task) => Ok((StatusCode::ACCEPTED, Json(task.into()))),
+    let span = (sent.since, sent.until);
+    match api.replays().catch_up(control, tenant, endpoint, scope, span, actor).await {
+        Ok(replay) => Ok((StatusCode::ACCEPTED, Json(TaskOut::of(&replay)))),
         Err(ControlError::Invalid(msg)) => {
             let loc = vec!["body".into(), "since".into()];
             Err(Problem::Faults(vec![Fault { loc, msg, kind: FaultKind::Value }]))

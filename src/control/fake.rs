@@ -65,8 +65,8 @@ impl World {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
         let (catalogue, ledger) = (stores.clone(), stores.clone());
-        let (history, tasks, dead_letters) = (past.clone(), past, stores.clone());
-        let ports = Ports { catalogue, ledger, history, tasks, dead_letters };
+        let (history, dead_letters) = (past, stores.clone());
+        let ports = Ports { catalogue, ledger, history, dead_letters };
         Self { control: Control::new(ports, context), stores }
     }
 

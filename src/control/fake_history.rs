@@ -1,4 +1,4 @@
-//! A history and its tasks that forget, for the tests of `control`: as little as its rules need.
+//! A history that forgets, for the tests of `control`: as little as its rules need.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{DeliveryKey, Shown, Standing};
 use crate::domain::event::Event;
-use crate::domain::id::{AttemptId, EndpointId, EventId, TaskId};
+use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::history::{
@@ -15,16 +15,14 @@ use crate::storage::history::{
     EventDelivery, EventFilter, History, TrackedDelivery,
 };
 use crate::storage::page::{Listed, Page};
-use crate::storage::tasks::{NewTask, Task, TaskState, Tasks};
 
 type Stored<T> = Result<T, StorageError>;
 
-/// Events, which spans were counted, and one task.
+/// Events, and which spans were counted.
 #[derive(Default)]
 pub(super) struct Past {
     pub(super) events: Vec<Event>,
     pub(super) counted: Mutex<Vec<(Timestamp, Timestamp)>>,
-    pub(super) begun: Mutex<Option<Task>>,
 }
 
 #[async_trait]
@@ -138,46 +136,5 @@ impl History for Past {
 
     async fn expunge_response(&self, _: Tenant, _: EventId, _: AttemptId) -> Stored<bool> {
         Ok(false)
-    }
-}
-
-#[async_trait]
-impl Tasks for Past {
-    async fn begin(&self, tenant: Tenant, task: NewTask, now: Timestamp) -> Stored<Task> {
-        let NewTask { id, kind, endpoint, since, until } = task;
-        let begun = Task {
-            id,
-            kind,
-            application: tenant.application(),
-            endpoint,
-            since,
-            until,
-            moved: 0,
-            state: TaskState::Running,
-            created_at: now,
-            updated_at: now,
-        };
-        *self.begun.lock().expect("no panic") = Some(begun.clone());
-        Ok(begun)
-    }
-
-    async fn any(&self, id: TaskId) -> Stored<Option<Task>> {
-        Ok(self.begun.lock().expect("no panic").clone().filter(|task| task.id == id))
-    }
-
-    async fn task(&self, _: Tenant, _: TaskId) -> Stored<Option<Task>> {
-        Ok(None)
-    }
-
-    async fn next_running(&self, _: Option<TaskId>) -> Stored<Option<TaskId>> {
-        Ok(None)
-    }
-
-    async fn step(&self, _: TaskId, _: Timestamp) -> Stored<u64> {
-        Ok(0)
-    }
-
-    async fn fail(&self, _: TaskId, _: Timestamp) -> Stored<()> {
-        Ok(())
     }
 }

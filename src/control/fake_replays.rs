@@ -1,12 +1,13 @@
-//! Replays that are begun and never taken on, for the tests of `control` and of who asks it.
+//! Replays that are begun and go by a script, for the tests of `control` and of who asks it.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId, ReplayId};
-use crate::domain::replay::{Pulse, ReplayState};
+use crate::domain::replay::{Pulse, Rate, ReplayState};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::page::Page;
@@ -16,12 +17,33 @@ use crate::storage::replays::{
 
 type Stored<T> = Result<T, StorageError>;
 
-/// Those that were begun, and what every count says.
+/// Those that were begun, what every count says, and those that run by a script.
 #[derive(Default)]
 pub(crate) struct FakeReplays {
-    pub(crate) begun: Mutex<Vec<Replay>>,
-    pub(crate) preview: Mutex<Preview>,
+    pub(super) begun: Mutex<Vec<Replay>>,
+    pub(super) preview: Mutex<Preview>,
+    pub(super) scripts: Mutex<Vec<Script>>,
+    /// What each step offered, in order.
+    pub(super) offered: Mutex<Vec<(ReplayId, u64)>>,
+    /// What was stopped, and why.
+    pub(super) halted: Mutex<Vec<(ReplayId, ReplayState, String)>>,
+    /// So many questions are not answered.
+    pub(super) away: Mutex<u32>,
 }
+
+/// A replay with so many to offer.
+#[derive(Debug, Clone)]
+pub(super) struct Script {
+    pub(super) id: ReplayId,
+    pub(super) rate: Rate,
+    pub(super) left: u32,
+    pub(super) pulse: Pulse,
+    /// Its steps cannot be read.
+    pub(super) broken: bool,
+}
+
+/// As long as a step takes.
+const STEP: Duration = Duration::from_millis(10);
 
 impl FakeReplays {
     /// So many match, whatever is asked for.
@@ -105,18 +127,48 @@ impl Replays for FakeReplays {
     }
 
     async fn running(&self) -> Stored<Vec<Running>> {
-        Ok(Vec::new())
+        let mut away = self.away.lock().expect("no panic");
+        if *away > 0 {
+            *away -= 1;
+            return Err(StorageError::Unavailable("away".into()));
+        }
+        let scripts = self.scripts.lock().expect("no panic");
+        Ok(scripts.iter().map(|one| Running { id: one.id, rate: one.rate }).collect())
     }
 
-    async fn pulse(&self, _: ReplayId, _: Timestamp) -> Stored<Pulse> {
-        Ok(Pulse::default())
+    async fn pulse(&self, id: ReplayId, _: Timestamp) -> Stored<Pulse> {
+        let scripts = self.scripts.lock().expect("no panic");
+        Ok(scripts.iter().find(|one| one.id == id).map(|one| one.pulse).unwrap_or_default())
     }
 
-    async fn step(&self, _: ReplayId, _: u32, _: Timestamp) -> Stored<Stepped> {
-        Ok(Stepped { offered: 0, skipped: 0, state: ReplayState::Running })
+    async fn step(&self, id: ReplayId, most: u32, _: Timestamp) -> Stored<Stepped> {
+        tokio::time::sleep(STEP).await;
+        let mut scripts = self.scripts.lock().expect("no panic");
+        let place = scripts.iter().position(|one| one.id == id).expect("it runs");
+        let script = &mut scripts[place];
+        if script.broken {
+            return Err(StorageError::Corrupt("a secret cannot be opened".into()));
+        }
+        let offered = most.min(script.left);
+        script.left -= offered;
+        let is_done = script.left == 0;
+        if is_done {
+            scripts.remove(place);
+        }
+        self.offered.lock().expect("no panic").push((id, offered.into()));
+        let state = if is_done { ReplayState::Finished } else { ReplayState::Running };
+        Ok(Stepped { offered: offered.into(), skipped: 0, state })
     }
 
-    async fn halt(&self, _: ReplayId, _: ReplayState, _: &str, _: Timestamp) -> Stored<()> {
+    async fn halt(
+        &self,
+        id: ReplayId,
+        state: ReplayState,
+        because: &str,
+        _: Timestamp,
+    ) -> Stored<()> {
+        self.scripts.lock().expect("no panic").retain(|one| one.id != id);
+        self.halted.lock().expect("no panic").push((id, state, because.to_owned()));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! and sending it once more.
 //!
 //! Everything is asked for by a [`Tenant`], and what is not the tenant's is not found. Not here: how a
-//! question is read from a request and an answer written (`api`), and work on many events (`tasks`).
+//! question is read from a request and an answer written (`api`), and work on many events (`replays`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,14 +11,13 @@ use super::{Answer, Control, ControlError, no_endpoint};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{DeliveryKey, Shown};
 use crate::domain::endpoint::{EndpointState, default_of};
-use crate::domain::event::{ApplicationName, Event};
+use crate::domain::event::Event;
 use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::history::{
     AttemptEntry, AttemptFilter, DeliveryCounts, EndpointDelivery, EventDelivery, EventFilter,
 };
 use crate::storage::page::{Listed, Page};
-use crate::storage::tasks::Task;
 
 /// How long a time may be counted over: what client libraries know.
 const COUNT_SPAN: Duration = Duration::from_hours(24 * 28);
@@ -273,19 +272,6 @@ impl Control {
                 && self.catalogue.settings(tenant).await?.default_url.is_some());
         there.then_some(id).ok_or_else(|| no_endpoint(name))
     }
-
-    /// A task of one of the organisation's applications.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn any_task(&self, name: &str) -> Answer<Task> {
-        let no_task = || ControlError::NotFound(format!("no task is called `{name}`"));
-        let id = name.parse().map_err(|_| no_task())?;
-        let task = self.tasks.any(id).await?.ok_or_else(no_task)?;
-        let owner = ApplicationName::Id(task.application);
-        let owner = self.catalogue.application(self.organisation, &owner).await?;
-        owner.map(|_| task).ok_or_else(no_task)
-    }
 }
 
 fn no_event(name: &str) -> ControlError {
@@ -308,10 +294,8 @@ mod tests {
     use super::*;
     use crate::domain::event::{Identity, NewEvent};
     use crate::domain::exchange::Timing;
-    use crate::domain::id::OrganisationId;
     use crate::storage::journal::AttemptRecord;
     use crate::storage::page::{Order, Place};
-    use crate::storage::tasks::TaskKind;
 
     const DAY: Duration = Duration::from_hours(24);
 
@@ -413,20 +397,5 @@ mod tests {
             let refused = count(since, until).await;
             assert!(matches!(refused, Err(ControlError::Invalid(_))), "{since:?} {until:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_task_is_found_within_its_organisation_alone() {
-        let control = World::with(Arc::default()).control;
-        let tenant = tenant(&control).await;
-        let hook = EndpointId::derived(&[b"hook"]);
-        let desk = control.task_desk();
-        let task = desk.begin(tenant, hook, TaskKind::Recover, NOW, None).await.expect("begun");
-        let name = task.id.to_string();
-
-        assert_eq!(control.any_task(&name).await, Ok(task));
-        let theirs = control.within(OrganisationId::derived(&[b"theirs"]));
-        assert!(matches!(theirs.any_task(&name).await, Err(ControlError::NotFound(_))));
-        assert!(matches!(control.any_task("nothing").await, Err(ControlError::NotFound(_))));
     }
 }

@@ -24,7 +24,6 @@ pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
-pub mod tasks;
 pub mod test_calls;
 pub mod tokens;
 pub mod tracking;
@@ -44,7 +43,6 @@ use url::Url;
 
 use self::adoption::Adoption;
 pub use self::secrets::{KEYS_MAX, NewKey, OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
-use self::tasks::TaskDesk;
 use crate::domain::application::{Application, Tenant};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::ApplicationName;
@@ -56,7 +54,6 @@ use crate::storage::catalogue::Catalogue;
 use crate::storage::dead_letters::DeadLetters;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
-use crate::storage::tasks::Tasks;
 
 /// Judges a URL: the normalised one, or a sentence about what is wrong with it.
 pub type UrlRule<'a> = &'a (dyn Fn(&str) -> Result<Url, String> + Send + Sync);
@@ -88,8 +85,6 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// What tenants ask of the record.
     pub history: Arc<dyn History>,
-    /// Work on many deliveries.
-    pub tasks: Arc<dyn Tasks>,
     /// What was given up.
     pub dead_letters: Arc<dyn DeadLetters>,
 }
@@ -100,7 +95,6 @@ pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
-    tasks: Arc<dyn Tasks>,
     dead_letters: Arc<dyn DeadLetters>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
@@ -179,14 +173,13 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history, tasks, dead_letters } = ports;
+        let Ports { catalogue, ledger, history, dead_letters } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
         Self {
             catalogue,
             ledger,
             history,
-            tasks,
             dead_letters,
             context,
             organisation,
@@ -205,11 +198,6 @@ impl Control {
     #[must_use]
     pub fn within(&self, organisation: OrganisationId) -> Self {
         Self { organisation, ..self.clone() }
-    }
-
-    /// Where tasks are begun and looked at.
-    pub fn task_desk(&self) -> TaskDesk {
-        TaskDesk::new(Arc::clone(&self.tasks), self.context)
     }
 
     /// Whether the store answers.

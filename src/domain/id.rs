@@ -141,10 +141,6 @@ id!(
     InspectedId, "insp_"
 );
 id!(
-    /// Work on many deliveries that goes on behind the answer.
-    TaskId, "qtask_"
-);
-id!(
     /// Deliveries that are offered again, by a filter and at a rate.
     ReplayId, "rpl_"
 );

@@ -37,7 +37,6 @@ use crate::storage::replays::Replays;
 use crate::storage::routers::Routers;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
-use crate::storage::tasks::Tasks;
 use crate::storage::tidings::Tidings;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
@@ -94,7 +93,6 @@ fn ports(sqlite: &Sqlite) -> Ports {
         catalogue: Arc::new(sqlite.clone()),
         ledger: Arc::new(sqlite.clone()),
         history: Arc::new(sqlite.clone()),
-        tasks: Arc::new(sqlite.clone()),
         dead_letters: Arc::new(sqlite.clone()),
     }
 }
@@ -280,11 +278,6 @@ impl Backends {
 
     /// What is offered again, by a filter and at a rate.
     pub(super) fn replays(&self) -> Arc<dyn Replays> {
-        Arc::new(self.sqlite.clone())
-    }
-
-    /// What is offered again behind the answer.
-    pub(super) fn tasks(&self) -> Arc<dyn Tasks> {
         Arc::new(self.sqlite.clone())
     }
 

@@ -32,6 +32,7 @@ use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::recovery::RecoveryDesk;
 use crate::control::replays::ReplayDesk;
+use crate::control::replays::runner::Runner;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
@@ -96,7 +97,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let warden = warden(&config, &backends);
     let mut watching = tokio::spawn(warden.run(keeper_stop.clone()));
     let mut tying = tokio::spawn(loose_ends(&backends).run(keeper_stop.clone()));
-    let runner = control::tasks::Runner { tasks: backends.tasks(), now: clock::now };
+    let runner = Runner { replays: backends.replays(), now: clock::now };
     let mut running = tokio::spawn(runner.run(keeper_stop.clone()));
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
@@ -124,7 +125,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         _ = &mut keeping => anyhow::bail!("the upkeep of the store has ended: this is a defect"),
         _ = &mut watching => anyhow::bail!("the warden of endpoints has ended: this is a defect"),
         _ = &mut tying => anyhow::bail!("who ties loose ends has ended: this is a defect"),
-        _ = &mut running => anyhow::bail!("the runner of tasks has ended: this is a defect"),
+        _ = &mut running => anyhow::bail!("the runner of replays has ended: this is a defect"),
         _ = &mut api => anyhow::bail!("the API has ended: this is a defect"),
     };
     info!(signal, grace_ms = millis(config.shutdown.grace), "stopping");

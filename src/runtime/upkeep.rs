@@ -42,9 +42,9 @@ const REST_MOST: Duration = Duration::from_secs(1);
 /// a request, and short beside the least time that events are kept.
 const REQUESTS_KEPT: Duration = Duration::from_hours(12);
 
-/// How long it is remembered that a task has ended: as long as events are kept unless somebody says
+/// How long an ended replay is remembered: as long as events are kept unless somebody says
 /// otherwise. Whoever began it has long looked.
-const TASKS_KEPT: Duration = Duration::from_hours(30 * 24);
+const REPLAYS_KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long the audit log is kept: a year, and a month to look at it.
 const DEEDS_KEPT: Duration = Duration::from_hours(24 * 400);
 
@@ -119,7 +119,7 @@ impl Keeper {
             events: now - self.retention.events,
             dead_letters: now - self.retention.dead_letters,
             requests: now - REQUESTS_KEPT,
-            tasks: now - TASKS_KEPT,
+            replays: now - REPLAYS_KEPT,
             deeds: now - DEEDS_KEPT,
             inspected: now - inspector::KEPT_FOR,
         }
@@ -178,7 +178,7 @@ mod tests {
         async fn sweep(&self, old: Old, from: Place) -> Result<Swept, StorageError> {
             assert_eq!((old.now, old.events), (NOW, NOW - 30 * DAY));
             assert_eq!((old.dead_letters, old.requests), (NOW - 90 * DAY, NOW - DAY / 2));
-            assert_eq!((old.tasks, old.inspected), (NOW - 30 * DAY, NOW - DAY));
+            assert_eq!((old.replays, old.inspected), (NOW - 30 * DAY, NOW - DAY));
             let since =
                 self.began.lock().expect("no panic").get_or_insert_with(Instant::now).elapsed();
             self.asked.lock().expect("no panic").push((since, from));

@@ -9,7 +9,7 @@
 //! with the second of their making.
 //!
 //! Sending an event once more is asked of the ledger ([`Ledger::resend`](super::journal::Ledger::resend)),
-//! and many of them by a task ([`tasks`](super::tasks)).
+//! and many of them by a replay ([`replays`](super::replays)).
 //!
 //! On SQLite alone, beside any inbox and ladder. There is no back end in memory: what these questions have
 //! to show is that their cost stays the same over a history that is on a disk, and the simulation, which is

@@ -12,7 +12,7 @@
 //! - [`failing`]: endpoints that do nothing but fail.
 //! - [`inspector`]: what built-in targets for development have received.
 //! - [`history`]: what tenants ask of the record.
-//! - [`tasks`]: work on many deliveries that goes on behind the answer.
+//! - [`replays`]: deliveries that are offered again, by a filter and at a rate.
 //! - [`routers`]: which version of the catalogue each router goes by.
 //! - [`page`]: a part of a list.
 //! - [`tidings`]: what operators are to be told of.
@@ -38,7 +38,6 @@ pub mod page;
 pub mod recorded;
 pub mod recovery;
 pub mod replays;
-pub mod tasks;
 pub mod tidings;
 pub mod upkeep;
 

@@ -22,8 +22,8 @@ pub struct Old {
     pub dead_letters: Timestamp,
     /// Idempotency keys used before this are forgotten, with what they were answered.
     pub requests: Timestamp,
-    /// Tasks that ended before this are forgotten.
-    pub tasks: Timestamp,
+    /// Replays that ended before this are forgotten, with which deliveries they offered.
+    pub replays: Timestamp,
     /// Entries of the audit log from before this go.
     pub deeds: Timestamp,
     /// Requests that came to a target for development before this go.
@@ -54,8 +54,8 @@ pub struct Removed {
     pub requests: u64,
     /// What requests with such keys were answered.
     pub answers: u64,
-    /// Tasks that had ended.
-    pub tasks: u64,
+    /// Replays that had ended, and what was kept of their offers.
+    pub replays: u64,
     /// Entries of the audit log.
     pub deeds: u64,
     /// Requests to targets for development.

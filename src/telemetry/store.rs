@@ -67,7 +67,7 @@ impl StoreMetrics {
             ("dead_letters", removed.dead_letters),
             ("requests", removed.requests),
             ("answers", removed.answers),
-            ("tasks", removed.tasks),
+            ("replays", removed.replays),
             ("inspected", removed.inspected),
         ] {
             self.removed.with_label_values(&[table]).inc_by(rows);

@@ -1,10 +1,11 @@
-//! Work on many messages that goes on behind its answer.
+//! Work on many messages that goes on behind its answer, as client libraries know it: a replay of one endpoint's.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::replay::{ReplayState, Scope};
 use crate::domain::time::Timestamp;
-use crate::storage::tasks::Task;
+use crate::storage::replays::Replay;
 
 /// Over which time something is offered again.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -23,7 +24,7 @@ pub(in super::super) struct RecoverIn {
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct TaskOut {
     /// Its id.
-    #[schema(example = "qtask_1srOrx2ZWZBpBUvZwXKQmoEYga2")]
+    #[schema(example = "rpl_1srOrx2ZWZBpBUvZwXKQmoEYga2")]
     id: String,
     /// Where it is: `running`, `finished` or `failed`.
     #[schema(value_type = String)]
@@ -36,14 +37,27 @@ pub(in super::super) struct TaskOut {
     updated_at: Timestamp,
 }
 
-impl From<Task> for TaskOut {
-    fn from(task: Task) -> Self {
+impl TaskOut {
+    pub(in super::super) fn of(replay: &Replay) -> Self {
         Self {
-            id: task.id.to_string(),
-            status: task.state.as_str(),
-            task: task.kind.as_str(),
-            updated_at: task.updated_at,
+            id: replay.id.to_string(),
+            status: status(replay.state),
+            task: match replay.selection.scope() {
+                Scope::Missing => "endpoint.replay",
+                Scope::GivenUp | Scope::DeadLetters | Scope::Delivered => "endpoint.recover",
+            },
+            updated_at: replay.updated_at,
         }
+    }
+}
+
+/// The word that client libraries know: to them what is paused has not ended, and what was cancelled came to
+/// nothing more.
+const fn status(state: ReplayState) -> &'static str {
+    match state {
+        ReplayState::Running | ReplayState::Paused => "running",
+        ReplayState::Finished => "finished",
+        ReplayState::Cancelled | ReplayState::Failed => "failed",
     }
 }
 
@@ -68,13 +82,14 @@ struct TaskData {
     messages: u64,
 }
 
-impl From<Task> for BackgroundTaskOut {
-    fn from(task: Task) -> Self {
+impl BackgroundTaskOut {
+    /// `None` for a replay that is not about one endpoint.
+    pub(in super::super) fn of(replay: &Replay) -> Option<Self> {
         let data = TaskData {
-            app_id: task.application.to_string(),
-            endpoint_id: task.endpoint.to_string(),
-            messages: task.moved,
+            app_id: replay.application?.to_string(),
+            endpoint_id: replay.endpoint?.to_string(),
+            messages: replay.offered,
         };
-        Self { task: task.into(), data }
+        Some(Self { task: TaskOut::of(replay), data })
     }
 }

@@ -6,6 +6,11 @@
 //!
 //! Not here: what a step is and that none is taken twice (`storage`), and when steps are taken ([`runner`]).
 
+pub mod runner;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

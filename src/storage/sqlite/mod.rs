@@ -54,7 +54,6 @@ mod room;
 mod routers;
 mod rows;
 mod settings;
-mod tasks;
 mod tidings;
 mod upkeep;
 mod walk;

@@ -2,7 +2,8 @@
 //!
 //! What is let go, at most once, is on record before its request is made: see [`Record::let_go`].
 //!
-//! How endpoints fare is counted on the way ([`Heard`]): at most one row for each endpoint of a batch.
+//! How endpoints fare is counted on the way ([`Heard`]), and what became of what replays have offered
+//! ([`Tally`]): at most one row for each endpoint, and for each replay, of a batch.
 //!
 //! What a person asked for is outside the fence: see [`Record::by_hand`].
 
@@ -12,6 +13,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::books::Movement;
 use super::failing::Heard;
+use super::replays::count::{Settling, Tally};
 use super::rows::{State, json};
 use super::tidings::{self, About};
 use super::{catalogue, dead_letters, endpoints, resend};
@@ -38,7 +40,7 @@ pub(super) fn record(
     let mut record = Record {
         connection,
         find: connection.prepare_cached(
-            "SELECT d.event, d.turn, d.attempts, d.state \
+            "SELECT d.event, d.turn, d.attempts, d.state, d.replay \
              FROM events e JOIN deliveries d ON d.event = e.seq \
              WHERE e.id = ?1 AND d.endpoint = ?2",
         )?,
@@ -60,11 +62,13 @@ pub(super) fn record(
         )?,
         movement: Movement::default(),
         heard: Heard::default(),
+        tally: Tally::default(),
     };
     keep_policies(connection, batch)?;
     let answers = batch.iter().map(|settled| record.one(settled)).collect::<Result<_, _>>()?;
     record.movement.post(connection)?;
     record.heard.post(connection)?;
+    record.tally.post(connection)?;
     Ok(answers)
 }
 
@@ -98,6 +102,7 @@ struct Record<'c> {
     settle: CachedStatement<'c>,
     movement: Movement,
     heard: Heard,
+    tally: Tally,
 }
 
 /// A delivery's row, as far as the fence looks.
@@ -106,6 +111,8 @@ struct Found {
     turn: Turn,
     attempts: u32,
     state: State,
+    /// The number of the replay that offered it last, if one did.
+    replay: Option<i64>,
 }
 
 impl Record<'_> {
@@ -118,6 +125,7 @@ impl Record<'_> {
                     turn: row.get(1)?,
                     attempts: row.get(2)?,
                     state: row.get(3)?,
+                    replay: row.get(4)?,
                 })
             })
             .optional()?;
@@ -276,6 +284,17 @@ impl Record<'_> {
             self.lay_down(found.event, settled, reason)?;
         }
         self.movement.moves(found.state, state);
+        if let Some(replay) = found.replay {
+            let settling = Settling {
+                from: found.state,
+                attempts_before: found.attempts,
+                to: state,
+                attempts,
+                was_attempted: settled.attempt.is_some(),
+                settlement: settled.settlement,
+            };
+            self.tally.count(replay, settling);
+        }
         if let Some(tiding) = Tiding::of(&settled.settlement, attempts) {
             self.tell(tiding, settled)?;
         }

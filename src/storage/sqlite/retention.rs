@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::books::Movement;
-use super::{Sqlite, inspector, tasks};
+use super::{Sqlite, inspector, replays};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -157,7 +157,7 @@ fn side(connection: &Connection, old: Old) -> Result<bool, StorageError> {
     Ok(dead.exists([old.dead_letters])?
         || requests.exists([old.requests])?
         || answers.exists([old.requests])?
-        || tasks::any_ended(connection, old.tasks)?
+        || replays::any_ended(connection, old.replays)?
         || inspector::any_old(connection, old.inspected)?
         || oldest_deed.exists([old.deeds])?)
 }
@@ -179,9 +179,9 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
         let removed = &mut step.removed;
         removed.requests = forget(connection, FORGET_REQUESTS, old.requests)?;
         removed.answers = forget(connection, FORGET_ANSWERS, old.requests)?;
-        removed.tasks = count(tasks::forget(connection, old.tasks, SIDE)?);
+        removed.replays = count(replays::forget(connection, old.replays, SIDE)?);
         removed.deeds = forget(connection, FORGET_DEEDS, old.deeds)?;
-        let most = removed.requests.max(removed.answers).max(removed.tasks).max(removed.deeds);
+        let most = removed.requests.max(removed.answers).max(removed.replays).max(removed.deeds);
         let (inspected, more) = inspector::forget(connection, old.inspected)?;
         removed.inspected = count(inspected);
         step.side_goes_on |= most == u64::from(SIDE) || more;
@@ -229,11 +229,14 @@ fn discard(
         connection.prepare_cached("DELETE FROM attempts WHERE event = ?1 AND endpoint = ?2")?;
     let mut delivery =
         connection.prepare_cached("DELETE FROM deliveries WHERE event = ?1 AND endpoint = ?2")?;
+    let mut offers =
+        connection.prepare_cached("DELETE FROM offers WHERE event = ?1 AND endpoint = ?2")?;
     let (mut discarded, removed) = (0_i64, &mut step.removed);
     for (seq, event, endpoint) in &found {
         lift.execute([seq])?;
         removed.attempts += count(attempts.execute(params![event, endpoint])?);
         removed.deliveries += count(delivery.execute(params![event, endpoint])?);
+        offers.execute(params![event, endpoint])?;
         discarded += 1;
         if begun.elapsed() >= STEP_FOR {
             break;
@@ -265,6 +268,7 @@ fn remove_event(
     };
     removed.attempts += delete("DELETE FROM attempts WHERE event = ?1")?;
     removed.deliveries += delete("DELETE FROM deliveries WHERE event = ?1")?;
+    delete("DELETE FROM offers WHERE event = ?1")?;
     delete("DELETE FROM quarantine WHERE event = ?1")?;
     removed.events += delete("DELETE FROM events WHERE seq = ?1")?;
     Ok(bytes)

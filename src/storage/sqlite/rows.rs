@@ -13,7 +13,7 @@ use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::{Event, Webhook};
 use crate::domain::id::{
     ApplicationId, AttemptId, DeliveryId, EndpointId, EventId, InspectedId, OrganisationId,
-    ReplayId, RouterId, TaskId,
+    ReplayId, RouterId,
 };
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -62,8 +62,7 @@ bytes_column!(
     InspectedId,
     OrganisationId,
     ReplayId,
-    RouterId,
-    TaskId
+    RouterId
 );
 
 impl ToSql for Timestamp {

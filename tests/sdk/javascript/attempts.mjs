@@ -173,7 +173,7 @@ async function again(run, svix, receiver, ids, began) {
   await run.check("endpoint.recover", "what failed since then goes out again, and nothing else", async () => {
     const task = await svix.endpoint.recover(APP, "gives-up", { since: began });
     hasFields(task, { task: "endpoint.recover" });
-    holds(["running", "finished"].includes(task.status) && /^qtask_/.test(task.id), task.id);
+    holds(["running", "finished"].includes(task.status) && /^rpl_/.test(task.id), task.id);
     await eventually("everything is delivered", async () => {
       const rows = (await attempt.listAttemptedMessages(APP, "gives-up")).data;
       return rows.every((row) => row.status === 0);

@@ -371,7 +371,7 @@ def recover(run, svix, receiver, ids, began):
     attempt = svix.message_attempt
     with run.check("endpoint.recover", "what failed since then goes out again, and nothing else"):
         task = svix.endpoint.recover(APP, "gives-up", RecoverIn(since=began))
-        true(task.id.startswith("qtask_"), f"an id: {task.id}")
+        true(task.id.startswith("rpl_"), f"an id: {task.id}")
         equal(task.task, BackgroundTaskType.ENDPOINT_RECOVER, "task")
 
         def all_delivered():
@@ -389,7 +389,7 @@ def recover(run, svix, receiver, ids, began):
 
         has_fields(eventually("the task is through", finished), id=task.id, task=task.task)
         with refused(404, "not_found"):
-            svix.background_task.get(f"qtask_{NOBODY}")
+            svix.background_task.get(f"rpl_{NOBODY}")
     with run.check("endpoint.recover", "a moment too long ago is told"):
         long_ago = datetime.now(timezone.utc) - timedelta(days=15)
         with refused(422):
@@ -403,7 +403,7 @@ def replay_missing(run, svix, receiver, ids, began):
         late = EndpointIn(url=receiver.url("late"), uid="late", event_types=["job.completed"])
         svix.endpoint.create(APP, late)
         task = svix.endpoint.replay_missing(APP, "late", ReplayIn(since=began))
-        true(task.id.startswith("qtask_"), f"an id: {task.id}")
+        true(task.id.startswith("rpl_"), f"an id: {task.id}")
         equal(task.task, BackgroundTaskType.ENDPOINT_REPLAY, "task")
         come = sorted(one.id for one in receiver.arrived("late", 4))
         equal(come, sorted(id for id in ids[::2]), "what came")

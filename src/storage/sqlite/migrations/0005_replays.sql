@@ -57,3 +57,19 @@ CREATE INDEX offers_of ON offers (replay);
 
 -- By which replay a delivery was last offered; NULL: by none.
 ALTER TABLE deliveries ADD COLUMN replay INTEGER;
+
+-- What was begun as a task goes on as a replay, where it was: those that have ended as well, so that who asks
+-- for one is answered. They were as fast as could be.
+INSERT INTO replays (id, organisation, scope, application, endpoint, since, until, rate, state, place, last,
+                     offered, actor, created_at, updated_at, ended_at)
+    SELECT t.id, a.organisation,
+           CASE t.kind WHEN 'endpoint.recover' THEN 'given_up' ELSE 'missing' END,
+           t.application, t.endpoint, t.since, t.until, 1000, t.state, t.place, t.last,
+           t.moved, 'unknown', t.created_at, t.updated_at,
+           CASE t.state WHEN 'running' THEN NULL ELSE t.updated_at END
+    FROM tasks t JOIN applications a ON a.id = t.application
+    ORDER BY t.id;
+-- Several tasks of one endpoint could run beside each other: all go on, and the first has the place.
+INSERT OR IGNORE INTO replay_endpoints
+    SELECT endpoint, seq FROM replays WHERE state = 'running' ORDER BY seq;
+DROP TABLE tasks;

@@ -4,11 +4,12 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::*;
-use crate::domain::id::{EndpointId, TaskId};
+use crate::domain::id::{EndpointId, ReplayId};
+use crate::domain::replay::Scope;
 use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
 use crate::storage::journal::{Books, Ledger};
-use crate::storage::tasks::{NewTask, TaskKind, Tasks};
+use crate::storage::replays::{NewReplay, Replays};
 use crate::storage::upkeep::{self, Old, Upkeep};
 
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ enum Step {
     Cancel { endpoint: u8 },
     Sweep { seconds: u32 },
     Expunge { event: u8 },
-    Task { kind: TaskKind, endpoint: u8 },
+    Offer { scope: Scope, endpoint: u8, to: Option<u8> },
     ByHand { event: u8, endpoint: u8, succeeds: bool },
 }
 
@@ -43,8 +44,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => endpoint.clone().prop_map(|endpoint| Step::Cancel { endpoint }),
         1 => (0..8_u32).prop_map(|seconds| Step::Sweep { seconds }),
         1 => event.prop_map(|event| Step::Expunge { event }),
-        1 => (proptest::sample::select(&TaskKind::ALL), endpoint)
-            .prop_map(|(kind, endpoint)| Step::Task { kind, endpoint }),
+        4 => (proptest::sample::select(&Scope::ALL), endpoint.clone(), proptest::option::of(endpoint))
+            .prop_map(|(scope, endpoint, to)| Step::Offer { scope, endpoint, to }),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -105,7 +106,7 @@ async fn take(place: &Place, step: Step) {
         Step::Replay { endpoint } => {
             let endpoint = endpoint.map(endpoint_of);
             let filter = DeadLetterFilter { endpoint, ..DeadLetterFilter::default() };
-            place.replay(&filter, NOW).await.expect("replayed");
+            Ledger::replay(&place.store, &filter, NOW).await.expect("replayed");
         }
         Step::Recall { endpoint } => {
             place.recall(endpoint_of(endpoint), NOW).await.expect("recalled");
@@ -120,7 +121,7 @@ async fn take(place: &Place, step: Step) {
                 events: before,
                 dead_letters: before,
                 requests: before,
-                tasks: before,
+                replays: before,
                 deeds: before,
                 inspected: before,
             };
@@ -129,13 +130,16 @@ async fn take(place: &Place, step: Step) {
         Step::Expunge { event: number } => {
             place.expunge_payload(acme(), event(&name(number)).id).await.expect("forgotten");
         }
-        Step::Task { kind, endpoint } => {
-            let forget = |connection: &Connection| Ok(connection.execute("DELETE FROM tasks", [])?);
+        Step::Offer { scope, endpoint, to } => {
+            let forget = |connection: &Connection| {
+                Ok(connection.execute_batch("DELETE FROM replays; DELETE FROM replay_endpoints")?)
+            };
             place.write(forget).await.expect("room for one of the same id");
-            let (id, endpoint) = (TaskId::from_bytes([1; 20]), endpoint_of(endpoint));
-            let task = NewTask { id, kind, endpoint, since: LONG_AGO, until: None };
-            Tasks::begin(&place.store, acme(), task, NOW).await.expect("begun");
-            place.step(id, NOW).await.expect("taken");
+            let id = ReplayId::from_bytes([1; 20]);
+            let replay = replays::of(id, scope, endpoint_of(endpoint), LONG_AGO);
+            let replay = NewReplay { to: to.map(endpoint_of), ..replay };
+            place.begin(replay, NOW).await.expect("begun");
+            place.step(id, 500, NOW).await.expect("taken");
         }
     }
 }

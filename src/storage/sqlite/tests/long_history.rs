@@ -3,7 +3,7 @@
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 
 use super::super::history::{attempts, deliveries, events, moments};
-use super::super::tasks;
+use super::super::replays::look;
 use super::super::walk::Walk;
 use super::history::newest;
 use super::*;
@@ -306,11 +306,11 @@ fn every_list_is_walked_by_its_index() {
         ),
         (moments::PROBE.to_owned(), &["SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"]),
         (
-            tasks::OWED.to_owned(),
+            look::OWED.to_owned(),
             &["SEARCH deliveries USING INDEX deliveries_to (endpoint=? AND event>? AND event<?)"],
         ),
         (
-            tasks::EVENTS.to_owned(),
+            look::EVENTS.to_owned(),
             &["SEARCH events USING INDEX events_of (application=? AND seq>? AND seq<?)"],
         ),
     ];

@@ -27,7 +27,7 @@ fn old_at(moment: Timestamp) -> Old {
         events: moment,
         dead_letters: moment,
         requests: moment,
-        tasks: moment,
+        replays: moment,
         deeds: moment,
         inspected: moment,
     }
@@ -38,7 +38,7 @@ fn old_events(moment: Timestamp) -> Old {
     Old {
         dead_letters: LONG_AGO,
         requests: LONG_AGO,
-        tasks: LONG_AGO,
+        replays: LONG_AGO,
         deeds: LONG_AGO,
         inspected: LONG_AGO,
         ..old_at(moment)
@@ -57,7 +57,7 @@ impl Place {
             all.dead_letters += removed.dead_letters;
             all.requests += removed.requests;
             all.answers += removed.answers;
-            all.tasks += removed.tasks;
+            all.replays += removed.replays;
             all.deeds += removed.deeds;
             all.inspected += removed.inspected;
             if caught_up {
@@ -175,7 +175,7 @@ async fn a_replayed_dead_letter_is_none_and_keeps_its_event() {
     let place = Place::new();
     let event = place.owe("run-7", &["a"]).await;
     place.settle(given_up(key(&event, "a"), 0)).await;
-    place.replay(&DeadLetterFilter::default(), NOW).await.expect("replayed");
+    Ledger::replay(&place.store, &DeadLetterFilter::default(), NOW).await.expect("replayed");
     place.have_delivered("last", RECEIVED + DAY).await;
 
     assert_eq!(place.sweep_all(old_at(RECEIVED + DAY)).await, Removed::default());
