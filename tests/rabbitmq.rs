@@ -124,7 +124,7 @@ fn delivery(name: &str) -> Delivery {
         attributes: Box::default(),
     };
     let endpoint = EndpointId::derived(&[b"endpoint"]);
-    Delivery { event: Arc::new(event), endpoint, turn: Turn(3), attempts: 2 }
+    Delivery { event: Arc::new(event), endpoint, turn: Turn(3), attempts: 2, replayed: true }
 }
 
 async fn next(inbox: &mut RabbitInbox) -> Arrival {

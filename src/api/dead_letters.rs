@@ -5,7 +5,10 @@
 //! dead letters again is a replay.
 
 use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
+use super::audit::Details;
 use super::auth::{ForApplication, ForOrganisation};
 use super::json::Sent;
 use super::lists;
@@ -164,9 +167,9 @@ pub(super) async fn get_any(
 pub(super) async fn discard(
     asked: ForApplication,
     Sent(sent): Sent<DiscardIn>,
-) -> Answer<DiscardOut> {
+) -> Result<Response, Problem> {
     let tenant = Some(asked.tenant());
-    Ok(Json(asked.control.discard_dead_letters(tenant, sent.into()).await.map_err(in_body)?.into()))
+    discarded(&asked.control, tenant, sent).await
 }
 
 /// Puts dead letters of any application away for good, with a reason.
@@ -184,8 +187,21 @@ pub(super) async fn discard(
 pub(super) async fn discard_any(
     asked: ForOrganisation,
     Sent(sent): Sent<DiscardIn>,
-) -> Answer<DiscardOut> {
-    Ok(Json(asked.control.discard_dead_letters(None, sent.into()).await.map_err(in_body)?.into()))
+) -> Result<Response, Problem> {
+    discarded(&asked.control, None, sent).await
+}
+
+/// Puts them away; which, how many and why is written down.
+async fn discarded(
+    control: &Control,
+    tenant: Option<Tenant>,
+    sent: DiscardIn,
+) -> Result<Response, Problem> {
+    let asked = json!(sent);
+    let discarded = control.discard_dead_letters(tenant, sent.into()).await.map_err(in_body)?;
+    let answer = DiscardOut::from(discarded);
+    let details = Details::of(&json!({ "asked": asked, "answered": answer }));
+    Ok((details, Json(answer)).into_response())
 }
 
 /// A filter's field that is not accepted, as the parameter of that name.
@@ -199,7 +215,8 @@ fn in_query(error: ControlError) -> Problem {
 /// The same in a body, where the fields of a filter stand in it.
 pub(super) fn in_body(error: ControlError) -> Problem {
     match error {
-        ControlError::InvalidField { field, why } if FilterIn::has(field) => {
+        // A filter's reason is a word, which is refused when it is read: this one is the asker's own.
+        ControlError::InvalidField { field, why } if FilterIn::has(field) && field != "reason" => {
             let loc = vec!["body".into(), "filter".into(), field.into()];
             Problem::Faults(vec![Fault { loc, msg: why, kind: FaultKind::Value }])
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::fake_history::Past;
+use super::fake_replays::FakeReplays;
 use super::{Context, Control, Ports};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::DeliveryKey;
@@ -65,8 +66,9 @@ impl World {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
         let (catalogue, ledger) = (stores.clone(), stores.clone());
-        let (history, dead_letters) = (past, stores.clone());
-        let ports = Ports { catalogue, ledger, history, dead_letters };
+        let (history, attention, dead_letters) = (past.clone(), past, stores.clone());
+        let replays = Arc::<FakeReplays>::default();
+        let ports = Ports { catalogue, ledger, history, attention, dead_letters, replays };
         Self { control: Control::new(ports, context), stores }
     }
 

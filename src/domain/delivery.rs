@@ -83,12 +83,14 @@ pub struct Delivery {
     pub turn: Turn,
     /// Attempts that count, so far.
     pub attempts: u32,
+    /// It was offered by a replay: live traffic goes first.
+    pub replayed: bool,
 }
 
 impl Delivery {
     /// A delivery that was never attempted.
     pub fn first(event: Arc<Event>, endpoint: EndpointId) -> Self {
-        Self { event, endpoint, turn: Turn::FIRST, attempts: 0 }
+        Self { event, endpoint, turn: Turn::FIRST, attempts: 0, replayed: false }
     }
 
     /// Which delivery this is a copy of.

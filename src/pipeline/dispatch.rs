@@ -251,7 +251,12 @@ impl Lanes {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
         };
-        match lane.offer(job, now) {
+        let offered = if job.delivery.replayed && !job.trigger.is_by_hand() {
+            lane.offer_behind(job, now)
+        } else {
+            lane.offer(job, now)
+        };
+        match offered {
             Ok(()) => self.move_on(id, now),
             Err(refused) => self.postpone(refused),
         }

@@ -99,6 +99,8 @@ impl Reclaim {
             abandoned_before: if others { now - LEASE } else { never },
             lost_before: if one_store { never } else { now - LADDER_LATE },
             forgotten_before: if others && !one_store { now - FORGOTTEN } else { never },
+            // Behind live traffic: what it may need is not taken up.
+            replayed: self.window.has_ample_room(),
         }
     }
 

@@ -79,6 +79,14 @@ impl Window {
         self.size.saturating_sub(self.places.available_permits())
     }
 
+    /// Whether what can wait may come in: half of the places are free, and half of the room.
+    ///
+    /// Half: a burst of live traffic finds as much again as it had, and never waits for what a replay holds.
+    pub fn has_ample_room(&self) -> bool {
+        let half_free = self.places.available_permits() >= self.size.div_ceil(2);
+        half_free && self.room.available_permits() >= self.room_kib.div_ceil(2) as usize
+    }
+
     /// Whether this delivery is in memory already.
     pub fn holds(&self, key: DeliveryKey) -> bool {
         self.inside().present.contains_key(&key)

@@ -125,6 +125,8 @@ pub struct Overdue {
     /// Held by the ladder, and due before this: the ladder has lost them (a queue that was purged,
     /// or that its broker could not recover). A copy that comes back after all is an old turn.
     pub lost_before: Timestamp,
+    /// Whether those that a replay has offered may be among what the journal holds.
+    pub replayed: bool,
 }
 
 /// An attempt that a person has asked for.

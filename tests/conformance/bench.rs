@@ -367,6 +367,7 @@ pub(crate) fn journals_own(due_by: Timestamp) -> Overdue {
         abandoned_before: long_ago,
         forgotten_before: long_ago,
         lost_before: long_ago,
+        replayed: true,
     }
 }
 

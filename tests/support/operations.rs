@@ -131,7 +131,10 @@ impl Operation {
             only(&["eventType", "payload"])
         } else if self.path.ends_with("/settings") {
             json!({ "policy": { "timeoutMs": 7_000 } })
-        } else if self.path.ends_with("/settings/secret/rotate") {
+        } else if ["/settings/secret/rotate", "/retry", "/cancel", "/recover"]
+            .iter()
+            .any(|end| self.path.ends_with(end) && !self.path.ends_with("}/recover"))
+        {
             json!({})
         } else if self.path.ends_with("/dead-letter/discard") {
             json!({ "all": true, "reason": "by another" })

@@ -18,7 +18,7 @@ use crate::storage::dead_letters::{DeadLetter, DeadLetterGroup, Discarded, Inspe
 use crate::storage::journal::AttemptRecord;
 
 /// Which dead letters; all that is given holds together.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "an object")]
 pub(in super::super) struct FilterIn {
     /// These deliveries.
@@ -218,7 +218,7 @@ impl From<FilterIn> for Which {
 }
 
 /// Which dead letters are to be put away, and why.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(in super::super) struct DiscardIn {
     /// Which. One that leaves nothing out needs `all`.

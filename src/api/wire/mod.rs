@@ -20,6 +20,8 @@ pub(super) mod patch;
 pub(super) mod policy;
 pub(super) mod portal;
 pub(super) mod recovery;
+pub(super) mod replay;
 pub(super) mod settings;
+pub(super) mod story;
 pub(super) mod task;
 pub(super) mod test_call;

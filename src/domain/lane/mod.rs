@@ -12,6 +12,9 @@
 //! Whoever would have to wait too long for that is sent away at once. This is kept here alone: a router
 //! that starts anew asks once more, and is told.
 //!
+//! What can wait stands in a second, small line ([`Lane::offer_behind`]): it starts only when nobody stands in
+//! the first, and has no more than half of what may be on the way, so that whoever comes finds room at once.
+//!
 //! A [`Permit`] is made here and nowhere else, is moved to the sender, and has to come back through
 //! [`Lane::finished`]: sending without one does not compile.
 
@@ -45,6 +48,12 @@ pub const HOLD_MAX: Duration = Duration::from_secs(5);
 /// as they come never has one refused.
 pub const LINE_MAX: usize = 1_024;
 
+/// Most deliveries that stand in the second line, behind live traffic.
+///
+/// 64: enough to keep a fast endpoint busy between two claims; what is beyond waits in the store, and not in
+/// places that live traffic may need.
+pub const BEHIND_MAX: usize = 64;
+
 /// Most deliveries that one lane keeps between two attempts.
 ///
 /// 64: short schedules are for the odd hiccup. An endpoint that fails everything must not fill the
@@ -76,7 +85,8 @@ const AWAY_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "a permit that is not given back blocks its lane"]
 pub struct Permit {
-    _made_by_a_lane: (),
+    /// Whether it is for one that stood behind.
+    behind: bool,
 }
 
 /// The line is full: come back later.
@@ -99,6 +109,10 @@ pub struct Lane<J> {
     in_flight: u16,
     /// Ready to start, in the order they came, with the moment when each stops waiting.
     line: VecDeque<(Timestamp, J)>,
+    /// The same, of those that start when nobody is in line.
+    behind: VecDeque<(Timestamp, J)>,
+    /// Of those on the way, how many stood behind.
+    behind_in_flight: u16,
     /// Not to start before a moment: short waits between attempts.
     timed: BTreeMap<(Timestamp, u64), J>,
     timed_count: u64,
@@ -107,6 +121,8 @@ pub struct Lane<J> {
     /// The endpoint's own word on it, until it is taken back by a success.
     slowed: Option<Slowed>,
     pace: Pace,
+    /// The same for those behind: their slots put nobody off who is in front of them.
+    pace_behind: Pace,
     /// Moving average of how long a request takes, in milliseconds.
     mean_ms: u64,
     /// When a request last started from an empty lane, or ended.
@@ -131,11 +147,14 @@ impl<J> Lane<J> {
             max_in_flight,
             in_flight: 0,
             line: VecDeque::new(),
+            behind: VecDeque::new(),
+            behind_in_flight: 0,
             timed: BTreeMap::new(),
             timed_count: 0,
             not_before: Timestamp::default(),
             slowed: None,
             pace: Pace::default(),
+            pace_behind: Pace::default(),
             mean_ms: MEAN_MS_GUESS,
             progress_at: Timestamp::default(),
         }
@@ -156,6 +175,7 @@ impl<J> Lane<J> {
     pub fn speed_up(&mut self) {
         self.slowed = None;
         self.pace = Pace::default();
+        self.pace_behind = Pace::default();
     }
 
     /// Puts a delivery in line, if it can start soon.
@@ -168,6 +188,21 @@ impl<J> Lane<J> {
             Ok(())
         } else {
             Err(self.refuse(job, now))
+        }
+    }
+
+    /// Puts a delivery in the second line, behind all live ones, if it can start soon when none comes.
+    ///
+    /// # Errors
+    /// [`Refused`], with the slot to come back at.
+    pub fn offer_behind(&mut self, job: J, now: Timestamp) -> Result<(), Refused<J>> {
+        let fits = self.behind.len() < BEHIND_MAX
+            && self.line.len() + self.behind.len() < self.line_max(now);
+        if fits && self.starts_from() <= now + HOLD_MAX {
+            self.behind.push_back((now + HOLD_MAX, job));
+            Ok(())
+        } else {
+            Err(self.refuse_behind(job, now))
         }
     }
 
@@ -187,7 +222,11 @@ impl<J> Lane<J> {
     /// The next delivery that may start now, with its permit.
     pub fn next(&mut self, now: Timestamp) -> Option<(Permit, J)> {
         self.bring_in_the_due(now);
-        if self.line.is_empty() || self.in_flight >= self.cap() || now < self.starts_from() {
+        let behind = self.line.is_empty();
+        if behind && !self.may_start_behind() {
+            return None;
+        }
+        if self.in_flight >= self.cap() || now < self.starts_from() {
             return None;
         }
         if let Some(limiter) = &self.limiter
@@ -196,20 +235,22 @@ impl<J> Lane<J> {
             self.not_before = moment;
             return None;
         }
-        let (_, job) = self.line.pop_front()?;
+        let (_, job) = if behind { self.behind.pop_front() } else { self.line.pop_front() }?;
         if self.in_flight == 0 {
             self.progress_at = now;
         }
         self.in_flight += 1;
-        Some((Permit { _made_by_a_lane: () }, job))
+        self.behind_in_flight += u16::from(behind);
+        Some((Permit { behind }, job))
     }
 
     /// Takes a permit back when its request has ended at `now`, after `took`, with what its end said about
     /// the endpoint.
     #[expect(clippy::needless_pass_by_value, reason = "a permit comes back once: it is moved")]
     pub fn finished(&mut self, permit: Permit, took: Duration, pressure: Pressure, now: Timestamp) {
-        let Permit { _made_by_a_lane: () } = permit;
+        let Permit { behind } = permit;
         self.in_flight = self.in_flight.checked_sub(1).expect("each permit comes back once");
+        self.behind_in_flight -= u16::from(behind);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.mean_ms = (self.mean_ms * 7 + took_ms) / 8;
         self.progress_at = now;
@@ -225,18 +266,26 @@ impl<J> Lane<J> {
 
     /// Takes out of the line what has waited as long as it may, or would have to wait longer.
     pub fn expelled(&mut self, now: Timestamp) -> Option<Refused<J>> {
-        let (until, _) = self.line.front()?;
-        if *until > now && *until >= self.starts_from() {
-            return None;
+        let starts_from = self.starts_from();
+        let is_over = |front: Option<&(Timestamp, J)>| {
+            front.is_some_and(|(until, _)| *until <= now || *until < starts_from)
+        };
+        if is_over(self.line.front()) {
+            let (_, job) = self.line.pop_front()?;
+            return Some(self.refuse(job, now));
         }
-        let (_, job) = self.line.pop_front()?;
-        Some(self.refuse(job, now))
+        if is_over(self.behind.front()) {
+            let (_, job) = self.behind.pop_front()?;
+            return Some(self.refuse_behind(job, now));
+        }
+        None
     }
 
     /// Empties the lane of all that has not started: for a shutdown, or an endpoint that is gone.
     pub fn clear(&mut self) -> Vec<J> {
         let timed = std::mem::take(&mut self.timed);
-        self.line.drain(..).map(|(_, job)| job).chain(timed.into_values()).collect()
+        let lines = self.line.drain(..).chain(self.behind.drain(..));
+        lines.map(|(_, job)| job).chain(timed.into_values()).collect()
     }
 
     /// When to look again, if nothing ends before; `None` when only an ending can change anything.
@@ -244,11 +293,13 @@ impl<J> Lane<J> {
     /// `may_start` says whether there is room outside for another request: if not, only what has to
     /// leave the line is worth a look.
     pub fn wake_at(&self, may_start: bool) -> Option<Timestamp> {
-        let leaves = self.line.front().map(|(until, _)| *until);
+        let fronts = [self.line.front(), self.behind.front()].into_iter().flatten();
+        let leaves = fronts.map(|(until, _)| *until).min();
         if !may_start || self.in_flight >= self.cap() {
             return leaves;
         }
-        let starts = (!self.line.is_empty()).then(|| self.not_before.max(self.starts_from()));
+        let may_one = !self.line.is_empty() || self.may_start_behind();
+        let starts = may_one.then(|| self.not_before.max(self.starts_from()));
         let held = self.timed.first_key_value().map(|((due, _), _)| *due);
         [starts, leaves, held].into_iter().flatten().min()
     }
@@ -256,7 +307,7 @@ impl<J> Lane<J> {
     /// Whether nothing is in line, held or on the way, nothing has been since `moment`, and the endpoint
     /// has not asked for more quiet than that.
     pub fn is_idle_since(&self, moment: Timestamp) -> bool {
-        let empty = self.in_flight == 0 && self.line.is_empty() && self.timed.is_empty();
+        let empty = self.in_flight == 0 && self.waiting() == 0;
         empty && self.progress_at.max(self.starts_from()) <= moment
     }
 
@@ -267,12 +318,17 @@ impl<J> Lane<J> {
 
     /// Deliveries in line or held.
     pub fn waiting(&self) -> usize {
-        self.line.len() + self.timed.len()
+        self.line.len() + self.behind.len() + self.timed.len()
     }
 
     /// Requests that may be on the way at once: one, to see, while the endpoint wants it slower.
     fn cap(&self) -> u16 {
         if self.slowed.is_some() { 1 } else { self.max_in_flight.get() }
+    }
+
+    /// Whether one that stands behind may start as far as the others on the way go: half of them, at least one.
+    fn may_start_behind(&self) -> bool {
+        !self.behind.is_empty() && self.behind_in_flight < (self.cap() / 2).max(1)
     }
 
     /// The endpoint's word on when the next may start.
@@ -321,11 +377,22 @@ impl<J> Lane<J> {
     }
 
     fn refuse(&mut self, job: J, now: Timestamp) -> Refused<J> {
+        let (earliest, interval, why) = self.slot(self.line.len(), now);
+        Refused { job, due: Due::exactly(self.pace.book(earliest, interval)), why }
+    }
+
+    fn refuse_behind(&mut self, job: J, now: Timestamp) -> Refused<J> {
+        let ahead = self.line.len() + self.behind.len();
+        let (earliest, interval, why) = self.slot(ahead, now);
+        Refused { job, due: Due::exactly(self.pace_behind.book(earliest, interval)), why }
+    }
+
+    /// The first moment to come back at with so many ahead, how far apart such moments are, and why.
+    fn slot(&self, ahead: usize, now: Timestamp) -> (Timestamp, Duration, Postponed) {
         let (by_count, by_rate) = (self.interval_by_count(now), self.interval_by_rate());
         let interval = by_count.max(by_rate);
-        let ahead = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let earliest = now + interval.saturating_mul(ahead).max(AWAY_MIN);
-        let slot = self.pace.book(earliest.max(self.starts_from()), interval);
         let why = if self.slowed.is_some() {
             Postponed::SlowedDown
         } else if by_rate > by_count {
@@ -333,7 +400,7 @@ impl<J> Lane<J> {
         } else {
             Postponed::Busy
         };
-        Refused { job, due: Due::exactly(slot), why }
+        (earliest.max(self.starts_from()), interval, why)
     }
 
     fn bring_in_the_due(&mut self, now: Timestamp) {

@@ -342,3 +342,63 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_stands_behind_starts_when_nobody_is_in_line_and_never_before() {
+    let mut lane = lane(None, 8);
+    for job in 1..=3 {
+        lane.offer_behind(100 + job, START).expect("room");
+        lane.offer(job, START).expect("room");
+    }
+    assert_eq!(started(&mut lane, START), [1, 2, 3, 101, 102, 103]);
+}
+
+#[test]
+fn what_stands_behind_has_half_of_what_may_be_on_the_way() {
+    for (cap, half) in [(8, 4), (3, 1), (1, 1)] {
+        let mut lane = lane(None, cap);
+        for job in 0..20 {
+            lane.offer_behind(job, START).expect("room");
+        }
+        let mut permits: Vec<_> = std::iter::from_fn(|| lane.next(START)).collect();
+        assert_eq!(permits.len(), half, "of {cap}");
+        assert_eq!(lane.wake_at(true), Some(START + HOLD_MAX), "only an end, or the end of a wait");
+        // Whoever comes finds room, unless there is room for one alone.
+        lane.offer(77, START).expect("room");
+        assert_eq!(lane.next(START).is_some(), cap > 1);
+
+        let (permit, _) = permits.pop().expect("one");
+        lane.finished(permit, QUICK, Pressure::Unsaid, START);
+        assert_eq!(lane.next(START).map(|(_, job)| job == 77), Some(cap == 1));
+    }
+}
+
+#[test]
+fn the_second_line_is_short_and_what_it_refuses_puts_off_nobody_in_the_first() {
+    let mut lane = lane(Some(20), 8);
+    let behind = (0..200).take_while(|job| lane.offer_behind(*job, START).is_ok()).count();
+    assert_eq!(behind, BEHIND_MAX);
+    let first = lane.offer_behind(0, START).expect_err("full").due.at;
+    let second = lane.offer_behind(0, START).expect_err("full").due.at;
+    assert_eq!(second.since(first).as_millis(), 50, "at the rate");
+
+    let live = (0..200).take_while(|job| lane.offer(*job, START).is_ok()).count();
+    assert_eq!(live, 100, "five seconds of work fit, whoever stands behind");
+    let slot = lane.offer(0, START).expect_err("full").due.at;
+    assert_eq!(slot.since(START).as_millis(), 5_000);
+}
+
+#[test]
+fn what_has_stood_behind_too_long_leaves_and_what_is_cleared_is_all() {
+    let mut lane = lane(None, 1);
+    lane.offer(1, START).expect("room");
+    let _on_its_way = lane.next(START).expect("starts");
+    lane.offer_behind(2, START).expect("room");
+    lane.offer(3, at(1_000)).expect("room");
+
+    assert_eq!(lane.wake_at(false), Some(START + HOLD_MAX));
+    assert!(lane.expelled(START + HOLD_MAX - QUICK).is_none());
+    assert_eq!(lane.expelled(START + HOLD_MAX).map(|refused| refused.job), Some(2));
+    lane.offer_behind(4, at(1_000)).expect("room");
+    assert_eq!((lane.waiting(), lane.clear()), (2, vec![3, 4]));
+}

@@ -296,7 +296,7 @@ fn find(store: &mut Store, place: Place, now: Timestamp) -> Found {
         rows.put(place, Standing { state, ..standing });
         let event = Arc::clone(rows.event(place.0));
         let Standing { turn, attempts, .. } = standing;
-        due.push((Delivery { event, endpoint: place.1, turn, attempts }, due_at));
+        due.push((Delivery { event, endpoint: place.1, turn, attempts, replayed: false }, due_at));
     }
     Found { left, fresh, due }
 }

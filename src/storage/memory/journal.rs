@@ -288,7 +288,13 @@ fn claim(rows: &mut Rows, overdue: Overdue, lease_until: Timestamp, limit: usize
             let state = DeliveryState::Waiting { due_at: lease_until, held_by: Holder::Journal };
             rows.put(place, Standing { turn, state, ..standing });
             let event = std::sync::Arc::clone(rows.event(place.0));
-            Delivery { event, endpoint: place.1, turn, attempts: standing.attempts }
+            Delivery {
+                event,
+                endpoint: place.1,
+                turn,
+                attempts: standing.attempts,
+                replayed: false,
+            }
         })
         .collect()
 }
@@ -305,7 +311,10 @@ fn claim_resends(
         .map(|(number, place)| {
             let Standing { turn, attempts, .. } = rows.standing(place).expect("it was owed then");
             let event = std::sync::Arc::clone(rows.event(place.0));
-            Resend { number, delivery: Delivery { event, endpoint: place.1, turn, attempts } }
+            Resend {
+                number,
+                delivery: Delivery { event, endpoint: place.1, turn, attempts, replayed: false },
+            }
         })
         .collect()
 }

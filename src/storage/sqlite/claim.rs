@@ -17,20 +17,24 @@ use crate::storage::journal::Overdue;
 
 /// What can be claimed: the journal's due by `?1`, a router's abandoned before `?2`, the ladder's
 /// lost before `?3`, each through `deliveries_waiting`; and what is pending and forgotten since before
-/// `?5`. Of those only the oldest are looked at: they are in the order in which they were received.
+/// `?5`. What replays have offered is among the first only when `?6` says so. Of the pending only the oldest are looked at: they are in the order in which they were received.
 macro_rules! to_claim {
     () => {
-        "SELECT event, endpoint, turn, attempts, state, due_at FROM deliveries \
-         WHERE state = 1 AND held_by = 2 AND due_at <= ?1 \
+        "SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
+         FROM deliveries \
+         WHERE state = 1 AND held_by = 2 AND due_at <= ?1 AND (?6 OR replay IS NULL) \
          UNION ALL \
-         SELECT event, endpoint, turn, attempts, state, due_at FROM deliveries \
+         SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
+         FROM deliveries \
          WHERE state = 1 AND held_by = 0 AND due_at < ?2 \
          UNION ALL \
-         SELECT event, endpoint, turn, attempts, state, due_at FROM deliveries \
+         SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
+         FROM deliveries \
          WHERE state = 1 AND held_by = 1 AND due_at < ?3 \
          UNION ALL \
-         SELECT oldest.event, endpoint, turn, attempts, state, received_at \
-         FROM (SELECT event, endpoint, turn, attempts, state FROM deliveries \
+         SELECT oldest.event, endpoint, turn, attempts, state, received_at, replayed \
+         FROM (SELECT event, endpoint, turn, attempts, state, replay IS NOT NULL AS replayed \
+               FROM deliveries \
                WHERE state = 0 ORDER BY event LIMIT 200) AS oldest \
          JOIN events ON events.seq = oldest.event \
          WHERE received_at < ?5 \
@@ -45,9 +49,16 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Whether there is anything to claim.
 pub(super) fn any(connection: &Connection, overdue: Overdue) -> Result<bool, StorageError> {
-    let Overdue { due_by, abandoned_before, lost_before, forgotten_before } = overdue;
+    let Overdue { due_by, abandoned_before, lost_before, forgotten_before, replayed } = overdue;
     let mut look = connection.prepare_cached(TO_CLAIM)?;
-    Ok(look.exists(params![due_by, abandoned_before, lost_before, 1, forgotten_before])?)
+    Ok(look.exists(params![
+        due_by,
+        abandoned_before,
+        lost_before,
+        1,
+        forgotten_before,
+        replayed
+    ])?)
 }
 
 /// Claims up to `limit`, or up to [`BYTES_MAX`], oldest due first: their turn grows, and their lease ends at `lease_until`.
@@ -57,12 +68,12 @@ pub(super) fn claim(
     lease_until: Timestamp,
     limit: usize,
 ) -> Result<Vec<Delivery>, StorageError> {
-    let Overdue { due_by, abandoned_before, lost_before, forgotten_before } = overdue;
+    let Overdue { due_by, abandoned_before, lost_before, forgotten_before, replayed } = overdue;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut find = connection.prepare_cached(TO_CLAIM)?;
     let due = find
         .query_map(
-            params![due_by, abandoned_before, lost_before, limit, forgotten_before],
+            params![due_by, abandoned_before, lost_before, limit, forgotten_before, replayed],
             |row| {
                 Ok(Due {
                     seq: row.get(0)?,
@@ -70,6 +81,7 @@ pub(super) fn claim(
                     turn: row.get(2)?,
                     attempts: row.get(3)?,
                     state: row.get(4)?,
+                    replayed: row.get(6)?,
                 })
             },
         )?
@@ -83,7 +95,7 @@ pub(super) fn claim(
     let mut events = HashMap::new();
     let mut bytes = 0;
     let mut claimed = Vec::with_capacity(due.len());
-    for Due { seq, endpoint, turn, attempts, state } in due {
+    for Due { seq, endpoint, turn, attempts, state, replayed } in due {
         if bytes >= BYTES_MAX {
             break; // the rest is claimed next
         }
@@ -98,7 +110,7 @@ pub(super) fn claim(
                 Arc::clone(place.insert(event))
             }
         };
-        claimed.push(Delivery { event, endpoint, turn, attempts });
+        claimed.push(Delivery { event, endpoint, turn, attempts, replayed });
     }
     movement.post(connection)?;
     Ok(claimed)
@@ -111,4 +123,5 @@ struct Due {
     turn: Turn,
     attempts: u32,
     state: State,
+    replayed: bool,
 }

@@ -54,7 +54,7 @@ pub(super) const GIVE_BACK_SOME: &str = "UPDATE deliveries SET held_by = 1 WHERE
      (SELECT event, endpoint FROM deliveries WHERE state = 1 AND held_by = 0 LIMIT ?1)";
 pub(super) const LEFT_PENDING: &str = "SELECT DISTINCT event FROM deliveries \
      WHERE state = 0 AND event > ?1 AND event <= ?2 ORDER BY event LIMIT ?3";
-pub(super) const TAKE_DUE: &str = "SELECT event, endpoint, turn, attempts, due_at FROM deliveries \
+pub(super) const TAKE_DUE: &str = "SELECT event, endpoint, turn, attempts, due_at, replay IS NOT NULL FROM deliveries \
      WHERE state = 1 AND held_by = 1 AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
 
 /// Tells the time.
@@ -352,16 +352,17 @@ fn take_due(connection: &Connection, now: Timestamp) -> Result<Vec<Due>, Storage
     let mut find = connection.prepare_cached(TAKE_DUE)?;
     let found = find
         .query_map(params![now, PAGE], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            let (turn, attempts, replayed) = (row.get(2)?, row.get(3)?, row.get(5)?);
+            Ok((row.get(0)?, row.get(1)?, (turn, attempts, replayed), row.get(4)?))
         })?
-        .collect::<Result<Vec<(i64, EndpointId, Turn, u32, Timestamp)>, _>>()?;
+        .collect::<Result<Vec<(i64, EndpointId, (Turn, u32, bool), Timestamp)>, _>>()?;
     // `due_at` says from now on since when the router has it, so that it is not thought abandoned.
     let mut hold = connection.prepare_cached(
         "UPDATE deliveries SET held_by = 0, due_at = ?3 WHERE event = ?1 AND endpoint = ?2",
     )?;
     let mut events = HashMap::new();
     let (mut taken, mut bytes) = (Vec::with_capacity(found.len()), 0);
-    for (seq, endpoint, turn, attempts, due_at) in found {
+    for (seq, endpoint, (turn, attempts, replayed), due_at) in found {
         if bytes >= PAGE_BYTES {
             break;
         }
@@ -375,7 +376,7 @@ fn take_due(connection: &Connection, now: Timestamp) -> Result<Vec<Due>, Storage
             }
         };
         hold.execute(params![seq, endpoint, now])?;
-        let delivery = Delivery { event, endpoint, turn, attempts };
+        let delivery = Delivery { event, endpoint, turn, attempts, replayed };
         taken.push(Due { seq, delivery, since: due_at });
     }
     Ok(taken)

@@ -134,7 +134,10 @@ pub(super) fn claim(
             continue;
         }
         lease.execute(params![number, lease_until])?;
-        claimed.push(Resend { number, delivery: Delivery { event, endpoint, turn, attempts } });
+        claimed.push(Resend {
+            number,
+            delivery: Delivery { event, endpoint, turn, attempts, replayed: false },
+        });
     }
     Ok(claimed)
 }

@@ -59,7 +59,13 @@ fn ended(gone: &Settled, status: Option<u16>, settlement: Settlement) -> Settled
 /// Everything that somebody could claim, at any time.
 fn anything_at_all() -> Overdue {
     let then = clock() + 1_000 * MINUTE;
-    Overdue { due_by: then, abandoned_before: then, forgotten_before: then, lost_before: then }
+    Overdue {
+        due_by: then,
+        abandoned_before: then,
+        forgotten_before: then,
+        lost_before: then,
+        replayed: true,
+    }
 }
 
 /// Holds that nobody brings this delivery back: not its event, not the ladder, not a claim.

@@ -93,6 +93,7 @@ pub(crate) async fn what_is_not_due_is_not_claimed(bench: &mut Bench) -> Kept {
         abandoned_before: now - MINUTE,
         forgotten_before: now - MINUTE,
         lost_before: now - MINUTE,
+        replayed: true,
     };
     let claimed = bench.ports().journal.claim(overdue, now + MINUTE, 100).await?;
     hold!(claimed.is_empty(), "claimed: {claimed:?}");
@@ -113,8 +114,13 @@ pub(crate) async fn what_everybody_has_forgotten_is_claimed(bench: &mut Bench) -
     }
     // Two minutes from now, and nobody has done anything about them.
     let then = clock() + 2 * MINUTE;
-    let overdue =
-        Overdue { due_by: then, abandoned_before: then, forgotten_before: then, lost_before: then };
+    let overdue = Overdue {
+        due_by: then,
+        abandoned_before: then,
+        forgotten_before: then,
+        lost_before: then,
+        replayed: true,
+    };
 
     let claimed = bench.ports().journal.claim(overdue, then + MINUTE, 100).await?;
 

@@ -19,6 +19,8 @@ const APPLICATION: &str = "x-posthaste-application";
 const ENDPOINT: &str = "x-posthaste-endpoint";
 const TURN: &str = "x-posthaste-turn";
 const ATTEMPTS: &str = "x-posthaste-attempts";
+/// 1, when a replay offered it; absent otherwise, and in messages from before there was this header.
+const REPLAYED: &str = "x-posthaste-replayed";
 const DUE_AT: &str = "x-posthaste-due-at";
 const TYPE: &str = "x-posthaste-type";
 const EVENT_ID: &str = "x-posthaste-event-id";
@@ -43,7 +45,7 @@ pub(in super::super) fn message(
     rung_ms: u64,
 ) -> Outgoing {
     let event = &delivery.event;
-    let headers = Headers::default()
+    let mut headers = Headers::default()
         .text(EVENT, &event.id)
         .text(APPLICATION, &event.application)
         .text(ENDPOINT, &delivery.endpoint)
@@ -63,6 +65,9 @@ pub(in super::super) fn message(
         .optional_text(WEBHOOK_URL, event.webhook.as_ref().map(|webhook| webhook.url.as_str()))
         .optional_text(WEBHOOK_MODE, event.webhook.as_ref().map(|webhook| webhook.mode.as_str()))
         .optional_text(ATTRIBUTES, attributes(event).as_deref());
+    if delivery.replayed {
+        headers = headers.number(REPLAYED, 1);
+    }
     // The properties are for people who look at the queue; what is read back is in the headers,
     // which have no limit of 255 bytes.
     let properties =
@@ -105,6 +110,7 @@ pub(in super::super) fn delivery(message: &Raw) -> Result<(Delivery, Timestamp),
         endpoint: headers.parsed(ENDPOINT, "an endpoint's id")?,
         turn: Turn(headers.count(TURN)?),
         attempts: headers.count(ATTEMPTS)?,
+        replayed: header(headers.0, REPLAYED).is_some(),
     };
     Ok((delivery, headers.moment(DUE_AT)?))
 }
@@ -211,6 +217,7 @@ mod tests {
             payload: Vec<u8>,
             turn: u32,
             attempts: u32,
+            replayed: bool,
         ) -> Delivery {
             let event = Event {
                 id: EventId::derived(&[&seed]),
@@ -230,7 +237,7 @@ mod tests {
                 attributes: Box::default(),
             };
             let endpoint = EndpointId::derived(&[&seed]);
-            Delivery { event: Arc::new(event), endpoint, turn: Turn(turn), attempts }
+            Delivery { event: Arc::new(event), endpoint, turn: Turn(turn), attempts, replayed }
         }
     }
 

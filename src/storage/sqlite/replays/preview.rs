@@ -190,10 +190,7 @@ const OBSTACLE: &str = "CASE \
 
 /// Of the dead letters `d` of this organisation.
 pub(super) fn of_organisation(conditions: &mut Conditions, organisation: OrganisationId) {
-    conditions.and(
-        "d.application IN (SELECT id FROM applications WHERE organisation = ?)",
-        [Value::Blob(organisation.as_bytes().to_vec())],
-    );
+    conditions.and("d.organisation = ?", [Value::Blob(organisation.as_bytes().to_vec())]);
 }
 
 /// Dead letters with the same end.

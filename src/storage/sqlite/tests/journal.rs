@@ -306,8 +306,8 @@ async fn what_a_router_left_lying_can_be_claimed_and_later_what_the_ladder_has_l
     let due = NOW + 5 * SECOND;
 
     let claim = async |abandoned_before, lost_before| {
-        let overdue =
-            Overdue { due_by: NOW, abandoned_before, lost_before, forgotten_before: LONG_AGO };
+        let overdue = Overdue { due_by: NOW, abandoned_before, ..overdue(LONG_AGO, LONG_AGO) };
+        let overdue = Overdue { lost_before, ..overdue };
         place.claim(overdue, NOW + 60 * SECOND, 10).await.expect("claimed")
     };
     assert!(claim(due, due).await.is_empty(), "neither abandoned nor lost yet");
@@ -330,6 +330,7 @@ async fn what_is_pending_and_forgotten_can_be_claimed_and_the_books_still_balanc
             abandoned_before: LONG_AGO,
             lost_before: LONG_AGO,
             forgotten_before,
+            replayed: true,
         };
         place.claim(overdue, NOW + 60 * SECOND, 10).await.expect("claimed")
     };

@@ -1,5 +1,6 @@
 //! What the ports promise, held against a file on disk.
 
+mod attention;
 mod backup;
 mod balance;
 mod catalogue;
@@ -291,5 +292,11 @@ fn standing(turn: u32, attempts: u32, state: DeliveryState) -> Standing {
 
 /// What is due by `due_by`, and what routers and the ladder have had since before `abandoned_before`.
 fn overdue(due_by: Timestamp, abandoned_before: Timestamp) -> Overdue {
-    Overdue { due_by, abandoned_before, lost_before: abandoned_before, forgotten_before: LONG_AGO }
+    Overdue {
+        due_by,
+        abandoned_before,
+        lost_before: abandoned_before,
+        forgotten_before: LONG_AGO,
+        replayed: true,
+    }
 }
