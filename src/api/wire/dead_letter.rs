@@ -1,5 +1,7 @@
 //! Dead letters: how they are searched for, and how they are shown.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,6 +11,7 @@ use crate::control::dead_letters::{Discard, Which};
 use crate::control::tracking::told;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
 use crate::domain::event::Event;
+use crate::domain::exchange::Timing;
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::dead_letters::{DeadLetter, DeadLetterGroup, Discarded, Inspected};
@@ -435,8 +438,42 @@ pub(in super::super) struct InspectedAttemptOut {
     outcome: String,
     /// What went wrong, in a sentence; empty when the status says it all.
     detail: String,
+    /// How long it took.
+    timing: TimingOut,
+    /// The headers that it was sent with, by name. Of what the endpoint has set for itself the values are
+    /// masked; those that every request has (`host`, `user-agent`, `accept`, `content-length`) are left out.
+    request_headers: BTreeMap<String, String>,
     /// The first 16 KiB of the answer, as text; `EXPUNGED` when it was deleted.
     response: String,
+}
+
+/// How long a request took, in milliseconds. A phase that it did not go through is null: all but the last two,
+/// on a connection that was kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the unit is part of each name")]
+pub(in super::super) struct TimingOut {
+    /// Until the host's name was an address.
+    #[schema(required)]
+    dns_ms: Option<u32>,
+    /// From there until there was a connection.
+    #[schema(required)]
+    connect_ms: Option<u32>,
+    /// From there until TLS was spoken on it.
+    #[schema(required)]
+    tls_ms: Option<u32>,
+    /// From there until the head of the answer was there.
+    #[schema(required)]
+    first_byte_ms: Option<u32>,
+    /// From its beginning to its end.
+    total_ms: u32,
+}
+
+impl TimingOut {
+    fn of(timing: Timing, total_ms: u32) -> Self {
+        let Timing { dns_ms, connect_ms, tls_ms, first_byte_ms } = timing;
+        Self { dns_ms, connect_ms, tls_ms, first_byte_ms, total_ms }
+    }
 }
 
 impl From<AttemptRecord> for InspectedAttemptOut {
@@ -447,6 +484,8 @@ impl From<AttemptRecord> for InspectedAttemptOut {
             started_at: attempt.started_at,
             status: attempt.status,
             outcome: told(&attempt.outcome, &attempt.url),
+            timing: TimingOut::of(attempt.timing, attempt.duration_ms),
+            request_headers: attempt.headers.into_iter().collect(),
             url: attempt.url,
             detail: attempt.detail,
             response: String::from_utf8_lossy(&attempt.response).into_owned(),

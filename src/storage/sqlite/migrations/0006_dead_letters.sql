@@ -75,3 +75,41 @@ CREATE TRIGGER dead_letter_lifted AFTER DELETE ON dead_letters BEGIN
     UPDATE dead_letter_groups SET letters = letters - 1 WHERE number = OLD.kind;
     DELETE FROM dead_letter_groups WHERE number = OLD.kind AND letters = 0;
 END;
+
+-- The names of headers with what is the same in many requests, each form once, as the policies are. What an
+-- endpoint has set for itself has its name alone in it.
+CREATE TABLE header_forms (
+    number INTEGER PRIMARY KEY, -- derived from what it says
+    form   TEXT    NOT NULL     -- JSON
+) STRICT;
+
+-- The attempts anew, with what is known of their requests in front of the response: what stands behind it
+-- costs reading it.
+CREATE TABLE attempts_by_phase (
+    event         INTEGER NOT NULL, -- events.seq
+    endpoint      BLOB    NOT NULL,
+    id            BLOB    NOT NULL,
+    number        INTEGER NOT NULL,
+    started_at    INTEGER NOT NULL,
+    duration_ms   INTEGER NOT NULL,
+    dns_ms        INTEGER, -- NULL here and in the next three: it did not go through that, or did not come to it
+    connect_ms    INTEGER,
+    tls_ms        INTEGER,
+    first_byte_ms INTEGER,
+    outcome       TEXT    NOT NULL,
+    status        INTEGER NOT NULL,
+    by_hand       INTEGER NOT NULL DEFAULT 0, -- 1: a person asked for it
+    form          INTEGER, -- header_forms.number
+    varied        TEXT,    -- values of headers that are its own, each on a line
+    url           TEXT    NOT NULL,
+    detail        TEXT    NOT NULL,
+    response      BLOB    NOT NULL,
+    PRIMARY KEY (event, endpoint, id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO attempts_by_phase
+    SELECT event, endpoint, id, number, started_at, duration_ms, NULL, NULL, NULL, NULL, outcome, status,
+           by_hand, NULL, NULL, url, detail, response
+    FROM attempts;
+DROP TABLE attempts;
+ALTER TABLE attempts_by_phase RENAME TO attempts;
+CREATE INDEX attempts_at ON attempts (endpoint, id);
