@@ -68,7 +68,7 @@ fn shorten(value: &mut Value) {
             }
         }
         Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
+            fields.retain(|_, value| !value.is_null() && value != &json!([]));
             fields.values_mut().for_each(shorten);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -19,8 +19,9 @@ use super::routes::Api;
 
 /// Bytes of the largest body, unless a single payload may be larger: a batch of 500 events of 32 KiB.
 const BODY_MAX: usize = 16 * 1024 * 1024;
-/// Bytes of the largest body that is not a message: an event type with the schemas of its versions.
-const SMALL_MAX: usize = 256 * 1024;
+/// Bytes of the largest body that is not a message: an event type with the schemas of its versions, or ten
+/// thousand dead letters by their ids.
+const SMALL_MAX: usize = 512 * 1024;
 /// Bytes of a message besides its payload: its id, subject and times, with room to spare.
 const AROUND_A_PAYLOAD: usize = 64 * 1024;
 /// Bytes of all bodies together, as KiB: four of the largest, or sixty of a MiB. Each is in memory up to

@@ -1,14 +1,22 @@
-//! `/app/{app}/delivery`: what became of deliveries, by what their messages are about.
+//! `/app/{app}/delivery`: what became of deliveries, by what their messages are about; one with its whole story, and
+//! what a person may do to it.
 
 use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
+use super::audit::Details;
 use super::auth::ForApplication;
-use super::lists;
+use super::json::Sent;
 use super::place::Place;
 use super::problem::{Problem, Problems};
 use super::query::{Query, fault};
-use super::wire::delivery::{DeliveryOut, DeliveryStanding, DeliveryWithPolicyOut};
+use super::wire::delivery::{BecauseIn, DeliveryOut, DeliveryStanding};
 use super::wire::list::ListResponse;
+use super::wire::story::StoryOut;
+use super::{lists, message_endpoints};
+use crate::control::stories::Story;
 use crate::storage::history::{DeliveryEntry, DeliveryFilter};
 
 /// Which deliveries are wanted.
@@ -62,7 +70,8 @@ pub(super) async fn list(
     Ok(Json(lists::told(&page, listed, |delivery| delivery.key, DeliveryOut::from)))
 }
 
-/// One delivery, by its message and its endpoint, with the whole policy that it was last attempted by.
+/// One delivery, by its message and its endpoint: the whole policy that it was last attempted by, and all that has
+/// happened to it, in words.
 #[utoipa::path(
     get, path = "/app/{app}/delivery/{msg}/{endpoint}", tag = "Delivery", operation_id = "v1.delivery.get",
     params(
@@ -70,14 +79,77 @@ pub(super) async fn list(
         ("msg" = String, Path, description = "The message's id or event id"),
         ("endpoint" = String, Path, description = "The endpoint's id or uid"),
     ),
-    responses((status = 200, description = "The delivery", body = DeliveryWithPolicyOut), Problems),
+    responses((status = 200, description = "The delivery", body = StoryOut), Problems),
 )]
 pub(super) async fn get(
     asked: ForApplication,
     at: Place<(String, String, String)>,
-) -> Result<Json<DeliveryWithPolicyOut>, Problem> {
+) -> Result<Json<StoryOut>, Problem> {
     let Place((_, message, endpoint)) = at;
-    Ok(Json(asked.control.delivery_of(asked.tenant(), &message, &endpoint).await?.into()))
+    Ok(Json(asked.control.story_of(asked.tenant(), &message, &endpoint).await?.into()))
+}
+
+/// Tries a delivery once more, now, however it stands.
+///
+/// Beside its own attempts: one that waits goes on waiting, unless this succeeds. The endpoint has to be active.
+#[utoipa::path(
+    post, path = "/app/{app}/delivery/{msg}/{endpoint}/retry", tag = "Delivery", operation_id = "v1.delivery.retry",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("msg" = String, Path, description = "The message's id or event id"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+        ("idempotency-key" = Option<String>, Header, description = "The same request again is one attempt"),
+    ),
+    request_body = BecauseIn,
+    responses((status = 202, description = "It will be tried: the delivery as it is now", body = StoryOut), Problems),
+)]
+pub(super) async fn retry(
+    asked: ForApplication,
+    at: Place<(String, String, String)>,
+    Sent(because): Sent<BecauseIn>,
+) -> Result<Response, Problem> {
+    let Place((_, message, endpoint)) = at;
+    let reason = because.reason()?;
+    // Owed first: an attempt for what was never owed is asked for of the message (`resend`).
+    let story = asked.control.story_of(asked.tenant(), &message, &endpoint).await?;
+    message_endpoints::asked_for(&asked, &message, &endpoint).await?;
+    Ok(done(StatusCode::ACCEPTED, story, reason))
+}
+
+/// Takes a delivery back that has not ended: it is not tried any more by itself.
+///
+/// A request that is on its way ends as it would. 409 when the delivery has ended.
+#[utoipa::path(
+    post, path = "/app/{app}/delivery/{msg}/{endpoint}/cancel", tag = "Delivery", operation_id = "v1.delivery.cancel",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("msg" = String, Path, description = "The message's id or event id"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+        ("idempotency-key" = Option<String>, Header, description = "The same request again has the same answer"),
+    ),
+    request_body = BecauseIn,
+    responses((status = 200, description = "It is cancelled: the delivery as it is now", body = StoryOut), Problems),
+)]
+pub(super) async fn cancel(
+    asked: ForApplication,
+    at: Place<(String, String, String)>,
+    Sent(because): Sent<BecauseIn>,
+) -> Result<Response, Problem> {
+    let Place((_, message, endpoint)) = at;
+    let reason = because.reason()?;
+    let story = asked.control.cancel_delivery(asked.tenant(), &message, &endpoint).await?;
+    Ok(done(StatusCode::OK, story, reason))
+}
+
+/// The answer of a deed, and what is written down of it.
+fn done(status: StatusCode, story: Story, reason: Option<&str>) -> Response {
+    let delivery = &story.tracked.delivery;
+    let details = Details::of(&json!({
+        "deliveryId": delivery.key.id().to_string(),
+        "state": delivery.state(),
+        "reason": reason,
+    }));
+    (status, details, Json(StoryOut::from(story))).into_response()
 }
 
 /// How what is wanted stands.

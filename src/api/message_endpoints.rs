@@ -93,8 +93,18 @@ pub(super) async fn resend(
     at: Place<(String, String, String)>,
 ) -> Result<(StatusCode, Json<ResendOut>), Problem> {
     let Place((_, message, endpoint)) = at;
-    match asked.control.resend(asked.tenant(), &message, &endpoint).await {
-        Ok(()) => Ok((StatusCode::ACCEPTED, Json(ResendOut {}))),
+    asked_for(&asked, &message, &endpoint).await?;
+    Ok((StatusCode::ACCEPTED, Json(ResendOut {})))
+}
+
+/// Asks for one attempt more.
+pub(super) async fn asked_for(
+    asked: &ForApplication,
+    message: &str,
+    endpoint: &str,
+) -> Result<(), Problem> {
+    match asked.control.resend(asked.tenant(), message, endpoint).await {
+        Ok(()) => Ok(()),
         Err(error @ ResendError::MissingPayload(_)) => {
             Err(Problem::Refused { code: "missing_payload", why: error.to_string() })
         }

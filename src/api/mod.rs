@@ -11,7 +11,7 @@
 //!   [`messages`], [`cloudevents`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`],
 //!   [`test_calls`], [`portal`], [`health`]: the
 //!   handlers, one file for each kind of thing; [`lists`]: what those of a history share.
-//! - [`recovery`]: what a broker has lost.
+//! - [`trails`]: all that became of a message, and who is worst off; [`recovery`]: what a broker has lost.
 //! - [`inspector`]: a target for development, its one side that is no operation.
 //! - [`openapi`]: the description of all operations, made of the handlers, and the page that shows it.
 //! - [`wire`]: the shapes of what is sent and answered, apart from the handlers.
@@ -29,6 +29,7 @@ mod audit;
 mod auth;
 mod body;
 mod cloudevents;
+mod dead_letters;
 mod deliveries;
 mod endpoint_headers;
 mod endpoint_secrets;
@@ -49,6 +50,7 @@ mod portal;
 mod problem;
 mod query;
 mod recovery;
+mod replays;
 mod rest;
 pub mod routes;
 pub mod server;
@@ -57,4 +59,5 @@ mod statistics;
 mod test_calls;
 #[cfg(test)]
 mod tests;
+mod trails;
 mod wire;

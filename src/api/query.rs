@@ -43,6 +43,17 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Refuses every parameter but these: where one that is misspelt would find more than was asked for.
+    ///
+    /// # Errors
+    /// For the first that is none of them, with those that are.
+    pub(super) fn only(&self, names: &[&str]) -> Result<(), Problem> {
+        let stranger = self.0.iter().find(|(name, _)| !names.contains(&name.as_str()));
+        stranger.map_or(Ok(()), |(name, _)| {
+            Err(fault(name, &format!("no such parameter: {} are accepted", names.join(", "))))
+        })
+    }
+
     /// Whether a parameter says yes; `default` when it says nothing.
     ///
     /// # Errors

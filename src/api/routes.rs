@@ -25,9 +25,10 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, cloudevents, deliveries, endpoint_headers,
+    applications, attempts, audit, auth, cloudevents, dead_letters, deliveries, endpoint_headers,
     endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
-    message_endpoints, messages, openapi, portal, recovery, rest, settings, statistics, test_calls,
+    message_endpoints, messages, openapi, portal, recovery, replays, rest, settings, statistics,
+    test_calls, trails,
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
@@ -224,6 +225,33 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attempts::expunge))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::cancel))
+        .routes(routes!(trails::trail))
+        .routes(routes!(trails::any_trail))
+        .routes(routes!(trails::top))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::get))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::list_all))
+        .routes(routes!(dead_letters::all_groups))
+        .routes(routes!(dead_letters::get_any))
+        .routes(routes!(dead_letters::discard_any))
+        .routes(routes!(replays::preview))
+        .routes(routes!(replays::begin, replays::list))
+        .routes(routes!(replays::get))
+        .routes(routes!(replays::pause))
+        .routes(routes!(replays::resume))
+        .routes(routes!(replays::cancel))
+        .routes(routes!(replays::rate))
+        .routes(routes!(replays::preview_any))
+        .routes(routes!(replays::begin_any, replays::list_any))
+        .routes(routes!(replays::get_any))
+        .routes(routes!(replays::pause_any))
+        .routes(routes!(replays::resume_any))
+        .routes(routes!(replays::cancel_any))
+        .routes(routes!(replays::rate_any))
         .routes(routes!(message_endpoints::messages))
         .routes(routes!(message_endpoints::endpoints))
         .routes(routes!(message_endpoints::resend))

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 
+use super::audit::Details;
 use super::auth::{self, ForApplication, ForOrganisation};
 use super::json::Sent;
 use super::place::Place;
@@ -13,6 +15,7 @@ use super::problem::{Fault, FaultKind, Problem, Problems};
 use super::query::Query;
 use super::routes::Api;
 use super::wire::attempt::EndpointStats;
+use super::wire::replay::ReplayOut;
 use super::wire::task::{BackgroundTaskOut, RecoverIn, TaskOut};
 use crate::control::ControlError;
 use crate::domain::id::ReplayId;
@@ -67,7 +70,7 @@ pub(super) async fn recover(
     at: Place<(String, String)>,
     headers: HeaderMap,
     Sent(sent): Sent<RecoverIn>,
-) -> Result<(StatusCode, Json<TaskOut>), Problem> {
+) -> Result<Response, Problem> {
     let Place((_, endpoint)) = at;
     let actor = auth::caller(&headers, &api)?.name();
     begun(&api, &asked, &endpoint, &sent, Scope::GivenUp, &actor).await
@@ -93,7 +96,7 @@ pub(super) async fn replay_missing(
     at: Place<(String, String)>,
     headers: HeaderMap,
     Sent(sent): Sent<RecoverIn>,
-) -> Result<(StatusCode, Json<TaskOut>), Problem> {
+) -> Result<Response, Problem> {
     let Place((_, endpoint)) = at;
     let actor = auth::caller(&headers, &api)?.name();
     begun(&api, &asked, &endpoint, &sent, Scope::Missing, &actor).await
@@ -132,12 +135,16 @@ async fn begun(
     sent: &RecoverIn,
     scope: Scope,
     actor: &str,
-) -> Result<(StatusCode, Json<TaskOut>), Problem> {
+) -> Result<Response, Problem> {
     let (control, tenant) = (&asked.control, asked.tenant());
     let endpoint = control.endpoint_of(tenant, endpoint).await?.id;
     let span = (sent.since, sent.until);
     match api.replays().catch_up(control, tenant, endpoint, scope, span, actor).await {
-        Ok(replay) => Ok((StatusCode::ACCEPTED, Json(TaskOut::of(&replay)))),
+        Ok(replay) => {
+            let answer = Json(TaskOut::of(&replay));
+            let details = Details::of(&ReplayOut::from(replay).deed());
+            Ok((StatusCode::ACCEPTED, details, answer).into_response())
+        }
         Err(ControlError::Invalid(msg)) => {
             let loc = vec!["body".into(), "since".into()];
             Err(Problem::Faults(vec![Fault { loc, msg, kind: FaultKind::Value }]))

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::client::{Client, Path};
 use super::confirm::confirm;
 use super::exit::Usage;
-use super::filter::{FilterArgs, IdArgs};
+use super::filter::{FilterArgs, IdArgs, KindArgs};
 use super::output::{Output, lines_of, note, or_dash, print_object, visible, visible_lines};
 use super::pages::{self, Rows};
-use super::wire::{Attempt, DeadLetter, Group, InspectedLetter, Preview, Told};
+use super::wire::{Attempt, DeadLetter, Discarded, Group, InspectedLetter, Preview, Told};
 use crate::domain::id::DeliveryId;
 use crate::runtime::clock;
 
@@ -21,7 +21,7 @@ pub(super) enum DeadLettersCommand {
     /// List dead letters, newest first
     List(ListArgs),
     /// Count them by endpoint, reason and status, with a sample of each
-    Groups(ListArgs),
+    Groups(GroupsArgs),
     /// Show one dead letter with its event and every attempt
     Show {
         /// The delivery's id (dlv_…)
@@ -39,6 +39,18 @@ pub(super) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+    /// Go on behind this place, as a list that was cut off names it
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GroupsArgs {
+    #[command(flatten)]
+    kind: KindArgs,
+    /// How many groups at most
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: usize,
     /// Go on behind this place, as a list that was cut off names it
@@ -85,7 +97,7 @@ pub(super) async fn run(
 }
 
 async fn list(args: ListArgs, client: &Client, output: Output) -> anyhow::Result<()> {
-    let path = Path::within(args.filter.app.as_deref(), &["dead-letter"]);
+    let path = Path::within(args.filter.app(), &["dead-letter"]);
     let path = args.filter.on(path, clock::now());
     let listed: Rows<DeadLetter> = pages::read(client, &path, args.limit, args.after).await?;
     let columns =
@@ -106,9 +118,8 @@ async fn list(args: ListArgs, client: &Client, output: Output) -> anyhow::Result
     Ok(())
 }
 
-async fn groups(args: ListArgs, client: &Client, output: Output) -> anyhow::Result<()> {
-    let path = Path::within(args.filter.app.as_deref(), &["dead-letter-group"]);
-    let path = args.filter.on(path, clock::now());
+async fn groups(args: GroupsArgs, client: &Client, output: Output) -> anyhow::Result<()> {
+    let path = args.kind.on(Path::within(args.kind.app(), &["dead-letter-group"]));
     let listed: Rows<Group> = pages::read(client, &path, args.limit, args.after).await?;
     let columns = [
         "deliveries",
@@ -144,28 +155,38 @@ async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::
     }
     // Counted and done up to the same moment: what dies while a person thinks is not in either.
     let now = clock::now();
-    let app = args.filter.app.clone();
+    let app = args.filter.app().map(str::to_owned);
     let ids = args.named.all()?;
     let mut filter = args.filter.body(&ids, now);
+    let all = filter.is_empty();
     filter.entry("until").or_insert_with(|| json!(now));
     let mut body = json!({ "filter": filter });
-    if args.all {
+    if all {
         body["all"] = json!(true);
     }
     let path = Path::within(app.as_deref(), &["replay", "preview"]);
     let counted: Told<Preview> = client.query(&path, &body).await?;
-    let total = counted.read.matched.unwrap_or_default();
-    if total == 0 {
-        note("no dead letter matches");
-    } else {
-        confirm("discard", total, "dead letters for good", args.yes)?;
+    match counted.read.matched {
+        Some(0) => note("no dead letter matches"),
+        Some(matched) => {
+            confirm("discard", matched, "dead letters for good", args.yes)?;
+            body["expect"] = json!(matched);
+        }
+        None => confirm("discard", counted.read.replayable, "dead letters and more", args.yes)?,
     }
     body["reason"] = json!(args.why);
-    body["expect"] = json!(total);
     let path = Path::within(app.as_deref(), &["dead-letter", "discard"]);
-    let done: Told<Value> = client.tell(&path, &body).await?;
-    let discarded = done.read["discarded"].to_string();
-    Ok(output.one(&done, &[("discarded", discarded)])?)
+    let mut discarded = 0;
+    loop {
+        let part: Discarded = client.tell(&path, &body).await?;
+        discarded += part.discarded;
+        if part.done || part.discarded == 0 {
+            break;
+        }
+        // The count was held to by the first part.
+        body.as_object_mut().expect("an object").remove("expect");
+    }
+    Ok(output.one(&json!({ "discarded": discarded }), &[("discarded", discarded.to_string())])?)
 }
 
 fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {
@@ -208,15 +229,14 @@ fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {
 
 fn show_attempt(attempt: &Attempt, output: Output) -> std::io::Result<()> {
     output.line(&format!(
-        "attempt {}  {}  {}  {} ms  {}",
-        or_dash(attempt.number.as_ref()),
-        or_dash(attempt.started_at.as_ref()),
+        "attempt {}  {}  {}  {}",
+        attempt.number,
+        attempt.started_at,
         status(attempt.status, attempt.outcome.as_deref()),
-        or_dash(attempt.duration_ms.as_ref()),
-        or_dash(attempt.url.as_ref()),
+        attempt.url,
     ))?;
-    if let Some(timing) = attempt.timing.as_ref().map(ToString::to_string).filter(|t| !t.is_empty())
-    {
+    let timing = attempt.timing.as_ref().map(ToString::to_string);
+    if let Some(timing) = timing.filter(|timing| !timing.is_empty()) {
         output.line(&format!("  {timing}"))?;
     }
     if let Some(detail) = attempt.detail.as_deref().filter(|detail| !detail.is_empty()) {

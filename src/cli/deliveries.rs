@@ -133,6 +133,7 @@ fn show(told: &Told<Delivery>, output: Output) -> anyhow::Result<()> {
             ("last status", or_dash(delivery.last_response_status.as_ref())),
             ("last failure", or_dash(delivery.last_error_code.as_ref())),
             ("next attempt", or_dash(delivery.next_attempt_at.as_ref())),
+            ("why then", or_dash(delivery.next_attempt_why.as_ref())),
         ],
     )?;
     if !delivery.timeline.is_empty() {

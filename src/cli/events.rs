@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::client::{Client, Path};
 use super::deliveries::timeline;
-use super::output::{Output, or_dash, print_object};
+use super::output::{Output, note, or_dash, print_object};
 use super::wire::{Told, Trail};
 
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,7 @@ pub(super) async fn run(
         print_object(&told)?;
         return Ok(());
     }
-    output.one(&(), &fields(told.read.event.iter()))?;
+    output.one(&(), &fields(told.read.message.iter()))?;
     if trail { show(&told.read, output) } else { Ok(()) }
 }
 
@@ -61,13 +61,18 @@ fn show(trail: &Trail, output: Output) -> anyhow::Result<()> {
         Some(uid) => format!("{id} ({uid})"),
         None => id.to_owned(),
     };
+    output.one(
+        &(),
+        &[("application", trail.application_id.clone()), ("routed", trail.routed.clone())],
+    )?;
+    if let Some(why) = &trail.quarantined_because {
+        output.one(&(), &[("in quarantine", why.clone())])?;
+    }
     for part in &trail.matched {
         let endpoint = named(&part.endpoint_id, &part.uid);
         output.line("")?;
         output.line(&format!("to {endpoint}: {}; {}", part.state, part.why))?;
-        if let Some(id) = &part.delivery_id {
-            output.line(&format!("  {id}"))?;
-        }
+        output.line(&format!("  {}", part.delivery_id))?;
         timeline(&part.timeline, "  ", output)?;
     }
     if !trail.not_matched.is_empty() {
@@ -75,6 +80,9 @@ fn show(trail: &Trail, output: Output) -> anyhow::Result<()> {
     }
     for part in &trail.not_matched {
         output.line(&format!("not to {}: {}", named(&part.endpoint_id, &part.uid), part.why))?;
+    }
+    if !trail.is_whole {
+        note("there are more endpoints than are told of here");
     }
     Ok(())
 }

@@ -9,49 +9,55 @@ use serde_json::{Map, Value, json};
 use super::client::Path;
 use super::exit::Usage;
 use super::span::When;
+use crate::control::dead_letters::IDS_MAX;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
 use crate::domain::id::DeliveryId;
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 
-/// Most ids that a filter takes: what the API takes in one body.
-const IDS_MAX: usize = 10_000;
-/// Most bytes of a file of ids: ten thousand, each on a line with some room.
+/// Most bytes of a file of ids: as many as the API takes in one body, each on a line with some room.
 const ID_FILE_BYTES_MAX: u64 = 1_024 * 1_024;
 
 /// Which dead letters.
 #[derive(Debug, Args)]
 pub(super) struct FilterArgs {
-    /// Of this application (id or uid); an application's own token reaches its own alone
-    #[arg(long)]
-    pub(super) app: Option<String>,
-    /// For this endpoint: its id, or its uid together with --app
-    #[arg(long)]
-    pub(super) endpoint: Option<String>,
+    #[command(flatten)]
+    kind: KindArgs,
     /// Of this event type, or of those that begin so, as 'job.*'
     #[arg(long = "type", value_name = "PATTERN")]
-    pub(super) event_type: Option<String>,
-    /// Given up because: `attempts_exhausted`, `gone`, `refused` or `expired`
-    #[arg(long, value_parser = reason)]
-    pub(super) reason: Option<DeathReason>,
-    /// With this last status, as 503, or one of this hundred, as 5xx; 0 is no answer
-    #[arg(long)]
-    pub(super) status: Option<StatusIs>,
-    /// Whose last attempt ended so, as `timeout`, `tls` or `connect`
-    #[arg(long, value_name = "WORD")]
-    pub(super) error: Option<ErrorIs>,
+    event_type: Option<String>,
     /// About this, as a job's id
     #[arg(long)]
-    pub(super) subject: Option<String>,
+    subject: Option<String>,
     /// With this in their subject, event type or last failure
     #[arg(long)]
-    pub(super) text: Option<String>,
+    text: Option<String>,
     /// Given up since: RFC 3339, or a span back as 2h
     #[arg(long, value_name = "TIME")]
-    pub(super) since: Option<When>,
+    since: Option<When>,
     /// Given up before: RFC 3339, or a span back as 30m
     #[arg(long, value_name = "TIME")]
-    pub(super) until: Option<When>,
+    until: Option<When>,
+}
+
+/// Which kinds of dead letters: what groups of them are told apart by.
+#[derive(Debug, Args)]
+pub(super) struct KindArgs {
+    /// Of this application (id or uid); an application's own token reaches its own alone
+    #[arg(long)]
+    app: Option<String>,
+    /// For this endpoint: its id, or its uid together with --app
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Given up because: `attempts_exhausted`, `gone`, `refused` or `expired`
+    #[arg(long, value_parser = reason)]
+    reason: Option<DeathReason>,
+    /// With this last status, as 503, or one of this hundred, as 5xx; 0 is no answer
+    #[arg(long)]
+    status: Option<StatusIs>,
+    /// Whose last attempt ended so, as `timeout`, `tls` or `connect`; `none` when there was none
+    #[arg(long, value_name = "WORD")]
+    error: Option<ErrorIs>,
 }
 
 /// Which deliveries by name.
@@ -65,14 +71,32 @@ pub(super) struct IdArgs {
     pub(super) id_file: Option<String>,
 }
 
+impl KindArgs {
+    /// Of which application.
+    pub(super) fn app(&self) -> Option<&str> {
+        self.app.as_deref()
+    }
+
+    /// The path with these as parameters.
+    pub(super) fn on(&self, path: Path) -> Path {
+        path.with("endpointId", self.endpoint.as_ref())
+            .with("reason", self.reason.map(DeathReason::as_str))
+            .with("status", self.status)
+            .with("error", self.error)
+    }
+}
+
 impl FilterArgs {
+    /// Of which application.
+    pub(super) fn app(&self) -> Option<&str> {
+        self.kind.app()
+    }
+
     /// The path with these as parameters.
     pub(super) fn on(&self, path: Path, now: Timestamp) -> Path {
-        path.with("endpointId", self.endpoint.as_ref())
+        self.kind
+            .on(path)
             .with("eventType", self.event_type.as_ref())
-            .with("reason", self.reason.map(DeathReason::as_str))
-            .with("status", self.status.as_ref())
-            .with("error", self.error.as_ref())
             .with("subject", self.subject.as_ref())
             .with("text", self.text.as_ref())
             .with("since", self.since.map(|when| when.back_from(now)))
@@ -86,11 +110,11 @@ impl FilterArgs {
             filter.extend(value.map(|value| (name.to_owned(), value)));
         };
         put("ids", (!ids.is_empty()).then(|| json!(ids)));
-        put("endpointId", self.endpoint.as_ref().map(|text| json!(text)));
+        put("endpointId", self.kind.endpoint.as_ref().map(|text| json!(text)));
         put("eventType", self.event_type.as_ref().map(|text| json!(text)));
-        put("reason", self.reason.map(|reason| json!(reason.as_str())));
-        put("status", self.status.map(|status| json!(status)));
-        put("error", self.error.map(|error| json!(error)));
+        put("reason", self.kind.reason.map(|reason| json!(reason.as_str())));
+        put("status", self.kind.status.map(|status| json!(status)));
+        put("error", self.kind.error.map(|error| json!(error)));
         put("subject", self.subject.as_ref().map(|text| json!(text)));
         put("text", self.text.as_ref().map(|text| json!(text)));
         put("since", self.since.map(|when| json!(when.back_from(now))));

@@ -128,19 +128,29 @@ pub(super) struct Event {
 
 /// One request.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Attempt {
-    pub(super) number: Option<u32>,
-    pub(super) started_at: Option<String>,
-    pub(super) duration_ms: Option<u64>,
-    pub(super) timing: Option<Timing>,
-    pub(super) outcome: Option<String>,
+    pub(super) number: u32,
+    pub(super) started_at: String,
     pub(super) status: Option<u16>,
-    pub(super) url: Option<String>,
+    pub(super) outcome: Option<String>,
+    pub(super) url: String,
+    #[serde(default)]
     pub(super) detail: Option<String>,
+    #[serde(default)]
+    pub(super) timing: Option<Timing>,
+    #[serde(default)]
     pub(super) request_headers: Option<Value>,
+    #[serde(default)]
     pub(super) response: Option<String>,
+}
+
+/// What was put away.
+#[derive(Debug, Deserialize)]
+pub(super) struct Discarded {
+    pub(super) discarded: u64,
+    /// Whether these were all that match.
+    pub(super) done: bool,
 }
 
 /// How long each phase of a request took, in milliseconds.
@@ -193,7 +203,7 @@ pub(super) struct Group {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Preview {
     pub(super) matched: Option<u64>,
-    pub(super) replayable: Option<u64>,
+    pub(super) replayable: u64,
     #[serde(default)]
     pub(super) not_replayable: Vec<NotReplayable>,
     #[serde(default)]
@@ -279,6 +289,8 @@ pub(super) struct Delivery {
     pub(super) last_error_code: Option<String>,
     pub(super) next_attempt_at: Option<String>,
     #[serde(default)]
+    pub(super) next_attempt_why: Option<String>,
+    #[serde(default)]
     pub(super) timeline: Vec<Step>,
 }
 
@@ -293,12 +305,38 @@ pub(super) struct Step {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Trail {
-    #[serde(flatten)]
-    pub(super) event: Map<String, Value>,
-    #[serde(default)]
+    pub(super) message: Map<String, Value>,
+    pub(super) application_id: String,
+    /// How far it came.
+    pub(super) routed: String,
+    pub(super) quarantined_because: Option<String>,
     pub(super) matched: Vec<Matched>,
-    #[serde(default)]
     pub(super) not_matched: Vec<NotMatched>,
+    /// Whether both lists are whole.
+    pub(super) is_whole: bool,
+}
+
+/// Endpoints that are worse off than others.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Top {
+    pub(super) data: Vec<Told<Worst>>,
+    /// Whether everything was looked at.
+    pub(super) is_whole: bool,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Worst {
+    pub(super) application_id: String,
+    pub(super) endpoint_id: String,
+    pub(super) uid: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) count: u64,
+    pub(super) since: String,
+    pub(super) mean_ms: Option<u32>,
+    pub(super) max_ms: Option<u32>,
 }
 
 /// An endpoint that the event is owed to.
@@ -309,8 +347,7 @@ pub(super) struct Matched {
     #[serde(default)]
     pub(super) uid: Option<String>,
     pub(super) why: String,
-    #[serde(default)]
-    pub(super) delivery_id: Option<String>,
+    pub(super) delivery_id: String,
     pub(super) state: String,
     #[serde(default)]
     pub(super) timeline: Vec<Step>,

@@ -1,23 +1,37 @@
-//! Dead letters: looking at them, and replaying them.
+//! Dead letters: looking for them, looking at them, and putting them away.
 //!
-//! A replay is counted before it is run, and what is counted is what is run: the filter is pinned
-//! to the moment of counting, so that what dies in between stays out.
+//! Who looks after dead letters is an application, for its own, or its organisation, for all: every question
+//! is asked with that beside it, and what is another's is not found. What is put away is counted first where
+//! the asker says how many it should be. Sending them again is a replay ([`replays`](super::replays)).
 
 use super::{Answer, Control, ControlError};
-use crate::domain::dead_letter::StatusIs;
-use crate::domain::event::Event;
+use crate::domain::application::Tenant;
+use crate::domain::dead_letter::{ErrorIs, StatusIs};
+use crate::domain::event::SHORT_TEXT_MAX;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
-use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
-use crate::storage::journal::{AttemptRecord, ReplayCount};
+use crate::storage::dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Discarded, GroupPlace,
+    Inspected,
+};
+use crate::storage::page::{Listed, Page};
+
+/// Most dead letters that are named one by one: what a small body has room for.
+pub const IDS_MAX: usize = 10_000;
+/// Longest text that is looked for, in bytes: a line of a log.
+pub const TEXT_MAX_BYTES: usize = 256;
+/// Longest reason that a person gives, in bytes: a paragraph.
+pub const REASON_MAX_BYTES: usize = 1_000;
+/// Most dead letters that one request puts away: some two seconds of the writer's time, between other work.
+pub const DISCARD_MAX: u64 = 20_000;
 
 /// Which dead letters, as people say it. All that is given holds together.
 #[derive(Debug, Clone, Default)]
 pub struct Which {
     /// Deliveries by id.
     pub ids: Vec<String>,
-    /// An application's id or uid.
+    /// An application's id or uid: for its organisation to say.
     pub application: Option<String>,
     /// An endpoint's id, or its uid beside its application.
     pub endpoint: Option<String>,
@@ -25,8 +39,14 @@ pub struct Which {
     pub event_type: Option<String>,
     /// Why they were given up.
     pub reason: Option<DeathReason>,
-    /// Their last status; 0 is no answer.
-    pub status: Option<u16>,
+    /// Their last status.
+    pub status: Option<StatusIs>,
+    /// How their last attempt ended.
+    pub error: Option<ErrorIs>,
+    /// What they are about.
+    pub subject: Option<String>,
+    /// What is in their subject, their last failure or their type.
+    pub text: Option<String>,
     /// Given up at this moment or later.
     pub since: Option<Timestamp>,
     /// Given up before this moment.
@@ -35,126 +55,94 @@ pub struct Which {
 
 impl Which {
     /// Whether it says anything about which are meant, beside whose they are.
-    pub(super) fn says_anything(&self) -> bool {
-        let Self { ids, application: _, endpoint, event_type, reason, status, since, until } = self;
+    pub(super) const fn says_anything(&self) -> bool {
+        let Self {
+            ids,
+            application: _,
+            endpoint,
+            event_type,
+            reason,
+            status,
+            error,
+            subject,
+            text,
+            since,
+            until,
+        } = self;
         !ids.is_empty()
             || endpoint.is_some()
             || event_type.is_some()
             || reason.is_some()
             || status.is_some()
+            || error.is_some()
+            || subject.is_some()
+            || text.is_some()
             || since.is_some()
             || until.is_some()
     }
 }
 
-/// A dead letter with all that is known of it.
-#[derive(Debug, Clone)]
-pub struct Inspected {
-    /// The dead letter.
-    pub letter: DeadLetter,
-    /// Its event; `None` when it is not kept any more.
-    pub event: Option<Event>,
-    /// Every attempt, oldest first.
-    pub attempts: Vec<AttemptRecord>,
-}
-
-/// A replay, counted and not run yet.
-#[derive(Debug, Clone)]
-pub struct CountedReplay {
-    /// What it would do.
-    pub count: ReplayCount,
-    filter: DeadLetterFilter,
+/// Dead letters that are to be put away.
+#[derive(Debug, Clone, Default)]
+pub struct Discard {
+    /// Which.
+    pub which: Which,
+    /// Whether all are meant, where the search leaves nothing out.
+    pub all: bool,
+    /// Why, in the asker's words.
+    pub reason: String,
+    /// How many they should be: else nothing is done.
+    pub expect: Option<u64>,
 }
 
 impl Control {
-    /// Dead letters, newest first; `after` continues behind the last one seen.
+    /// What is looked for, for who asks: `tenant` for itself, or the organisation.
     ///
     /// # Errors
-    /// `NotFound` or `Invalid` for what a condition names.
-    pub async fn dead_letters(
+    /// `NotFound` or `InvalidField` for what it names.
+    pub async fn dead_letter_filter(
         &self,
+        tenant: Option<Tenant>,
         which: &Which,
-        after: Option<DeliveryId>,
-        limit: usize,
-    ) -> Answer<Vec<DeadLetter>> {
-        let filter = self.filter(which).await?;
-        Ok(self.ledger.dead_letters(&filter, after, limit).await?)
+    ) -> Answer<DeadLetterFilter> {
+        let Some(tenant) = tenant else { return self.filter(which).await };
+        if which.application.is_some() {
+            return Err(ControlError::field(
+                "applicationId",
+                "this path is about one application: none is accepted beside it",
+            ));
+        }
+        let application = Some(tenant.application().to_string());
+        self.filter(&Which { application, ..which.clone() }).await
     }
 
-    /// How many dead letters there are.
-    ///
-    /// # Errors
-    /// `NotFound` or `Invalid` for what a condition names.
-    pub async fn count_dead_letters(&self, which: &Which) -> Answer<u64> {
-        let filter = self.filter(which).await?;
-        Ok(self.ledger.count_dead_letters(&filter).await?)
-    }
-
-    /// One dead letter, with its event and its attempts.
-    ///
-    /// # Errors
-    /// `NotFound`, also for a delivery that is not dead.
-    pub async fn dead_letter(&self, id: &str) -> Answer<Inspected> {
-        let filter =
-            DeadLetterFilter { ids: vec![delivery_id(id)?], ..DeadLetterFilter::default() };
-        let letter = self.ledger.dead_letters(&filter, None, 1).await?.pop().ok_or_else(|| {
-            ControlError::NotFound(format!("no dead letter is called `{id}`: was it replayed?"))
-        })?;
-        let event = self.ledger.event(letter.key.event).await?;
-        let attempts = self.ledger.attempts(letter.key).await?;
-        Ok(Inspected { letter, event, attempts })
-    }
-
-    /// What a replay would do.
-    ///
-    /// # Errors
-    /// `NotFound` or `Invalid` for what a condition names.
-    pub async fn count_replay(&self, which: &Which) -> Answer<CountedReplay> {
-        let mut filter = self.filter(which).await?;
-        // `until` is exclusive: the next millisecond, so that what died just now is in.
-        let moment = (self.context.now)() + std::time::Duration::from_millis(1);
-        filter.until = Some(filter.until.map_or(moment, |until| until.min(moment)));
-        let count = self.ledger.count_replay(&filter).await?;
-        Ok(CountedReplay { count, filter })
-    }
-
-    /// Replays what was counted; how many deliveries go on.
-    ///
-    /// # Errors
-    /// `Unavailable` may have replayed a part: the same call replays the rest.
-    pub async fn replay(&self, counted: &CountedReplay) -> Answer<u64> {
-        Ok(self.ledger.replay(&counted.filter, (self.context.now)()).await?)
-    }
-
-    /// The filter that this means, its names resolved.
-    ///
-    /// # Errors
-    /// `NotFound` or `Invalid` for what a condition names.
+    /// The same where whose it is stands in what is looked for.
     pub(super) async fn filter(&self, which: &Which) -> Answer<DeadLetterFilter> {
+        check(which)?;
         let ids: Result<Vec<_>, _> = which.ids.iter().map(|id| delivery_id(id)).collect();
         let event_type = match &which.event_type {
             Some(text) => Some(text.parse().map_err(|fault| {
-                ControlError::Invalid(format!("the event type does not fit: {fault}"))
+                ControlError::field("eventType", format!("the event type does not fit: {fault}"))
             })?),
             None => None,
         };
         Ok(DeadLetterFilter {
             ids: ids?,
-            organisation: None,
+            organisation: Some(self.organisation),
             application: self.application_id(which.application.as_deref()).await?,
-            endpoint: self.endpoint_id(which).await?,
+            endpoint: self.endpoint_id(which).await.map_err(|error| error.about("endpointId"))?,
             event_type,
             reason: which.reason,
-            status: which.status.map(StatusIs::Code),
-            error: None,
-            subject: None,
-            text: None,
+            status: which.status,
+            error: which.error,
+            subject: which.subject.clone(),
+            text: which.text.clone(),
             since: which.since,
             until: which.until,
         })
     }
 
-    /// An id is taken as it is: what is deleted may have dead letters still.
+    /// An id is taken as it is: what is deleted may have dead letters still, and another's is not found.
     async fn application_id(&self, name: Option<&str>) -> Answer<Option<ApplicationId>> {
         match name {
             None => Ok(None),
@@ -174,27 +162,135 @@ impl Control {
             },
         }
     }
+
+    /// A page of the dead letters that a search finds, newest first.
+    ///
+    /// # Errors
+    /// As [`dead_letter_filter`](Self::dead_letter_filter).
+    pub async fn dead_letters_of(
+        &self,
+        tenant: Option<Tenant>,
+        which: &Which,
+        page: &Page<DeadLetterPlace>,
+    ) -> Answer<Listed<DeadLetter, DeadLetterPlace>> {
+        let filter = self.dead_letter_filter(tenant, which).await?;
+        Ok(self.dead_letters.dead_letters_of(&filter, page).await?)
+    }
+
+    /// A page of the groups that a search finds, largest first.
+    ///
+    /// # Errors
+    /// As [`dead_letter_filter`](Self::dead_letter_filter); `InvalidField` for what groups are not told apart by.
+    pub async fn dead_letter_groups(
+        &self,
+        tenant: Option<Tenant>,
+        which: &Which,
+        page: &Page<GroupPlace>,
+    ) -> Answer<Listed<DeadLetterGroup, GroupPlace>> {
+        let filter = self.dead_letter_filter(tenant, which).await?;
+        Ok(self.dead_letters.dead_letter_groups(&filter, page).await?)
+    }
+
+    /// One dead letter, with its event and its attempts.
+    ///
+    /// # Errors
+    /// `NotFound`, also for a delivery that is not dead.
+    pub async fn inspect_dead_letter(
+        &self,
+        tenant: Option<Tenant>,
+        name: &str,
+    ) -> Answer<Inspected> {
+        let nothing = || no_dead_letter(name);
+        let id = name.parse().map_err(|_| nothing())?;
+        let whose = self.dead_letter_filter(tenant, &Which::default()).await?;
+        self.dead_letters.inspect(&whose, id).await?.ok_or_else(nothing)
+    }
+
+    /// Puts dead letters away for good; at the most [`DISCARD_MAX`], and whether these were all.
+    ///
+    /// # Errors
+    /// `InvalidField` for a search that leaves nothing out and does not say that it should, and for no reason;
+    /// `Conflict` when they are not as many as were expected: then nothing is done.
+    pub async fn discard_dead_letters(
+        &self,
+        tenant: Option<Tenant>,
+        discard: Discard,
+    ) -> Answer<Discarded> {
+        let Discard { which, all, reason, expect } = discard;
+        if !(which.says_anything() || which.application.is_some() || all) {
+            return Err(ControlError::field(
+                "filter",
+                "it leaves nothing out: say which, or `\"all\": true` for every dead letter",
+            ));
+        }
+        if reason.trim().is_empty() || reason.len() > REASON_MAX_BYTES {
+            return Err(ControlError::field(
+                "reason",
+                format!("why they are put away is wanted, in 1 to {REASON_MAX_BYTES} bytes"),
+            ));
+        }
+        let filter = self.dead_letter_filter(tenant, &which).await?;
+        if let Some(expected) = expect {
+            let counted = self.dead_letters.count_up_to(&filter, expected).await?;
+            if counted != expected {
+                let more = if counted > expected { "more" } else { "fewer" };
+                return Err(ControlError::Conflict(format!(
+                    "{more} dead letters match than the {expected} that were expected: nothing was discarded"
+                )));
+            }
+        }
+        Ok(self.dead_letters.discard(&filter, DISCARD_MAX).await?)
+    }
+}
+
+/// Checks what no type has checked.
+fn check(which: &Which) -> Answer<()> {
+    let fits = |text: &Option<String>, most: usize| {
+        text.as_ref().is_none_or(|text| !text.is_empty() && text.len() <= most)
+    };
+    if which.ids.len() > IDS_MAX {
+        let why = format!("{} are named: at most {IDS_MAX} are accepted", which.ids.len());
+        return Err(ControlError::field("ids", why));
+    }
+    if !fits(&which.text, TEXT_MAX_BYTES) {
+        let why = format!("1 to {TEXT_MAX_BYTES} bytes are accepted");
+        return Err(ControlError::field("text", why));
+    }
+    if !fits(&which.subject, SHORT_TEXT_MAX) {
+        let why = format!("1 to {SHORT_TEXT_MAX} bytes are accepted");
+        return Err(ControlError::field("subject", why));
+    }
+    match (which.since, which.until) {
+        (Some(since), Some(until)) if since >= until => {
+            let why = format!("{until} is not behind since, {since}: a later moment is accepted");
+            Err(ControlError::field("until", why))
+        }
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
 }
 
 fn delivery_id(text: &str) -> Answer<DeliveryId> {
-    text.parse().map_err(|fault| ControlError::Invalid(format!("{fault}")))
+    text.parse().map_err(|fault| ControlError::field("ids", format!("{fault}")))
+}
+
+fn no_dead_letter(name: &str) -> ControlError {
+    ControlError::NotFound(format!(
+        "no dead letter is called `{name}`: was it replayed, or discarded?"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::fake::{NOW, World};
+    use crate::storage::page::{Order, Place};
 
-    #[tokio::test]
-    async fn a_replay_is_pinned_to_the_moment_of_counting() {
-        let world = World::new();
-        world.bury("msg-1", NOW);
+    fn first() -> Page<DeadLetterPlace> {
+        Page { limit: 10, place: Place::Beginning, order: Order::Descending }
+    }
 
-        let counted = world.control.count_replay(&Which::default()).await.expect("counted");
-        world.bury("msg-2", NOW + std::time::Duration::from_secs(1));
-        let replayed = world.control.replay(&counted).await.expect("replayed");
-
-        assert_eq!((counted.count.total(), replayed), (1, 1));
+    fn discard(which: Which) -> Discard {
+        Discard { which, reason: "no use".into(), ..Discard::default() }
     }
 
     #[tokio::test]
@@ -208,17 +304,57 @@ mod tests {
         let gone = EndpointId::derived(&[b"gone"]).to_string();
         let which = Which { endpoint: Some(gone), ..Which::default() };
 
-        assert!(world.control.dead_letters(&which, None, 10).await.expect("none").is_empty());
-        let refused = world.control.dead_letters(&named("hook"), None, 10).await;
+        let found = world.control.dead_letters_of(None, &which, &first()).await.expect("none");
+        assert!(found.rows.is_empty());
+        let refused = world.control.dead_letters_of(None, &named("hook"), &first()).await;
         assert!(matches!(refused, Err(ControlError::NotFound(_))), "{refused:?}");
     }
 
     #[tokio::test]
-    async fn a_dead_letter_that_is_not_there_is_not_found_and_another_text_is_no_id() {
+    async fn a_dead_letter_that_is_not_there_is_not_found_and_neither_is_another_text() {
         let control = World::new().control;
-        let id = DeliveryId::derived(&[b"x"]).to_string();
+        for name in [DeliveryId::derived(&[b"x"]).to_string(), "x".into()] {
+            let found = control.inspect_dead_letter(None, &name).await;
+            assert!(matches!(found, Err(ControlError::NotFound(_))), "{name}");
+        }
+    }
 
-        assert!(matches!(control.dead_letter(&id).await, Err(ControlError::NotFound(_))));
-        assert!(matches!(control.dead_letter("x").await, Err(ControlError::Invalid(_))));
+    #[tokio::test]
+    async fn nothing_is_discarded_by_having_left_something_out() {
+        let world = World::new();
+        world.bury("msg-1", NOW);
+        let no_reason = Discard { reason: " ".into(), all: true, ..discard(Which::default()) };
+        let too_few = Discard { expect: Some(2), all: true, ..discard(Which::default()) };
+        for wrong in [discard(Which::default()), no_reason, too_few] {
+            let refused = world.control.discard_dead_letters(None, wrong.clone()).await;
+            assert!(refused.is_err(), "{wrong:?}");
+        }
+        assert!(world.log().is_empty(), "{:?}", world.log());
+
+        let all = Discard { expect: Some(1), all: true, ..discard(Which::default()) };
+        let done = world.control.discard_dead_letters(None, all).await;
+        assert_eq!(done, Ok(Discarded { discarded: 1, done: true }));
+        assert_eq!(world.log(), ["discarded 1"]);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_by_its_field() {
+        let control = World::new().control;
+        let table = [
+            (Which { ids: vec!["x".into()], ..Which::default() }, "ids"),
+            (Which { event_type: Some("*.x".into()), ..Which::default() }, "eventType"),
+            (Which { endpoint: Some("hook".into()), ..Which::default() }, "endpointId"),
+            (Which { text: Some("x".repeat(TEXT_MAX_BYTES + 1)), ..Which::default() }, "text"),
+            (Which { subject: Some(String::new()), ..Which::default() }, "subject"),
+            (Which { since: Some(NOW), until: Some(NOW), ..Which::default() }, "until"),
+        ];
+        for (which, expected) in table {
+            let refused = control.dead_letters_of(None, &which, &first()).await;
+            let field = match refused {
+                Err(ControlError::InvalidField { field, .. }) => field,
+                other => panic!("{which:?}: {other:?}"),
+            };
+            assert_eq!(field, expected);
+        }
     }
 }

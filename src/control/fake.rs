@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::fake_history::Past;
+use super::fake_replays::FakeReplays;
 use super::{Context, Control, Ports};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::delivery::DeliveryKey;
@@ -65,7 +66,9 @@ impl World {
         let stores = Arc::new(Stores::default());
         let context = Context { now: || NOW, chance: counting };
         let (catalogue, ledger) = (stores.clone(), stores.clone());
-        let ports = Ports { catalogue, ledger, history: past };
+        let (history, attention, dead_letters) = (past.clone(), past, stores.clone());
+        let replays = Arc::<FakeReplays>::default();
+        let ports = Ports { catalogue, ledger, history, attention, dead_letters, replays };
         Self { control: Control::new(ports, context), stores }
     }
 
@@ -75,9 +78,11 @@ impl World {
             endpoint: EndpointId::derived(&[b"endpoint"]),
         };
         self.stores.inner().dead.push(DeadLetter {
+            number: 1,
             id: key.id(),
             key,
             application: ApplicationId::derived(&[b"application"]),
+            event_id: None,
             event_type: "job.failed".into(),
             subject: None,
             reason: DeathReason::Gone,
@@ -309,6 +314,18 @@ impl Catalogue for Stores {
         let before = inner.endpoints.len();
         inner.endpoints.retain(|endpoint| endpoint.id != id);
         Ok(inner.endpoints.len() < before)
+    }
+}
+
+impl Stores {
+    pub(super) fn buried(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
+        // Whose they are is not known here: everything is everybody's.
+        let filter = DeadLetterFilter { organisation: None, ..filter.clone() };
+        self.inner().matching(&filter)
+    }
+
+    pub(super) fn note(&self, what: String) {
+        self.inner().log.push(what);
     }
 }
 

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{DeliveryKey, Shown, Standing};
 use crate::domain::event::Event;
-use crate::domain::id::{AttemptId, EndpointId, EventId};
+use crate::domain::id::{AttemptId, EndpointId, EventId, OrganisationId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::attention::{Attention, Death, Looked, Routed, TakenBack, WorstBy};
 use crate::storage::history::{
     AttemptEntry, AttemptFilter, DeliveryCounts, DeliveryEntry, DeliveryFilter, EndpointDelivery,
     EventDelivery, EventFilter, History, TrackedDelivery,
@@ -136,5 +137,24 @@ impl History for Past {
 
     async fn expunge_response(&self, _: Tenant, _: EventId, _: AttemptId) -> Stored<bool> {
         Ok(false)
+    }
+}
+
+#[async_trait]
+impl Attention for Past {
+    async fn death(&self, _: DeliveryKey) -> Stored<Option<Death>> {
+        Ok(None)
+    }
+
+    async fn routed(&self, _: EventId) -> Stored<Routed> {
+        Ok(Routed::Yes)
+    }
+
+    async fn take_back(&self, _: Tenant, _: DeliveryKey) -> Stored<Option<TakenBack>> {
+        Ok(None)
+    }
+
+    async fn worst(&self, _: OrganisationId, _: WorstBy, _: usize, _: Timestamp) -> Stored<Looked> {
+        Ok(Looked { worst: Vec::new(), all: true })
     }
 }

@@ -293,6 +293,7 @@ mod tests {
     use super::super::fake_history::Past;
     use super::*;
     use crate::domain::event::{Identity, NewEvent};
+    use crate::domain::exchange::Timing;
     use crate::storage::journal::AttemptRecord;
     use crate::storage::page::{Order, Place};
 
@@ -334,6 +335,8 @@ mod tests {
                 number,
                 started_at: NOW,
                 duration_ms: 7,
+                timing: Timing::default(),
+                headers: Vec::new(),
                 outcome: "success".into(),
                 status: 200,
                 url: "https://hook.example/".into(),

@@ -24,12 +24,16 @@ pub mod replays;
 mod schemas;
 mod secrets;
 pub mod settings;
+pub mod stories;
 pub mod test_calls;
+pub mod timeline;
 pub mod tokens;
 pub mod tracking;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fake_dead_letters;
 #[cfg(test)]
 mod fake_history;
 #[cfg(test)]
@@ -48,9 +52,12 @@ use crate::domain::id::OrganisationId;
 use crate::domain::policy::Ceiling;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::attention::Attention;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::dead_letters::DeadLetters;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
+use crate::storage::replays::Replays;
 
 /// Judges a URL: the normalised one, or a sentence about what is wrong with it.
 pub type UrlRule<'a> = &'a (dyn Fn(&str) -> Result<Url, String> + Send + Sync);
@@ -82,6 +89,12 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// What tenants ask of the record.
     pub history: Arc<dyn History>,
+    /// What operators look at one by one.
+    pub attention: Arc<dyn Attention>,
+    /// What was given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What is offered again.
+    pub replays: Arc<dyn Replays>,
 }
 
 /// What a person may do.
@@ -90,6 +103,9 @@ pub struct Control {
     catalogue: Arc<dyn Catalogue>,
     ledger: Arc<dyn Ledger>,
     history: Arc<dyn History>,
+    attention: Arc<dyn Attention>,
+    dead_letters: Arc<dyn DeadLetters>,
+    replays: Arc<dyn Replays>,
     context: Context,
     /// Whose matters these are: nothing of another organisation is found.
     organisation: OrganisationId,
@@ -167,10 +183,21 @@ pub type Answer<T> = Result<T, ControlError>;
 impl Control {
     /// Control over these stores, within the default organisation.
     pub fn new(ports: Ports, context: Context) -> Self {
-        let Ports { catalogue, ledger, history } = ports;
+        let Ports { catalogue, ledger, history, attention, dead_letters, replays } = ports;
         let organisation = OrganisationId::DEFAULT;
         let ceiling = Ceiling::default();
-        Self { catalogue, ledger, history, context, organisation, adoption: None, ceiling }
+        Self {
+            catalogue,
+            ledger,
+            history,
+            attention,
+            dead_letters,
+            replays,
+            context,
+            organisation,
+            adoption: None,
+            ceiling,
+        }
     }
 
     /// The same under what the operator allows; without it nothing is that somebody has to allow.

@@ -1,31 +1,24 @@
 //! What became of deliveries, for those who published their events: by what they are about, as a platform
 //! asks for the webhook of one of its jobs.
 
-use url::{Host, Url};
-
 use super::{Answer, Control, ControlError};
 use crate::domain::application::Tenant;
+use crate::domain::dead_letter;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::id::EndpointId;
-use crate::domain::outcome::Outcome;
 use crate::storage::history::{DeliveryEntry, DeliveryFilter, TrackedDelivery};
 use crate::storage::page::{Listed, Page};
 
-/// An attempt's outcome as its tenant is told it: whether a name leads to an address inside or to none is
-/// nothing that it should be able to find out by asking us. What its URL says outright it knows.
-pub fn told(outcome: String, url: &str) -> String {
-    let by_name = Url::parse(url).is_ok_and(|url| matches!(url.host(), Some(Host::Domain(_))));
-    if by_name && outcome == Outcome::TargetNotAllowed.class() {
-        return Outcome::DnsFailed.class().to_owned();
-    }
-    outcome
+/// An attempt's outcome as its tenant is told it ([`dead_letter::told`]).
+pub fn told(outcome: &str, url: &str) -> String {
+    dead_letter::told(outcome, url).to_owned()
 }
 
 /// Why a delivery's last request had no answer, as its tenant is told it; `None` when it had one, or when
 /// there was no request that has ended.
 pub fn last_error(entry: &DeliveryEntry) -> Option<String> {
     let unanswered = entry.ended().filter(|last| last.status == 0)?;
-    Some(told(unanswered.outcome.clone(), entry.url.as_deref().unwrap_or_default()))
+    Some(told(&unanswered.outcome, entry.url.as_deref().unwrap_or_default()))
 }
 
 impl Control {

@@ -7,8 +7,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::{Host, Url};
 
-use super::outcome::CLASSES;
+use super::outcome::{CLASSES, Outcome};
 
 /// Which last statuses: `503`, a class as `5xx`, or `0` where no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +82,17 @@ impl<'de> Deserialize<'de> for StatusIs {
 
 /// The word where there was no attempt: given up before the first.
 pub const NO_ATTEMPT: &str = "none";
+
+/// How an attempt ended, in the word that its tenant is told, by the URL that it went to: whether a name leads to
+/// an address inside or to none is nothing that it should be able to find out by asking us. What its URL says
+/// outright it knows.
+pub fn told<'a>(class: &'a str, url: &str) -> &'a str {
+    let by_name = || Url::parse(url).is_ok_and(|url| matches!(url.host(), Some(Host::Domain(_))));
+    if class == Outcome::TargetNotAllowed.class() && by_name() {
+        return Outcome::DnsFailed.class();
+    }
+    class
+}
 
 /// How a last attempt ended, in one of the words of [`Outcome::class`](super::outcome::Outcome::class), or
 /// [`NO_ATTEMPT`].

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::event::Event;
+use super::exchange::{SentHeaders, Timing};
 use super::id::{AttemptId, DeliveryId, EndpointId, EventId, NotAnId};
 use super::outcome::{Meaning, Outcome};
 use super::policy::Resolved;
@@ -320,6 +321,10 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// From beginning to end, in milliseconds.
     pub duration_ms: u32,
+    /// How long each phase of that took.
+    pub timing: Timing,
+    /// The headers that it was sent with.
+    pub headers: SentHeaders,
     /// How it ended.
     pub outcome: Outcome,
     /// What that means, by its policy.

@@ -14,6 +14,7 @@ pub mod destination;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
+pub mod exchange;
 pub mod filter;
 pub mod header;
 pub mod id;

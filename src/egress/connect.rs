@@ -6,18 +6,20 @@
 //! families against each other (RFC 8305), as the library does it.
 //!
 //! Each connection knows when it was made, so that one that is in use all the time is not in use for
-//! ever: what was judged when it was opened may be judged otherwise since.
+//! ever: what was judged when it was opened may be judged otherwise since. And how long each phase of that
+//! took, which is told of the request that it was opened for: of no other one's time it was a part.
 
 use std::error::Error;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::dns::Name;
@@ -38,6 +40,37 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+tokio::task_local! {
+    /// The phases of what this task waits for: a connection is opened in the task of the request that asks for
+    /// it, and goes on in another when the request has found one that was kept.
+    pub(super) static PHASES: Arc<Phases>;
+}
+
+/// How long the phases of opening a connection took, in milliseconds; those that it came through.
+#[derive(Debug, Default)]
+pub(super) struct Phases {
+    pub(super) dns_ms: OnceLock<u32>,
+    pub(super) connect_ms: OnceLock<u32>,
+    pub(super) tls_ms: OnceLock<u32>,
+}
+
+impl Phases {
+    /// All of them together.
+    pub(super) fn sum_ms(&self) -> u32 {
+        [&self.dns_ms, &self.connect_ms, &self.tls_ms].iter().filter_map(|one| one.get()).sum()
+    }
+
+    /// Notes that the phase which begins where the others have ended is over.
+    fn over(&self, phase: impl Fn(&Self) -> &OnceLock<u32>, begun: Instant) {
+        let _ = phase(self).set(ms_since(begun).saturating_sub(self.sum_ms()));
+    }
+}
+
+/// Whole milliseconds since a moment.
+pub(super) fn ms_since(begun: Instant) -> u32 {
+    u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX)
+}
 
 /// Opens connections under one policy.
 #[derive(Clone)]
@@ -75,9 +108,17 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let opening = self.0.call(uri);
+        let phases = PHASES.try_with(Arc::clone).unwrap_or_default();
+        let speaks_tls = uri.scheme() == Some(&Scheme::HTTPS);
+        let opening = PHASES.scope(Arc::clone(&phases), self.0.call(uri));
         Box::pin(async move {
-            timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(Late.into()))
+            let begun = Instant::now();
+            let opened =
+                timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(Late.into()))?;
+            if speaks_tls {
+                phases.over(|phases| &phases.tls_ms, begun);
+            }
+            Ok(opened)
         })
     }
 }
@@ -107,26 +148,32 @@ impl Service<Uri> for Plain {
         let connecting = self.tcp.call(uri);
         let policy = Arc::clone(&self.policy);
         Box::pin(async move {
+            let begun = Instant::now();
             let tcp = connecting.await?;
+            let phases = PHASES.try_with(Arc::clone).unwrap_or_default();
+            phases.over(|phases| &phases.connect_ms, begun);
             let (peer, local) = (tcp.inner().peer_addr()?, tcp.inner().local_addr()?);
             if let Err(refusal) = check_peer(peer, local.ip(), &policy) {
                 // For operators alone, as what a name leads to.
                 tracing::info!(%peer, reason = refusal.reason(), "{peer} may not be called");
                 return Err(Unresolved::Refused(refusal).into());
             }
-            Ok(Line { tcp, made_at: MadeAt(Instant::now()) })
+            Ok(Line { tcp, made: Made { at: Instant::now(), phases } })
         })
     }
 }
 
-/// When a connection was made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MadeAt(pub(super) Instant);
+/// When a connection was made, and how long that took.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) at: Instant,
+    pub(super) phases: Arc<Phases>,
+}
 
 /// A connection that knows how old it is.
 pub(super) struct Line {
     tcp: TokioIo<TcpStream>,
-    made_at: MadeAt,
+    made: Made,
 }
 
 impl Line {
@@ -137,7 +184,7 @@ impl Line {
 
 impl Connection for Line {
     fn connected(&self) -> Connected {
-        self.tcp.connected().extra(self.made_at)
+        self.tcp.connected().extra(self.made.clone())
     }
 }
 
@@ -194,7 +241,9 @@ impl Service<Name> for Guarded {
     fn call(&mut self, name: Name) -> Self::Future {
         let guarded = self.clone();
         Box::pin(async move {
+            let begun = Instant::now();
             let addresses = guarded.addresses(name.as_str()).await?;
+            let _ = PHASES.try_with(|phases| phases.over(|phases| &phases.dns_ms, begun));
             let sockets = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
             Ok(sockets.collect::<Vec<_>>().into_iter())
         })

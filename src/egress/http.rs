@@ -37,11 +37,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::{Connector, MadeAt};
+use super::connect::{Connector, Made, PHASES, Phases, ms_since};
 use super::guard::{EgressPolicy, check_scheme, check_target};
 use super::resolve::{Guarded, Resolve, SystemNames};
 use super::{Reply, Request, Sender, failure};
 use crate::domain::delivery::RESPONSE_KEPT_MAX;
+use crate::domain::exchange::Timing;
 use crate::domain::outcome::{Outcome, RetryAfter};
 use crate::domain::time::Timestamp;
 
@@ -148,6 +149,7 @@ impl Sender for HttpSender {
             Err(detail) => return unanswered(Outcome::Internal, detail),
         };
         let connection = capture_connection(&mut request);
+        let (begun, phases) = (Instant::now(), Arc::new(Phases::default()));
         let interim = Arc::new(Interim::default());
         let heard = Arc::clone(&interim);
         hyper::ext::on_informational(&mut request, move |_| heard.came());
@@ -156,20 +158,25 @@ impl Sender for HttpSender {
             biased; // a flood of interim answers is one before it is late
             () = interim.too_many.notified() => {
                 let detail = format!("more than {INTERIM_MAX} interim answers (1xx) came");
-                return unanswered(Outcome::ProtocolError, detail);
+                let timing = timing(&connection, &phases, None);
+                return Reply { timing, ..unanswered(Outcome::ProtocolError, detail) };
             }
-            answer = timeout_at(deadline, client.request(request)) => answer,
+            answer = timeout_at(deadline, PHASES.scope(Arc::clone(&phases), client.request(request))) => answer,
         };
         let mut answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let (outcome, detail) = failure::judge(&error);
-                return unanswered(outcome, detail);
+                let timing = timing(&connection, &phases, None);
+                return Reply { timing, ..unanswered(outcome, detail) };
             }
             Err(_) => {
-                return unanswered(Outcome::TimedOut, "no answer before the deadline".to_owned());
+                let detail = "no answer before the deadline".to_owned();
+                let timing = timing(&connection, &phases, None);
+                return Reply { timing, ..unanswered(Outcome::TimedOut, detail) };
             }
         };
+        let timing = timing(&connection, &phases, Some(ms_since(begun)));
         leave_if_old(&connection);
 
         let outcome = Outcome::Answered {
@@ -186,7 +193,7 @@ impl Sender for HttpSender {
             Err(_) => "the answer did not end before the deadline".to_owned(),
         };
         // An answer that did not end is dropped here, and its connection with it.
-        Reply { outcome, body: kept.into(), detail }
+        Reply { outcome, body: kept.into(), detail, timing }
     }
 }
 
@@ -208,17 +215,37 @@ impl Interim {
 
 /// Lets this answer end on its connection, and no other begin when it is older than [`AGE_MAX`].
 fn leave_if_old(connection: &CaptureConnection) {
-    let connection = connection.connection_metadata();
-    let Some(connection) = connection.as_ref() else { return };
-    let mut extras = Extensions::new();
-    connection.get_extras(&mut extras);
-    if extras.get().is_some_and(|MadeAt(moment)| moment.elapsed() >= AGE_MAX) {
+    if made(connection).is_some_and(|made| made.at.elapsed() >= AGE_MAX)
+        && let Some(connection) = connection.connection_metadata().as_ref()
+    {
         connection.poison();
     }
 }
 
+/// What the connection knows of itself, if the request has one.
+fn made(connection: &CaptureConnection) -> Option<Made> {
+    let mut extras = Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut extras);
+    extras.remove()
+}
+
+/// How long each phase of a request took. `phases` are those of the connection that it has asked for: when it
+/// has got another, that one was kept, and opening it was no part of this. `head_ms`: when an answer's head
+/// was there.
+fn timing(connection: &CaptureConnection, phases: &Arc<Phases>, head_ms: Option<u32>) -> Timing {
+    if made(connection).is_some_and(|made| !Arc::ptr_eq(&made.phases, phases)) {
+        return Timing { first_byte_ms: head_ms, ..Timing::default() };
+    }
+    Timing {
+        dns_ms: phases.dns_ms.get().copied(),
+        connect_ms: phases.connect_ms.get().copied(),
+        tls_ms: phases.tls_ms.get().copied(),
+        first_byte_ms: head_ms.map(|head_ms| head_ms.saturating_sub(phases.sum_ms())),
+    }
+}
+
 fn unanswered(outcome: Outcome, detail: String) -> Reply {
-    Reply { outcome, body: Bytes::new(), detail }
+    Reply { outcome, body: Bytes::new(), detail, timing: Timing::default() }
 }
 
 /// The request as the client wants it. `Host` and `Content-Length` follow from URL and body.

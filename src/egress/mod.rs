@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
+use crate::domain::exchange::Timing;
 use crate::domain::outcome::Outcome;
 
 /// A request, ready to go.
@@ -45,6 +46,8 @@ pub struct Reply {
     pub body: Bytes,
     /// What went wrong, in words fit for the tenant; empty when nothing did.
     pub detail: String,
+    /// How long each phase took.
+    pub timing: Timing,
 }
 
 /// Sends one request. There is no error: whatever happens is an [`Outcome`].

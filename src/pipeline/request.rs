@@ -11,9 +11,11 @@
 //!
 //! Left to others: when it is sent (`dispatch`), and what comes of it (`send`, `settle`).
 
+use crate::domain::auth::Auth;
 use crate::domain::body::Body;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
+use crate::domain::exchange::SentHeaders;
 use crate::domain::header::{is_name, is_reserved};
 use crate::domain::policy::{Ceiling, Guarantee};
 use crate::domain::signature::{self, SigningScheme};
@@ -88,6 +90,23 @@ pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, options: Optio
     }
 }
 
+/// What is kept of a request's headers: of those that its endpoint has set, credentials among them, the names.
+pub fn kept(
+    request: &Request,
+    event: &Event,
+    endpoint: &Endpoint,
+    started_at: Timestamp,
+) -> SentHeaders {
+    let legacy = endpoint.policy.signing.legacy.as_ref().map(|legacy| legacy.header.as_str());
+    let auth = endpoint.auth.as_ref().map(Auth::header_name);
+    let names = endpoint.headers.iter().map(|(name, _)| name.as_str()).chain(auth);
+    let own: Vec<_> = names
+        .filter(|name| legacy.is_none_or(|legacy| !legacy.eq_ignore_ascii_case(name)))
+        .collect();
+    let is_own = |name: &str| own.iter().any(|own| own.eq_ignore_ascii_case(name));
+    SentHeaders::of(&request.headers, is_own, event.id, started_at)
+}
+
 /// Whether a header of this name is the endpoint's to set.
 fn is_its_own(name: &str) -> bool {
     is_name(name) && !is_reserved(name)
@@ -101,6 +120,7 @@ mod tests {
     use super::*;
     use crate::domain::endpoint::{EndpointKey, EndpointState};
     use crate::domain::event::Channels;
+    use crate::domain::exchange::MASKED;
     use crate::domain::filter::Filter;
     use crate::domain::id::{ApplicationId, EndpointId, EventId};
     use crate::domain::policy::{Policy, PolicyPart};
@@ -209,6 +229,33 @@ mod tests {
         let expected = legacy.value(live, "unused", 0, &request.body).expect("a shared key");
         assert_eq!(header(&request, "X-Axelered-Signature"), Some(expected.as_str()));
         assert!(header(&request, "webhook-signature").is_some());
+    }
+
+    #[test]
+    fn of_what_an_endpoint_has_set_for_itself_the_names_are_kept_and_signatures_are_shown() {
+        let policy = r#"{"signing":{"legacy":
+            {"header":"X-Old-Signature","prefix":"sha256=","content":"{body}"}}}"#;
+        let mut endpoint = endpoint(policy);
+        endpoint.headers = vec![("X-Tenant".into(), "open sesame".into())];
+        let (user, password) = ("ann".to_owned(), secrecy::SecretString::from("wonderland"));
+        endpoint.auth = Some(Auth::Basic { username: user, password });
+
+        let request = signed(&event(), &endpoint, NOW, Options::default());
+        let kept = kept(&request, &event(), &endpoint, NOW);
+
+        let shown: std::collections::BTreeMap<_, _> =
+            kept.shown(event().id, NOW).into_iter().collect();
+        for (name, value) in &shown {
+            let sent = header(&request, name).expect("it was sent");
+            let secret = ["x-tenant", "authorization"].contains(&&*name.to_lowercase());
+            assert_eq!(value == MASKED, secret, "{name}");
+            assert!(secret || value == sent, "{name}: {value}, and {sent} was sent");
+        }
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature", "X-Old-Signature"] {
+            assert!(shown.contains_key(name), "{name}: {shown:?}");
+        }
+        let written = format!("{kept:?}");
+        assert!(!written.contains("sesame") && !written.contains("Basic"), "{written}");
     }
 
     #[test]

@@ -16,12 +16,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::request::{Options, signed};
+use super::request::{Options, kept, signed};
 use super::settle::Settler;
 use super::{Job, World};
 use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
+use crate::domain::exchange::{SentHeaders, Timing};
 use crate::domain::id::AttemptId;
 use crate::domain::outcome::{Outcome, Pressure};
 use crate::domain::policy::Guarantee;
@@ -77,6 +78,8 @@ impl Courier {
             number: delivery.attempts.saturating_add(1),
             started_at,
             duration_ms: 0,
+            timing: Timing::default(),
+            headers: SentHeaders::default(),
             meaning: endpoint.policy.judge(&Outcome::Unknown),
             policy: Arc::clone(&endpoint.policy),
             outcome: Outcome::Unknown,
@@ -96,6 +99,7 @@ impl Courier {
     ) -> Attempt {
         let begun_at = self.world.now();
         let request = signed(event, endpoint, begun_at, self.options);
+        let headers = kept(&request, event, endpoint, about.started_at);
         failpoint!("send.signed");
         let sending = self.out_of_time.run_until_cancelled(self.sender.send(request));
         let reply = begun(sending, begins).await.unwrap_or_else(interrupted);
@@ -103,6 +107,8 @@ impl Courier {
         let took = self.world.now().since(begun_at);
         Attempt {
             duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            timing: reply.timing,
+            headers,
             meaning: endpoint.policy.judge(&reply.outcome),
             outcome: reply.outcome,
             response: reply.body,
@@ -129,6 +135,7 @@ fn interrupted() -> Reply {
         outcome: Outcome::Interrupted,
         body: bytes::Bytes::new(),
         detail: "we stopped before the answer came".into(),
+        timing: Timing::default(),
     }
 }
 

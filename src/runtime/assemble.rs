@@ -93,6 +93,9 @@ fn ports(sqlite: &Sqlite) -> Ports {
         catalogue: Arc::new(sqlite.clone()),
         ledger: Arc::new(sqlite.clone()),
         history: Arc::new(sqlite.clone()),
+        attention: Arc::new(sqlite.clone()),
+        dead_letters: Arc::new(sqlite.clone()),
+        replays: Arc::new(sqlite.clone()),
     }
 }
 

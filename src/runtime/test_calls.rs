@@ -31,7 +31,7 @@ impl TestCaller for TestLine {
         let begun_at = clock::now();
         let mut request = signed(event, endpoint, begun_at, Options { test: true, ..self.options });
         request.timeout = request.timeout.min(LONGEST);
-        let Reply { outcome, body, detail } = self.sender.send(request).await;
+        let Reply { outcome, body, detail, timing: _ } = self.sender.send(request).await;
         Called { outcome, took: clock::now().since(begun_at), body, detail }
     }
 }

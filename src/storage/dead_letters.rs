@@ -113,12 +113,16 @@ impl DeadLetterFilter {
 /// A delivery that was given up.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
+    /// Its number in the store, which tells those of one moment apart.
+    pub number: i64,
     /// The delivery's id.
     pub id: DeliveryId,
     /// Which delivery.
     pub key: DeliveryKey,
     /// Its application.
     pub application: ApplicationId,
+    /// The event, by its producer's id.
+    pub event_id: Option<String>,
     /// The event's type.
     pub event_type: String,
     /// What the event is about.
@@ -129,7 +133,7 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The last status code; 0 when there was no answer.
     pub last_status: u16,
-    /// The last outcome, in one word.
+    /// The last outcome, in one word, as its tenant is told it ([`told`](crate::domain::dead_letter::told)).
     pub last_outcome: String,
     /// The last failure, in words.
     pub last_detail: String,
@@ -140,6 +144,11 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Where it stands in a list.
+    pub const fn place(&self) -> DeadLetterPlace {
+        DeadLetterPlace { died_at: self.died_at, number: self.number }
+    }
+
     /// Whether this is in its subject, its last failure or its event's type, whatever the case of ASCII letters.
     fn says(&self, part: &str) -> bool {
         let part = part.to_ascii_lowercase();

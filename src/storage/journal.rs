@@ -15,6 +15,7 @@ use super::dead_letters::{DeadLetter, DeadLetterFilter};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::{Attempt, Delivery, DeliveryKey, Holder, Standing, Trigger, Turn};
 use crate::domain::event::Event;
+use crate::domain::exchange::Timing;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::retry::Due;
 use crate::domain::settlement::Settlement;
@@ -258,6 +259,10 @@ pub struct AttemptRecord {
     pub started_at: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u32,
+    /// How long each phase of that took.
+    pub timing: Timing,
+    /// The headers that it was sent with, as far as they are anybody's to see; where they are asked for.
+    pub headers: Vec<(String, String)>,
     /// The outcome in one word.
     pub outcome: String,
     /// The status code; 0 when there was no answer.

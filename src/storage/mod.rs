@@ -1,5 +1,6 @@
 //! What outlives a crash: the ports, and beside each the back ends that keep its promises.
 //!
+//! - [`attention`]: what an operator looks at one by one.
 //! - [`answers`], [`audit`]: what requests to the API were answered, and who did what.
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
@@ -24,6 +25,7 @@
 //! stands behind it.
 
 pub mod answers;
+pub mod attention;
 pub mod audit;
 pub mod catalogue;
 pub mod dead_letters;

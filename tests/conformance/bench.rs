@@ -14,6 +14,7 @@ use posthaste::domain::delivery::{
 };
 use posthaste::domain::endpoint::{Endpoint, EndpointState};
 use posthaste::domain::event::{Event, NewEvent};
+use posthaste::domain::exchange::{SentHeaders, Timing};
 use posthaste::domain::filter::Filter;
 use posthaste::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use posthaste::domain::outcome::Outcome;
@@ -454,6 +455,8 @@ pub(crate) fn settled(delivery: &Delivery, status: Option<u16>, settlement: Sett
         number: attempts,
         started_at: at,
         duration_ms: 12,
+        timing: Timing { first_byte_ms: Some(11), ..Timing::default() },
+        headers: SentHeaders::default(),
         outcome: Outcome::Answered { status, retry_after: None },
         url: "https://example.com/hook".into(),
         response: Bytes::from_static(b"as you say"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use posthaste::domain::delivery::DeliveryKey;
+use posthaste::domain::exchange::Timing;
 use posthaste::domain::outcome::{Outcome, RetryAfter};
 use posthaste::domain::time::Timestamp;
 use posthaste::egress::{Reply, Request, Sender};
@@ -109,7 +110,7 @@ impl Sender for Receivers {
         self.0.request_answered(key, &outcome);
         drop(open);
         let detail = format!("a script's {}", outcome.class());
-        Reply { outcome, body: Bytes::new(), detail }
+        Reply { outcome, body: Bytes::new(), detail, timing: Timing::default() }
     }
 }
 

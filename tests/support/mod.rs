@@ -11,6 +11,7 @@ pub(crate) mod producer;
 pub(crate) mod receiver;
 pub(crate) mod router;
 pub(crate) mod store;
+pub(crate) mod terminal;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};

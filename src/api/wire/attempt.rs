@@ -65,7 +65,7 @@ impl MessageAttemptOut {
             "{}".into()
         };
         Self {
-            outcome: told(attempt.outcome, &attempt.url),
+            outcome: told(&attempt.outcome, &attempt.url),
             id: attempt.id.to_string(),
             url: attempt.url,
             response,
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_name_that_leads_inside_is_told_like_one_that_leads_nowhere() {
-        let told = |outcome: &str, url: &str| told(outcome.to_owned(), url);
+        let told = |outcome: &str, url: &str| told(outcome, url);
         assert_eq!(told("target_not_allowed", "https://inside.example.com/"), "dns");
         assert_eq!(told("dns", "https://nowhere.example.com/"), "dns");
         assert_eq!(told("target_not_allowed", "https://10.0.0.1/"), "target_not_allowed");

@@ -1,8 +1,9 @@
 //! Deliveries as those track them who published their events.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::problem::Problem;
 use super::policy::PolicyOut;
 use crate::control::tracking::last_error;
 use crate::domain::policy::Policy;
@@ -72,6 +73,33 @@ pub(in super::super) struct DeliveryWithPolicyOut {
     /// The policy; null when there was no request.
     #[schema(required, value_type = Option<PolicyOut>)]
     policy: Option<Policy>,
+}
+
+/// Why somebody steps in.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(in super::super) struct BecauseIn {
+    /// Why, for the audit log.
+    #[schema(max_length = 1024)]
+    pub(in super::super) reason: Option<String>,
+}
+
+impl BecauseIn {
+    /// Longest reason, in bytes: a paragraph.
+    const REASON_MAX: usize = 1_024;
+
+    /// Why, if anything is said.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub(in super::super) fn reason(&self) -> Result<Option<&str>, Problem> {
+        let reason = self.reason.as_deref().map(str::trim).filter(|said| !said.is_empty());
+        if reason.is_some_and(|said| said.len() > Self::REASON_MAX) {
+            let most = Self::REASON_MAX;
+            return Err(Problem::of_field("reason", format!("at most {most} bytes are accepted")));
+        }
+        Ok(reason)
+    }
 }
 
 /// How a delivery stands.

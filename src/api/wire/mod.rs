@@ -6,6 +6,7 @@
 pub(super) mod application;
 pub(super) mod attempt;
 pub(super) mod audit;
+pub(super) mod dead_letter;
 pub(super) mod delivery;
 pub(super) mod endpoint;
 pub(super) mod endpoint_headers;
@@ -19,6 +20,8 @@ pub(super) mod patch;
 pub(super) mod policy;
 pub(super) mod portal;
 pub(super) mod recovery;
+pub(super) mod replay;
 pub(super) mod settings;
+pub(super) mod story;
 pub(super) mod task;
 pub(super) mod test_call;

@@ -63,7 +63,7 @@ impl From<Tested> for TestOut {
             ok: tested.ok,
             status: tested.status,
             latency_ms: tested.latency_ms,
-            error_code: tested.error.map(|error| told(error.to_owned(), &url)),
+            error_code: tested.error.map(|error| told(error, &url)),
             detail: tested.detail,
             url,
             response: tested.response,

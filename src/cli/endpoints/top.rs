@@ -3,12 +3,10 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use serde_json::Value;
-
 use crate::cli::client::{Client, Path};
-use crate::cli::output::{Output, or_dash};
-use crate::cli::wire::{ListAnswer, Told};
+use crate::cli::output::{Output, note, or_dash};
+use crate::cli::wire::{Told, Top};
+use clap::{Args, ValueEnum};
 
 /// Between two looks. Two seconds: slower than people read twenty lines, faster than trouble grows.
 const LOOK: Duration = Duration::from_secs(2);
@@ -55,12 +53,12 @@ pub(in super::super) async fn run(
         .with("by", Some(args.by.as_str()))
         .with("limit", Some(args.limit));
     loop {
-        let answer: ListAnswer<Value> = client.get(&path).await?;
+        let top: Top = client.get(&path).await?;
         if args.watch && !output.json && std::io::stdout().is_terminal() {
             // Home, and away with what stood below: a redrawn page, not a longer one.
             write!(std::io::stdout().lock(), "\x1b[H\x1b[J")?;
         }
-        show(&answer.data, output)?;
+        show(&top, args.by, output)?;
         if !args.watch {
             return Ok(());
         }
@@ -68,16 +66,34 @@ pub(in super::super) async fn run(
     }
 }
 
-/// The fields of the first are the columns: what makes one bad depends on what was asked.
-fn show(rows: &[Told<Value>], output: Output) -> std::io::Result<()> {
-    let first = rows.first().and_then(|row| row.read.as_object());
-    let columns: Vec<&str> = first.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    output.list(&columns, rows, |Told { read, .. }| {
-        let told = |column: &&str| {
-            let value = &read[*column];
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            or_dash((!value.is_null()).then_some(&text))
-        };
-        columns.iter().map(told).collect()
-    })
+fn show(top: &Top, by: By, output: Output) -> std::io::Result<()> {
+    let count = match by {
+        By::Overdue => "overdue",
+        By::Failures => "failed in a row",
+        By::Latency => "requests",
+    };
+    let mut columns = vec!["endpoint", "uid", "application", count, "since"];
+    if by == By::Latency {
+        columns.extend(["mean", "longest"]);
+    }
+    columns.push("url");
+    output.list(&columns, &top.data, |Told { read: worst, .. }| {
+        let mut row = vec![
+            worst.endpoint_id.clone(),
+            or_dash(worst.uid.as_ref()),
+            worst.application_id.clone(),
+            worst.count.to_string(),
+            worst.since.clone(),
+        ];
+        if by == By::Latency {
+            let ms = |span: Option<u32>| or_dash(span.map(|ms| format!("{ms} ms")).as_ref());
+            row.extend([ms(worst.mean_ms), ms(worst.max_ms)]);
+        }
+        row.push(or_dash(worst.url.as_ref()));
+        row
+    })?;
+    if !top.is_whole {
+        note("there is more than could be looked at: the oldest, or the newest, of it is counted");
+    }
+    Ok(())
 }

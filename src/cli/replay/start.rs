@@ -79,13 +79,17 @@ impl StartArgs {
     fn asked(self) -> anyhow::Result<Asked> {
         let now = clock::now();
         let scope = self.scope();
-        let app = self.filter.app.clone();
+        let app = self.filter.app().map(str::to_owned);
         let ids = self.named.all()?;
         let mut filter = self.filter.body(&ids, now);
         let mut body = Map::new();
         body.insert("scope".into(), json!(scope.as_str()));
         match scope {
             Scope::DeadLetters => {
+                // Of an application, when nothing else is said: said, for the router does not guess it.
+                if filter.is_empty() {
+                    body.insert("all".into(), Value::Bool(true));
+                }
                 // Counted and begun up to the same moment: what dies while a person thinks is not in either.
                 if !self.yes && ids.is_empty() {
                     filter.entry("until").or_insert_with(|| json!(now));
@@ -113,7 +117,6 @@ impl StartArgs {
         let mut put = |name: &str, value: Option<Value>| {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
-        put("all", self.all.then_some(Value::Bool(true)));
         put("toEndpointId", self.to_endpoint.map(Value::from));
         put("rate", self.rate.map(|rate| json!(rate)));
         put("reason", self.why.filter(|why| !why.trim().is_empty()).map(Value::from));
@@ -138,24 +141,18 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
     if dry_run {
         return Ok(());
     }
-    let total = counted.replayable.or(counted.matched);
-    if total == Some(0) {
+    if counted.matched.is_some() && counted.replayable == 0 {
         note("there is nothing to replay");
         return Ok(());
     }
-    if total.is_some_and(|total| total > WHY_ABOVE) && body.get("reason").is_none() {
+    if counted.matched.is_none_or(|matched| matched > WHY_ABOVE) && body.get("reason").is_none() {
         return Err(Usage(format!(
             "--why: a replay of more than {WHY_ABOVE} deliveries says why it is made"
         ))
         .into());
     }
-    // What cannot be counted beforehand (what is missing has to be looked for) is asked about as one.
-    confirm(
-        "replay",
-        total.unwrap_or(1),
-        if total.is_some() { "deliveries" } else { "endpoint's" },
-        yes,
-    )?;
+    let what = if counted.matched.is_some() { "deliveries" } else { "deliveries and more" };
+    confirm("replay", counted.replayable, what, yes)?;
     if let Some(matched) = counted.matched.filter(|_| !yes) {
         body["expect"] = json!(matched);
     }
@@ -195,11 +192,11 @@ fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()>
 
 fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
-    let number = |number: Option<u64>| {
-        number.map_or_else(|| "not counted beforehand".into(), |n| n.to_string())
-    };
-    fields.push(("matched", number(counted.matched)));
-    fields.push(("to be replayed", number(counted.replayable.or(counted.matched))));
+    fields.push(match counted.matched {
+        Some(matched) => ("matched", matched.to_string()),
+        None => ("matched", "more than could be counted".to_owned()),
+    });
+    fields.push(("to be replayed", counted.replayable.to_string()));
     for left in &counted.not_replayable {
         fields.push(("cannot be replayed", format!("{} ({})", left.count, left.why)));
     }

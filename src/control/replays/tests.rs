@@ -4,6 +4,7 @@ use super::*;
 use crate::control::applications::NewApplication;
 use crate::control::fake::{NOW, World};
 use crate::control::fake_replays::FakeReplays;
+use crate::domain::dead_letter::StatusIs;
 use crate::domain::id::OrganisationId;
 use crate::domain::replay::{RATE_DEFAULT, RATE_MAX};
 use crate::storage::page::Order;
@@ -91,7 +92,7 @@ async fn what_one_scope_is_chosen_by_is_refused_for_another() {
     let since = Wish { since: Some(NOW - DAY), ..everything() };
     names_field(desk.begin(&control, None, &since, "ada").await, "scope");
     names_field(desk.begin(&control, Some(tenant), &missing, "ada").await, "endpointId");
-    let by_status = Which { status: Some(503), ..Which::default() };
+    let by_status = Which { status: Some(StatusIs::Code(503)), ..Which::default() };
     let by_status = Wish { which: by_status, endpoint: Some("hook".into()), ..missing.clone() };
     names_field(desk.begin(&control, Some(tenant), &by_status, "ada").await, "filter");
     let backwards = Wish {

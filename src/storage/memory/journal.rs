@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use super::faults::Call;
 use super::rows::{Place, Rows};
 use super::{Memory, Store};
-use crate::domain::dead_letter::NO_ATTEMPT;
+use crate::domain::dead_letter::{NO_ATTEMPT, told};
 use crate::domain::delivery::{
-    Attempt, Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
+    Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::EndpointState;
 use crate::domain::id::EventId;
@@ -236,15 +236,17 @@ fn lay_down(rows: &mut Rows, place: Place, settled: &Settled, reason: DeathReaso
     let event = rows.event(place.0);
     let last = settled.attempt.as_ref();
     let dead_letter = DeadLetter {
+        number: rows.next_dead_letter(),
         id: settled.key.id(),
         key: settled.key,
         application: event.application,
         event_type: event.event_type.to_string(),
+        event_id: event.event_id.as_deref().map(str::to_owned),
         subject: event.subject.as_deref().map(str::to_owned),
         reason,
         attempts: settled.attempts,
         last_status: last.map_or(0, |attempt| attempt.outcome.status()),
-        last_outcome: last.map_or(NO_ATTEMPT, Attempt::class).to_owned(),
+        last_outcome: last.map_or(NO_ATTEMPT, |one| told(one.class(), &one.url)).to_owned(),
         last_detail: last.map_or_else(String::new, |attempt| attempt.detail.clone()),
         payload_bytes: event.payload.len() as u64,
         died_at: settled.at,

@@ -164,12 +164,15 @@ impl Rows {
 
     /// Keeps an attempt, once; one whose end was not known is brought up to date.
     pub(super) fn keep(&mut self, place: Place, attempt: &Attempt) {
+        let event = self.event(place.0).id;
         let kept = self.attempts.entry(place).or_default();
         let record = AttemptRecord {
             id: attempt.id,
             number: attempt.number,
             started_at: attempt.started_at,
             duration_ms: attempt.duration_ms,
+            timing: attempt.timing,
+            headers: attempt.headers.shown(event, attempt.started_at),
             outcome: attempt.class().to_owned(),
             status: attempt.outcome.status(),
             url: attempt.url.to_string(),
@@ -199,6 +202,11 @@ impl Rows {
     pub(super) fn lay_down(&mut self, dead_letter: DeadLetter) {
         self.dead_letters_ever += 1;
         self.dead_letters.insert(self.dead_letters_ever, dead_letter);
+    }
+
+    /// The number of the dead letter that is laid down next.
+    pub(super) fn next_dead_letter(&self) -> i64 {
+        i64::try_from(self.dead_letters_ever + 1).unwrap_or(i64::MAX)
     }
 
     /// The books as they are kept.

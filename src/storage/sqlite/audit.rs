@@ -1,15 +1,16 @@
 //! The audit log in its table.
 
 use async_trait::async_trait;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use super::Sqlite;
 use super::rows::{json, read_json};
 use super::walk::Walk;
 use crate::domain::id::OrganisationId;
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::audit::{Audit, AuditEntry, Deed};
+use crate::storage::audit::{Audit, AuditEntry, Deed, OURSELVES};
 use crate::storage::page::Page;
 
 #[async_trait]
@@ -57,6 +58,22 @@ impl Audit for Sqlite {
         })
         .await
     }
+}
+
+/// Writes down what we do by ourselves, in the transaction that does it: no deed is without its entry.
+pub(super) fn by_ourselves(
+    connection: &Connection,
+    organisation: OrganisationId,
+    (action, object): (&str, &str),
+    details: &Value,
+    at: Timestamp,
+) -> Result<(), StorageError> {
+    let mut write = connection.prepare_cached(
+        "INSERT INTO audit (organisation, at, actor, action, object, status, details) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 200, ?6)",
+    )?;
+    write.execute(params![organisation, at, OURSELVES, action, object, json(details)])?;
+    Ok(())
 }
 
 fn entry(row: &Row<'_>) -> Result<AuditEntry, StorageError> {

@@ -8,6 +8,7 @@ use super::{Sqlite, dead_letters, resend, rows};
 use crate::domain::application::Tenant;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::event::Event;
+use crate::domain::exchange::{Timing, shown};
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -126,23 +127,38 @@ pub(super) fn attempts(
         return Ok(Vec::new());
     };
     let mut find = connection.prepare_cached(
-        "SELECT * FROM attempts WHERE event = ?1 AND endpoint = ?2 \
-         ORDER BY started_at, number, id",
+        "SELECT a.*, f.form AS form_of FROM attempts a LEFT JOIN header_forms f ON f.number = a.form \
+         WHERE a.event = ?1 AND a.endpoint = ?2 ORDER BY a.started_at, a.number, a.id",
     )?;
-    find.query_and_then((event, key.endpoint), attempt)?.collect()
+    find.query_and_then((event, key.endpoint), |row| attempt(row, key.event))?.collect()
 }
 
-fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
-    Ok(AttemptRecord { response: row.get("response")?, ..attempt_without_response(row)? })
+fn attempt(row: &Row<'_>, event: EventId) -> Result<AttemptRecord, StorageError> {
+    let attempt = attempt_without_response(row)?;
+    let (form, varied): (Option<String>, Option<String>) =
+        (row.get("form_of")?, row.get("varied")?);
+    let form = match form {
+        Some(json) => rows::read_json(&json, attempt.id, "form")?,
+        None => Vec::new(),
+    };
+    let headers = shown(&form, varied.as_deref().unwrap_or_default(), event, attempt.started_at);
+    Ok(AttemptRecord { response: row.get("response")?, headers, ..attempt })
 }
 
-/// Reads all columns of an attempt but the response, which is left empty.
+/// Reads all columns of an attempt but the response and the headers, which are left empty.
 pub(super) fn attempt_without_response(row: &Row<'_>) -> Result<AttemptRecord, StorageError> {
     Ok(AttemptRecord {
         id: row.get("id")?,
         number: row.get("number")?,
         started_at: row.get("started_at")?,
         duration_ms: row.get("duration_ms")?,
+        timing: Timing {
+            dns_ms: row.get("dns_ms")?,
+            connect_ms: row.get("connect_ms")?,
+            tls_ms: row.get("tls_ms")?,
+            first_byte_ms: row.get("first_byte_ms")?,
+        },
+        headers: Vec::new(),
         outcome: row.get("outcome")?,
         status: row.get("status")?,
         url: row.get("url")?,

@@ -11,6 +11,7 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`replays`]: what is offered again, by a filter and at a rate.
+//! - [`attention`]: what operators look at one by one.
 //! - [`recovery`]: what a broker had and has lost, offered again.
 //! - [`inspector`]: targets for development and what came to them.
 //! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
@@ -23,6 +24,7 @@
 mod accept;
 mod answers;
 mod applications;
+mod attention;
 mod audit;
 pub mod backup;
 mod bell;

@@ -17,8 +17,9 @@ use super::replays::count::{Settling, Tally};
 use super::rows::{State, json};
 use super::tidings::{self, About};
 use super::{catalogue, dead_letters, endpoints, resend};
-use crate::domain::dead_letter::NO_ATTEMPT;
+use crate::domain::dead_letter::{NO_ATTEMPT, told};
 use crate::domain::delivery::{Attempt, DeliveryKey, Holder, Trigger, Turn};
+use crate::domain::exchange::FormNumber;
 use crate::domain::outcome::Meaning;
 use crate::domain::policy::PolicyVersion;
 use crate::domain::settlement::{DeathReason, Settlement};
@@ -45,10 +46,13 @@ pub(super) fn record(
         )?,
         keep: connection.prepare_cached(
             "INSERT INTO attempts (event, endpoint, id, number, started_at, duration_ms, outcome, \
-                                   status, url, detail, response, by_hand) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+                                   status, url, detail, response, by_hand, dns_ms, connect_ms, \
+                                   tls_ms, first_byte_ms, form, varied) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
              ON CONFLICT (event, endpoint, id) DO UPDATE \
-             SET duration_ms = ?6, outcome = ?7, status = ?8, detail = ?10, response = ?11 \
+             SET duration_ms = ?6, outcome = ?7, status = ?8, detail = ?10, response = ?11, \
+                 dns_ms = ?13, connect_ms = ?14, tls_ms = ?15, first_byte_ms = ?16, form = ?17, \
+                 varied = ?18 \
              WHERE outcome = 'unknown'",
         )?,
         settle: connection.prepare_cached(
@@ -68,16 +72,24 @@ pub(super) fn record(
     Ok(answers)
 }
 
-/// Keeps every policy that these attempts were made by, each version once.
+/// Keeps every policy that these attempts were made by, and every form that their headers have, each once.
 fn keep_policies(connection: &Connection, batch: &[Settled]) -> Result<(), StorageError> {
     let mut keep = connection.prepare_cached(
         "INSERT INTO policies (version, policy) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
     )?;
-    let mut known = BTreeSet::new();
+    let mut keep_form = connection.prepare_cached(
+        "INSERT INTO header_forms (number, form) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?;
+    let (mut known, mut known_forms) = (BTreeSet::new(), BTreeSet::new());
     for attempt in batch.iter().filter_map(|settled| settled.attempt.as_ref()) {
         let PolicyVersion(version) = attempt.policy.version();
         if known.insert(version) {
             keep.execute(params![version, json(attempt.policy.policy())])?;
+        }
+        if let Some(FormNumber(number)) = attempt.headers.number()
+            && known_forms.insert(number)
+        {
+            keep_form.execute(params![number, json(&attempt.headers.form())])?;
         }
     }
     Ok(())
@@ -222,6 +234,12 @@ impl Record<'_> {
             attempt.detail,
             attempt.response.as_ref(),
             settled.trigger.is_by_hand(),
+            attempt.timing.dns_ms,
+            attempt.timing.connect_ms,
+            attempt.timing.tls_ms,
+            attempt.timing.first_byte_ms,
+            attempt.headers.number().map(|FormNumber(number)| number),
+            (!attempt.headers.varied().is_empty()).then(|| attempt.headers.varied()),
         ])?;
         if settled.trigger.is_by_hand() {
             // What moves a delivery notes its policy with the move; this mostly moves nothing.
@@ -327,13 +345,14 @@ impl Record<'_> {
         let last = settled.attempt.as_ref();
         let (endpoint, reason) = (settled.key.endpoint, reason.as_str());
         let status = last.map_or(0, |attempt| attempt.outcome.status());
-        let outcome = last.map_or(NO_ATTEMPT, Attempt::class);
+        let outcome = last.map_or(NO_ATTEMPT, |attempt| told(attempt.class(), &attempt.url));
         let kind = dead_letters::kind(self.connection, event, endpoint, reason, status, outcome)?;
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO dead_letters (id, event, event_id, endpoint, application, organisation, kind, \
-                                       event_type, subject, reason, attempts, last_status, \
+                                       event_type, producer_id, subject, reason, attempts, last_status, \
                                        last_outcome, last_detail, payload_bytes, died_at) \
-             SELECT ?1, e.seq, e.id, ?3, e.application, g.organisation, g.number, e.type, e.subject, ?4, \
+             SELECT ?1, e.seq, e.id, ?3, e.application, g.organisation, g.number, e.type, e.event_id, \
+                    e.subject, ?4, \
                     ?5, ?6, ?7, ?8, length(e.payload), ?9 \
              FROM events e JOIN dead_letter_groups g ON g.number = ?10 WHERE e.seq = ?2",
         )?;

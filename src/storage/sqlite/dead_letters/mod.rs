@@ -264,9 +264,11 @@ fn dead_letter(row: &Row<'_>) -> Result<DeadLetter, StorageError> {
     let reason = reason_of(&reason)
         .ok_or_else(|| corrupt(format!("dead letter {id} has the reason `{reason}`")))?;
     Ok(DeadLetter {
+        number: row.get("seq")?,
         id,
         key: DeliveryKey { event: row.get("event_id")?, endpoint: row.get("endpoint")? },
         application: row.get("application")?,
+        event_id: row.get("producer_id")?,
         event_type: row.get("event_type")?,
         subject: row.get("subject")?,
         reason,

@@ -26,7 +26,9 @@ const SLACK: Duration = Duration::from_secs(1);
 macro_rules! columns {
     () => {
         "a.event AS seq, a.endpoint AS endpoint, a.id AS id, a.number AS number, \
-         a.started_at AS started_at, a.duration_ms AS duration_ms, a.outcome AS outcome, \
+         a.started_at AS started_at, a.duration_ms AS duration_ms, a.dns_ms AS dns_ms, \
+         a.connect_ms AS connect_ms, a.tls_ms AS tls_ms, a.first_byte_ms AS first_byte_ms, \
+         a.outcome AS outcome, \
          a.status AS status, a.by_hand AS by_hand, a.url AS url, a.detail AS detail, \
          e.id AS event, e.type AS type, e.subject AS subject, e.channels AS channels"
     };

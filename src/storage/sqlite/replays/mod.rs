@@ -19,8 +19,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 use super::Sqlite;
+use super::audit;
 use super::rows::{self, corrupt, read_json};
 use super::walk::Walk;
 use crate::domain::delivery::DeliveryKey;
@@ -292,7 +294,32 @@ fn set_state(
             connection.prepare_cached("DELETE FROM replay_endpoints WHERE replay = ?1")?;
         let_go.execute([seq])?;
     }
-    Ok(())
+    // What a person does has an entry from whoever asked; this is nobody's doing but its own.
+    because.map_or(Ok(()), |because| write_down(connection, seq, state, because, now))
+}
+
+fn write_down(
+    connection: &Connection,
+    seq: i64,
+    state: ReplayState,
+    because: &str,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let mut find = connection.prepare_cached(
+        "SELECT id, organisation, matched, offered, failed, judged FROM replays WHERE seq = ?1",
+    )?;
+    let (id, organisation, counted): (ReplayId, _, [Option<u32>; 4]) =
+        find.query_row([seq], |row| {
+            let counted = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
+            Ok((row.get(0)?, row.get(1)?, counted))
+        })?;
+    let [matched, offered, failed, judged] = counted;
+    let details = json!({
+        "replayId": id.to_string(), "state": state.as_str(), "because": because,
+        "matched": matched, "offered": offered, "failed": failed, "judged": judged,
+    });
+    let object = format!("/replay/{id}");
+    audit::by_ourselves(connection, organisation, ("halt a replay", &object), &details, now)
 }
 
 /// Since when the oldest live delivery has been waiting for its first attempt: what is pending was accepted,

@@ -1,5 +1,6 @@
 //! What the ports promise, held against a file on disk.
 
+mod attention;
 mod backup;
 mod balance;
 mod catalogue;
@@ -38,6 +39,7 @@ use crate::domain::delivery::{
 };
 use crate::domain::endpoint::{Endpoint, EndpointKey, EndpointState};
 use crate::domain::event::Event;
+use crate::domain::exchange::{SentHeaders, Timing};
 use crate::domain::filter::Filter;
 use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, OrganisationId};
 use crate::domain::outcome::Outcome;
@@ -222,6 +224,13 @@ fn key(event: &Event, endpoint: &str) -> DeliveryKey {
     DeliveryKey { event: event.id, endpoint: endpoint_id(endpoint) }
 }
 
+/// What a request was sent with.
+fn sent(key: DeliveryKey) -> SentHeaders {
+    let headers = [("x-own", "open sesame"), ("webhook-signature", "v1,abc")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    SentHeaders::of(&headers, |name| name == "x-own", key.event, NOW)
+}
+
 /// A settlement of one turn, behind a request if its outcome is given.
 fn settled(
     key: DeliveryKey,
@@ -235,6 +244,8 @@ fn settled(
         number: attempts,
         started_at: NOW + turn * SECOND,
         duration_ms: 120,
+        timing: Timing { connect_ms: Some(3), first_byte_ms: Some(100), ..Timing::default() },
+        headers: sent(key),
         meaning: Policy::default().judge(&outcome),
         outcome,
         url: "https://a.example/hook".into(),
