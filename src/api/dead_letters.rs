@@ -206,20 +206,19 @@ async fn discarded(
 
 /// A filter's field that is not accepted, as the parameter of that name.
 fn in_query(error: ControlError) -> Problem {
-    match error {
-        ControlError::InvalidField { field, why } => fault(field, &why),
-        other => other.into(),
+    if let ControlError::InvalidField { field, why } = &error {
+        return fault(field, why);
     }
+    error.into()
 }
 
 /// The same in a body, where the fields of a filter stand in it.
 pub(super) fn in_body(error: ControlError) -> Problem {
-    match error {
-        // A filter's reason is a word, which is refused when it is read: this one is the asker's own.
-        ControlError::InvalidField { field, why } if FilterIn::has(field) && field != "reason" => {
-            let loc = vec!["body".into(), "filter".into(), field.into()];
-            Problem::Faults(vec![Fault { loc, msg: why, kind: FaultKind::Value }])
-        }
-        other => other.into(),
+    if let ControlError::InvalidField { field, why } = &error
+        && FilterIn::has(field)
+    {
+        let loc = vec!["body".into(), "filter".into(), (*field).into()];
+        return Problem::Faults(vec![Fault { loc, msg: why.clone(), kind: FaultKind::Value }]);
     }
+    error.into()
 }

@@ -49,6 +49,7 @@ tokio::task_local! {
 
 /// How long the phases of opening a connection took, in milliseconds; those that it came through.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of each name")]
 pub(super) struct Phases {
     pub(super) dns_ms: OnceLock<u32>,
     pub(super) connect_ms: OnceLock<u32>,
