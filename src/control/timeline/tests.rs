@@ -56,6 +56,8 @@ fn request(number: u32, outcome: &str, status: u16, at: Timestamp) -> AttemptEnt
             number,
             started_at: at,
             duration_ms: 40,
+            timing: crate::domain::exchange::Timing::default(),
+            headers: Vec::new(),
             outcome: outcome.into(),
             status,
             url: "https://hook.example/".into(),
