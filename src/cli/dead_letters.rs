@@ -232,7 +232,7 @@ fn show_attempt(attempt: &Attempt, output: Output) -> std::io::Result<()> {
         "attempt {}  {}  {}  {}",
         attempt.number,
         attempt.started_at,
-        status(attempt.status, attempt.error.as_deref()),
+        status(attempt.status, attempt.outcome.as_deref()),
         attempt.url,
     ))?;
     let timing = attempt.timing.as_ref().map(ToString::to_string);

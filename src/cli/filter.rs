@@ -9,14 +9,13 @@ use serde_json::{Map, Value, json};
 use super::client::Path;
 use super::exit::Usage;
 use super::span::When;
+use crate::control::dead_letters::IDS_MAX;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
 use crate::domain::id::DeliveryId;
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 
-/// Most ids that a filter takes: what the API takes in one body.
-const IDS_MAX: usize = 5_000;
-/// Most bytes of a file of ids: that many, each on a line with some room.
+/// Most bytes of a file of ids: as many as the API takes in one body, each on a line with some room.
 const ID_FILE_BYTES_MAX: u64 = 1_024 * 1_024;
 
 /// Which dead letters.

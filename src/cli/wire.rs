@@ -133,7 +133,7 @@ pub(super) struct Attempt {
     pub(super) number: u32,
     pub(super) started_at: String,
     pub(super) status: Option<u16>,
-    pub(super) error: Option<String>,
+    pub(super) outcome: Option<String>,
     pub(super) url: String,
     #[serde(default)]
     pub(super) detail: Option<String>,

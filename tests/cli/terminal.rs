@@ -79,7 +79,7 @@ async fn tables_are_for_people_and_what_a_terminal_would_obey_is_shown() {
         let (code, screen) = case.on_terminal(&arguments).ends().await;
         assert_eq!(code, 0, "{arguments:?}: {screen}");
         assert!(screen.contains(said), "{arguments:?}: {screen}");
-        assert!(!screen.contains("{\""), "no JSON for people: {arguments:?}: {screen}");
+        assert!(!screen.contains("{\"id\""), "no JSON for people: {arguments:?}: {screen}");
     }
 }
 

@@ -82,11 +82,11 @@ pub(crate) async fn dead_letter(api: &Api, receiver: &Receiver, app: &str) -> St
     let below = format!("/api/v1/app/{app}");
     let url = receiver.endpoint(&format!("refuses-{app}"), Script::Answer(404));
     let refuses = json!({
-        "url": url, "filterTypes": ["job.refused"], "policy": { "giveUpStatus": ["4xx"] },
+        "url": url, "filterTypes": ["refused.*"], "policy": { "giveUpStatus": ["4xx"] },
     });
     let made = api.post_json(&format!("{below}/endpoint"), &refuses).await;
     assert_eq!(made.status, 201, "{made:?}");
-    let event = json!({ "eventType": "job.refused", "payload": { "of": app } });
+    let event = json!({ "eventType": "refused.job", "payload": { "of": app } });
     let sent = api.post_json(&format!("{below}/msg"), &event).await;
     assert_eq!(sent.status, 202, "{sent:?}");
     super::eventually("it is dead, and delivered to everybody else", async || {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::domain::delivery::{DeliveryKey, Holder, Standing, Turn};
 use crate::domain::event::Webhook;
+use crate::domain::exchange::Timing;
 use crate::domain::id::{ApplicationId, AttemptId, EndpointId, EventId, ReplayId};
 use crate::storage::journal::AttemptRecord;
 
@@ -63,6 +64,8 @@ fn request(number: u32, outcome: &str, status: u16, at: Timestamp) -> AttemptEnt
             url: "https://hook.example/".into(),
             response: Vec::new(),
             detail: String::new(),
+            timing: Timing::default(),
+            headers: Vec::new(),
         },
     }
 }
