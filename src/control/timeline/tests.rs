@@ -57,8 +57,6 @@ fn request(number: u32, outcome: &str, status: u16, at: Timestamp) -> AttemptEnt
             number,
             started_at: at,
             duration_ms: 40,
-            timing: crate::domain::exchange::Timing::default(),
-            headers: Vec::new(),
             outcome: outcome.into(),
             status,
             url: "https://hook.example/".into(),
