@@ -34,6 +34,7 @@ fn kind(name: &str) -> &'static str {
         "attempt" => "attempt",
         "event_type" => "event type",
         "task" => "task",
+        "replay" => "replay",
         "dead_letter" => "dead letter",
         _ => panic!("what is {{{name}}}? Tell the matrix, and what an id of it looks like"),
     }
@@ -48,6 +49,7 @@ fn nobodys() -> Names {
         ("attempt", format!("atmpt_{NEVER}")),
         ("event_type", "never.was".to_owned()),
         ("task", format!("rpl_{NEVER}")),
+        ("replay", format!("rpl_{NEVER}")),
         ("dead_letter", format!("dlv_{NEVER}")),
     ])
 }
@@ -164,6 +166,8 @@ impl Owner {
         })
         .await;
         let dead_letter = dead_letter(organisation, receiver, &app).await;
+        let list = organisation.send("GET", &format!("{below}/replay"), &[], &[]).await.json();
+        let replay = list["data"][0]["id"].as_str().expect("what recovers is a replay").to_owned();
         let token = [&["token", "create", "--app", name], more].concat();
         let token = posthaste.json(&token)["token"].as_str().map(str::to_owned);
         let names = BTreeMap::from([
@@ -172,6 +176,7 @@ impl Owner {
             ("msg", msg),
             ("attempt", attempt.expect("an attempt")),
             ("event_type", event_type),
+            ("replay", replay),
             ("task", task),
             ("dead_letter", dead_letter),
         ]);

@@ -87,6 +87,8 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
     })
     .await;
     let dead_letter = dead_letter(api, receiver, &app).await;
+    let replay = json!({ "scope": "delivered", "endpointId": endpoint, "rate": 1 });
+    let replay = post(&format!("{below}/replay"), replay).await;
     let names = [
         ("app", app),
         ("endpoint", endpoint),
@@ -94,6 +96,7 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
         ("attempt", attempt.expect("an attempt")),
         ("event_type", event_type),
         ("task", made(&task, "id")),
+        ("replay", made(&replay, "id")),
         ("dead_letter", dead_letter),
     ];
     let mut configuration = String::from("[parameters]\n");

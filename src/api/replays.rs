@@ -85,11 +85,8 @@ impl Asker {
 /// What is wrong with a field, where it is in the body: what chooses dead letters stands in the filter, what chooses
 /// an endpoint's deliveries beside it, but for their type.
 fn refused(error: ControlError, scope: Scope) -> Problem {
-    let in_filter = |field| scope == Scope::DeadLetters || field == "eventType";
-    match error {
-        ControlError::InvalidField { field, .. } if in_filter(field) => in_body(error),
-        other => other.into(),
-    }
+    let ControlError::InvalidField { field, .. } = &error else { return error.into() };
+    if scope == Scope::DeadLetters || *field == "eventType" { in_body(error) } else { error.into() }
 }
 
 /// The answer of a deed, and what is written down of it.

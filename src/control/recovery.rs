@@ -122,8 +122,8 @@ impl RecoveryDesk {
         let mut place = Place::START;
         loop {
             let mut lost = self.recovery.in_hand(hands, place, STEP).await?;
-            let Some(last) = lost.last() else { return Ok(()) };
-            place = last.place;
+            let Some(end) = lost.last() else { return Ok(()) };
+            place = end.place;
             let seen = lost.len();
             lost.retain(|one| !self.living.holds(one.key));
             recovered.in_memory += (seen - lost.len()) as u64;
@@ -156,12 +156,11 @@ impl RecoveryDesk {
             recovered.unpublished += noted.len() as u64;
             let (mut owed, mut gone) = (Vec::with_capacity(noted.len()), Vec::new());
             for Noted { event, .. } in noted {
-                match self.living.wanting(&event).await? {
-                    Some(endpoints) => owed.push(Owed { event: Arc::new(event), endpoints }),
-                    None => {
-                        let why = Rejection::UnknownApplication(event.application.to_string());
-                        gone.push((event.id, why));
-                    }
+                if let Some(endpoints) = self.living.wanting(&event).await? {
+                    owed.push(Owed { event: Arc::new(event), endpoints });
+                } else {
+                    let why = Rejection::UnknownApplication(event.application.to_string());
+                    gone.push((event.id, why));
                 }
             }
             recovered.unroutable += gone.len() as u64;

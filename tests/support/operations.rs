@@ -131,11 +131,15 @@ impl Operation {
             only(&["eventType", "payload"])
         } else if self.path.ends_with("/settings") {
             json!({ "policy": { "timeoutMs": 7_000 } })
-        } else if ["/settings/secret/rotate", "/retry", "/cancel", "/recover"]
+        } else if ["/settings/secret/rotate", "/retry", "/cancel", "/admin/recover"]
             .iter()
-            .any(|end| self.path.ends_with(end) && !self.path.ends_with("}/recover"))
+            .any(|end| self.path.ends_with(end))
         {
             json!({})
+        } else if self.path.ends_with("/replay") || self.path.ends_with("/replay/preview") {
+            json!({ "all": true })
+        } else if self.path.ends_with("/rate") {
+            json!({ "rate": 5 })
         } else if self.path.ends_with("/dead-letter/discard") {
             json!({ "all": true, "reason": "by another" })
         } else {

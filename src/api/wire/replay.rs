@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::dead_letter::{DeathReasonOut, FilterIn};
 use crate::control::replays::{Previewed, Wish};
+use crate::domain::dead_letter::ErrorIs;
 use crate::domain::replay::{RATE_MAX, ReplayState, Scope};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
@@ -313,7 +314,7 @@ impl From<&Selection> for ChosenOut {
                     event_type: event_type.as_ref().map(ToString::to_string),
                     reason: reason.map(DeathReason::as_str),
                     status: status.map(|status| status.to_string()),
-                    error: error.map(|error| error.as_str()),
+                    error: error.map(ErrorIs::as_str),
                     subject: subject.clone(),
                     text: text.clone(),
                     since: *since,

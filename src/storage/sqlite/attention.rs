@@ -32,7 +32,7 @@ pub(super) const UNTRIED: &str = "SELECT l.endpoint, e.application, count(*), mi
      FROM (SELECT event, endpoint FROM deliveries INDEXED BY deliveries_pending \
            WHERE state = 0 ORDER BY event LIMIT ?2) AS l \
      CROSS JOIN events e ON e.seq = l.event CROSS JOIN applications a ON a.id = e.application \
-     WHERE a.organisation = ?1 AND coalesce(e.deliver_at, 0) < ?4 GROUP BY l.endpoint";
+     WHERE a.organisation = ?1 AND coalesce(e.deliver_at, 0) < ?3 GROUP BY l.endpoint";
 pub(super) const FAILING: &str = "SELECT f.endpoint, p.application, f.attempts, f.since \
      FROM (SELECT endpoint, attempts, since FROM failing LIMIT ?2) AS f \
      CROSS JOIN endpoints p ON p.id = f.endpoint CROSS JOIN applications a ON a.id = p.application \
@@ -169,8 +169,7 @@ fn worst(
                     &[&holder, &now, &LOOK],
                 )?;
             }
-            // The third is another query's: numbered alike, so that both are read alike.
-            add(UNTRIED, &[&organisation, &LOOK, &0, &now], false)?;
+            add(UNTRIED, &[&organisation, &LOOK, &now], false)?;
             all &= !more(
                 "SELECT 1 FROM deliveries WHERE state = 0 ORDER BY event LIMIT 1 OFFSET ?1",
                 &[&LOOK],
