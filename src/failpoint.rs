@@ -42,6 +42,9 @@ pub const EMBEDDED: [&str; 8] = [
     "reclaim.claimed",
 ];
 
+/// The steps of a replay: what it offers is written, and is committed.
+pub const REPLAY: [&str; 2] = ["replay.offered", "replay.stepped"];
+
 /// The way of what is delivered at most once, with the step between the record and the request.
 pub const AT_MOST_ONCE: [&str; 9] = [
     "ingest.arrived",

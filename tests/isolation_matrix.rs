@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::api::{Answer, Api};
-use support::operations::{Names, Operation, description, operations};
+use support::operations::{Names, Operation, dead_letter, description, operations};
 use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
@@ -34,6 +34,7 @@ fn kind(name: &str) -> &'static str {
         "attempt" => "attempt",
         "event_type" => "event type",
         "task" => "task",
+        "dead_letter" => "dead letter",
         _ => panic!("what is {{{name}}}? Tell the matrix, and what an id of it looks like"),
     }
 }
@@ -47,6 +48,7 @@ fn nobodys() -> Names {
         ("attempt", format!("atmpt_{NEVER}")),
         ("event_type", "never.was".to_owned()),
         ("task", format!("rpl_{NEVER}")),
+        ("dead_letter", format!("dlv_{NEVER}")),
     ])
 }
 
@@ -161,6 +163,7 @@ impl Owner {
             organisation.send("GET", &task, &[], &[]).await.json()["status"] == "finished"
         })
         .await;
+        let dead_letter = dead_letter(organisation, receiver, &app).await;
         let token = [&["token", "create", "--app", name], more].concat();
         let token = posthaste.json(&token)["token"].as_str().map(str::to_owned);
         let names = BTreeMap::from([
@@ -170,6 +173,7 @@ impl Owner {
             ("attempt", attempt.expect("an attempt")),
             ("event_type", event_type),
             ("task", task),
+            ("dead_letter", dead_letter),
         ]);
         let mut own_names = names.clone();
         own_names.extend([("app", name.to_owned()), ("endpoint", uid), ("msg", event_id)]);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::api::{Answer, Api};
-use support::operations::{description, operations};
+use support::operations::{dead_letter, description, operations};
 use support::outside::python;
 use support::receiver::{Receiver, Script};
 use support::router::Posthaste;
@@ -86,6 +86,7 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
         attempt.is_some()
     })
     .await;
+    let dead_letter = dead_letter(api, receiver, &app).await;
     let names = [
         ("app", app),
         ("endpoint", endpoint),
@@ -93,6 +94,7 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
         ("attempt", attempt.expect("an attempt")),
         ("event_type", event_type),
         ("task", made(&task, "id")),
+        ("dead_letter", dead_letter),
     ];
     let mut configuration = String::from("[parameters]\n");
     for (name, value) in &names {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::api::{Answer, Api};
+use super::receiver::{Receiver, Script};
 
 /// One operation.
 #[derive(Debug, Clone)]
@@ -75,6 +76,32 @@ pub(crate) fn body_for_all() -> Value {
     })
 }
 
+/// Gives an application a dead letter: an endpoint that refuses one kind of event, and one of that kind. The
+/// delivery's id, when everybody else has it.
+pub(crate) async fn dead_letter(api: &Api, receiver: &Receiver, app: &str) -> String {
+    let below = format!("/api/v1/app/{app}");
+    let url = receiver.endpoint(&format!("refuses-{app}"), Script::Answer(404));
+    let refuses = json!({
+        "url": url, "filterTypes": ["refused.*"], "policy": { "giveUpStatus": ["4xx"] },
+    });
+    let made = api.post_json(&format!("{below}/endpoint"), &refuses).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let event = json!({ "eventType": "refused.job", "payload": { "of": app } });
+    let sent = api.post_json(&format!("{below}/msg"), &event).await;
+    assert_eq!(sent.status, 202, "{sent:?}");
+    super::eventually("it is dead, and delivered to everybody else", async || {
+        let see = async |path: &str| {
+            let list = api.send("GET", &format!("{below}/{path}"), &[], &[]).await.json();
+            list["data"].as_array().expect("rows").clone()
+        };
+        let open =
+            see("delivery?state=pending").await.len() + see("delivery?state=waiting").await.len();
+        let id = see("dead-letter").await.first()?["id"].as_str().map(str::to_owned);
+        id.filter(|_| open == 0)
+    })
+    .await
+}
+
 impl Operation {
     /// How it is called in a report.
     pub(crate) fn name(&self) -> String {
@@ -109,6 +136,8 @@ impl Operation {
             .any(|end| self.path.ends_with(end) && !self.path.ends_with("}/recover"))
         {
             json!({})
+        } else if self.path.ends_with("/dead-letter/discard") {
+            json!({ "all": true, "reason": "by another" })
         } else {
             all
         }

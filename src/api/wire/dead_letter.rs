@@ -124,9 +124,10 @@ const BY_KIND: [&str; 4] = ["endpointId", "reason", "status", "error"];
 const BESIDES: [&str; 5] = ["eventType", "subject", "text", "since", "until"];
 
 impl FilterIn {
-    /// Whether a field of this name is one of a filter's.
+    /// Whether a field of this name is one of a filter's that is judged when it is read already: a `reason` that
+    /// is refused later is why something is done.
     pub(in super::super) fn has(field: &str) -> bool {
-        [&["ids", "applicationId"][..], &BY_KIND, &BESIDES].concat().contains(&field)
+        ["ids", "applicationId", "endpointId"].contains(&field) || BESIDES.contains(&field)
     }
 
     /// What the parameters of a list say. A word that none of them is would find more than was asked for, and is
