@@ -34,10 +34,12 @@ COLUMNS = 110
 PATIENCE_S = 60
 
 # What each page of the receiver answers.
-answers = {"/shop": 503, "/audit": 500}
+answers = {"/shop": 500, "/audit": 422}
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept
+
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
         status = answers[self.path]
@@ -81,7 +83,7 @@ class Session:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def type(self, *words, keys=(), environment=None):
-        """Types a command; `keys` are (what is waited for, what is typed then)."""
+        """Types a command; `keys` are (the pattern that is waited for, what is typed then)."""
         line = " ".join(w if re.fullmatch(r"[\w./:,=@-]+", w) else f"'{w}'" for w in words)
         child, terminal = pty.fork()
         if child == 0:
@@ -100,7 +102,7 @@ class Session:
             if not part:
                 break
             raw += part.decode()
-            if keys and keys[0][0] in raw:
+            if keys and re.search(keys[0][0], raw):
                 os.write(terminal, keys.pop(0)[1].encode())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.close(terminal)
@@ -111,15 +113,16 @@ class Session:
         return code, screen
 
 
-def until(what, ask):
+def until(what, ask, wanted):
     end = time.monotonic() + PATIENCE_S
-    while not ask():
+    while (now := ask()) != wanted:
         if time.monotonic() > end:
-            sys.exit(f"not within {PATIENCE_S} s: {what}")
+            sys.exit(f"not within {PATIENCE_S} s: {what}: {now} instead of {wanted}")
         time.sleep(0.05)
 
 
 def record(binary, folder):
+    http.server.ThreadingHTTPServer.request_queue_size = 128
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{receiver.server_port}"
@@ -146,12 +149,12 @@ def record(binary, folder):
         return int(found[1]) if found else None
 
     try:
-        until("the router is ready", lambda: metric("dead_letters") == 0)
+        until("the router is ready", lambda: metric("dead_letters"), 0)
         session.quiet("publish", "--app", "acme", "--type", "job.completed", "--subject", "job-17", "--count", "1200",
                       "--data", '{"job": 17}')
         session.quiet("publish", "--app", "acme", "--type", "job.failed", "--subject", "job-18", "--count", "40",
                       "--data", '{"job": 18, "why": "no video track"}')
-        until("all is given up", lambda: metric("dead_letters") == 1280)
+        until("all is given up", lambda: metric("dead_letters"), 1280)
         play(session)
     finally:
         router.terminate()
@@ -177,7 +180,7 @@ def play(session):
     shop = ["--app", "acme", "--endpoint", "shop", "--rate", "100/s", "--why", "the shop was closed"]
     session.type("replay", "start", *shop, "--dry-run")
     session.say("Do it. (Ctrl-C after a moment.)")
-    session.type("replay", "start", *shop, keys=[("to confirm", "1240\n"), ("eta", ""), ("ok ", "\x03")])
+    session.type("replay", "start", *shop, keys=[("to confirm", "1240\n"), (r"ok [1-9]\d\d", "\x03")])
     replay = session.quiet("replay", "list")[0]["id"]
     session.say("It goes on, and the same again is refused meanwhile.")
     session.type("replay", "start", *shop, "--yes")
@@ -194,6 +197,7 @@ def play(session):
     session.say("What is wrong, is not there, or may not be.")
     session.type("dead-letters", "list", "--status", "6000")
     session.type("dead-letters", "show", letter["id"])
+    session.say("With POSTHASTE_TOKEN of the application acme:")
     token = session.quiet("token", "create", "--app", "acme")[0]["token"]
     session.type("dead-letters", "groups", environment={"POSTHASTE_TOKEN": token})
 

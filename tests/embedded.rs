@@ -233,7 +233,7 @@ async fn killed_at(step: &str, hit: usize) -> Vec<String> {
     if step == "reclaim.claimed" {
         settled(&doomed, EVENTS * 3).await;
         receiver.endpoint("broken", Script::Answer(200));
-        posthaste.replay_all();
+        posthaste.replay_all_and_die();
     }
     let what = format!("{step} is reached {hit} times and kills it");
     until(&what, SOON, async || doomed.ended().is_some()).await;

@@ -139,7 +139,7 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
     if step == "reclaim.claimed" {
         case.settled(&doomed).await;
         case.receiver.endpoint("broken", Script::Answer(200));
-        case.posthaste.replay_all();
+        case.posthaste.replay_all_and_die();
     }
     let what = format!("{step} is reached {hit} times and kills it");
     until(&what, SOON, async || doomed.ended().is_some()).await;

@@ -44,7 +44,12 @@ pub(super) async fn run(
         print_object(&told)?;
         return Ok(());
     }
-    output.one(&(), &fields(told.read.message.iter()))?;
+    // The trail has no payload; what stands in its place would look like one.
+    let mut shown = fields(told.read.message.iter().filter(|(name, _)| *name != "payload"));
+    shown.push(("application", told.read.application_id.clone()));
+    shown.push(("routed", told.read.routed.clone()));
+    shown.extend(told.read.quarantined_because.clone().map(|why| ("in quarantine", why)));
+    output.one(&(), &shown)?;
     if trail { show(&told.read, output) } else { Ok(()) }
 }
 
@@ -61,13 +66,6 @@ fn show(trail: &Trail, output: Output) -> anyhow::Result<()> {
         Some(uid) => format!("{id} ({uid})"),
         None => id.to_owned(),
     };
-    output.one(
-        &(),
-        &[("application", trail.application_id.clone()), ("routed", trail.routed.clone())],
-    )?;
-    if let Some(why) = &trail.quarantined_because {
-        output.one(&(), &[("in quarantine", why.clone())])?;
-    }
     for part in &trail.matched {
         let endpoint = named(&part.endpoint_id, &part.uid);
         output.line("")?;

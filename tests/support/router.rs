@@ -6,6 +6,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Begins to replay all dead letters, fast.
+const REPLAY_ALL: [&str; 7] = ["replay", "start", "--all", "--yes", "--rate", "5000/s", "--detach"];
+
 /// A posthaste of its own: a data folder, a prefix that nobody else uses, and mostly a broker's URL.
 #[derive(Debug)]
 pub(crate) struct Posthaste {
@@ -105,9 +108,14 @@ impl Posthaste {
             .collect()
     }
 
-    /// Begins to replay all dead letters, fast; the running router does it behind the answer.
-    pub(crate) fn replay_all(&self) -> Value {
-        self.json(&["replay", "start", "--all", "--yes", "--rate", "5000/s", "--detach"])
+    /// Begins to replay all dead letters, if there are any, fast; the running router does it behind the answer.
+    pub(crate) fn replay_all(&self) {
+        self.list(&REPLAY_ALL);
+    }
+
+    /// The same with a router that is about to die of it, and may not come to answering.
+    pub(crate) fn replay_all_and_die(&self) {
+        self.run(&REPLAY_ALL);
     }
 
     /// Makes the application `acme`.

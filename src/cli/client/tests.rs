@@ -10,7 +10,7 @@ use super::*;
 async fn somebody(answers: Vec<String>) -> (Client, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let (heard, hearing) = mpsc::unbounded_channel();
+    let (telling, told) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         for answer in answers {
             let (mut stream, _) = listener.accept().await.expect("a connection");
@@ -27,12 +27,12 @@ async fn somebody(answers: Vec<String>) -> (Client, mpsc::UnboundedReceiver<Stri
                 assert_ne!(read, 0, "the request broke off");
                 asked.extend_from_slice(&part[..read]);
             }
-            let _ = heard.send(String::from_utf8(asked).expect("text"));
+            let _ = telling.send(String::from_utf8(asked).expect("text"));
             stream.write_all(answer.as_bytes()).await.expect("writable");
         }
     });
     let door = Door { base: Url::parse(&base).expect("a URL"), token: "secret".to_owned().into() };
-    (Client::new(Server::Named(door)).expect("a client"), hearing)
+    (Client::new(Server::Named(door)).expect("a client"), told)
 }
 
 fn answer(status: u16, body: &str) -> String {
