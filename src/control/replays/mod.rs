@@ -222,7 +222,7 @@ impl ReplayDesk {
         tenant: Option<Tenant>,
         page: &Page<ReplayId>,
     ) -> Answer<Vec<Replay>> {
-        let application = tenant.map(|tenant| tenant.application());
+        let application = tenant.map(Tenant::application);
         Ok(self.replays.replays(control.organisation(), application, page).await?)
     }
 

@@ -211,7 +211,7 @@ fn owed(
         let mut event = event.query([seq])?;
         let Some(event) = event.next()? else { return Ok(None) };
         let at = event.get(2)?;
-        let is_wanted = is_in(of, at) && is_of_type(of, event.get(1)?)?;
+        let is_wanted = is_in(of, at) && is_of_type(of, event)?;
         let (id, bytes) = (event.get(0)?, event.get(3)?);
         Ok(is_wanted.then_some(Found { event: seq, id, endpoint: of.endpoint, bytes, at }))
     })
@@ -238,7 +238,7 @@ fn missed(
     over(rows, *ahead.start(), most, |row, seq| {
         let at = row.get("received_at")?;
         if !is_in(of, at)
-            || !is_of_type(of, row.get("type")?)?
+            || !is_of_type(of, row)?
             || !wants(endpoint, row)?
             || owed.exists(params![seq, of.endpoint])?
         {
@@ -251,7 +251,7 @@ fn missed(
 
 /// Whether an endpoint wants the event of this row, as routing would say.
 fn wants(endpoint: &Endpoint, row: &Row<'_>) -> Result<bool, StorageError> {
-    let event_type = event_type(row.get("type")?)?;
+    let event_type = event_type(row)?;
     let elsewhere = Some(WebhookMode::Override.as_str());
     if !endpoint.filter.wants(&event_type)
         || row.get::<_, Option<String>>("webhook_mode")?.as_deref() == elsewhere
@@ -265,14 +265,15 @@ fn wants(endpoint: &Endpoint, row: &Row<'_>) -> Result<bool, StorageError> {
     Ok(endpoint.listens_on(&channels))
 }
 
-fn event_type(text: String) -> Result<EventType, StorageError> {
+fn event_type(row: &Row<'_>) -> Result<EventType, StorageError> {
+    let text: String = row.get("type")?;
     text.parse().map_err(|error| corrupt(format!("an event: {error}")))
 }
 
-fn is_of_type(of: &OfEndpoint, text: String) -> Result<bool, StorageError> {
+fn is_of_type(of: &OfEndpoint, row: &Row<'_>) -> Result<bool, StorageError> {
     match &of.event_type {
         None => Ok(true),
-        Some(pattern) => Ok(pattern.matches(&event_type(text)?)),
+        Some(pattern) => Ok(pattern.matches(&event_type(row)?)),
     }
 }
 
