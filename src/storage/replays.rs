@@ -100,7 +100,9 @@ pub struct Preview {
     /// When the oldest and the newest that would be offered were given up; of an endpoint's, when their events
     /// were received.
     pub span: Option<(Timestamp, Timestamp)>,
-    /// Endpoints among those that are paused: what is offered to them waits until they are resumed.
+    /// Endpoints among those that are paused: what is offered to them waits until they are resumed, and goes then
+    /// as fast as they take it, behind live traffic. The replay goes on meanwhile: its rate is that of offering,
+    /// and it waits for nobody who waits for a person.
     pub paused: Vec<EndpointId>,
 }
 

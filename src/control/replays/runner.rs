@@ -247,8 +247,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_fails_too_much_pauses_itself_and_says_why() {
         let mut failing = script(1, 50, u32::MAX);
-        failing.pulse =
-            Pulse { offered: 40, tried: 30, judged: 30, failed: 20, ..Pulse::default() };
+        failing.pulse = Pulse { untried: 10, judged: 30, failed: 20, ..Pulse::default() };
         let replays = scripted(vec![failing, script(2, 50, 100)]);
 
         let offered = run_for(&replays, Duration::from_secs(10)).await;

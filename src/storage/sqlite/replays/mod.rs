@@ -28,7 +28,7 @@ use super::walk::Walk;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::filter::Pattern;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId, ReplayId};
-use crate::domain::replay::{Pulse, Rate, ReplayState, Scope};
+use crate::domain::replay::{Pulse, Rate, ReplayState, Scope, untried_max};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::StorageError;
@@ -328,17 +328,31 @@ const LIVE_SINCE: &str = "SELECT min(received_at) FROM events WHERE seq IN ( \
          (SELECT min(event) FROM deliveries INDEXED BY deliveries_pending WHERE state = 0), \
          (SELECT min(event) FROM inbox))";
 
+/// How many a replay has offered that wait for their first attempt: counted as far as it matters. Counted where they
+/// lie, and not by who went in and out, so that none which anybody takes away or puts on hold is waited for.
+pub(super) const UNTRIED: &str = "SELECT count(*) FROM \
+     (SELECT 1 FROM deliveries INDEXED BY deliveries_untried \
+      WHERE replay = ?1 AND state = 1 AND attempts = 0 AND due_at < 253402128000000 LIMIT ?2)";
+
 fn pulse(connection: &Connection, id: ReplayId, now: Timestamp) -> Result<Pulse, StorageError> {
     let mut live = connection.prepare_cached(LIVE_SINCE)?;
     let live_since: Option<Timestamp> = live.query_row([], |row| row.get(0))?;
-    let mut find = connection
-        .prepare_cached("SELECT offered, tried, failed, judged FROM replays WHERE id = ?1")?;
-    let counted = find
-        .query_row([id], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))
-        .optional()?;
-    let [offered, tried, failed, judged] = counted.unwrap_or_default().map(whole);
     let live_waits = live_since.map(|since| now.since(since)).unwrap_or_default();
-    Ok(Pulse { offered, tried, failed, judged, live_waits })
+    let mut find =
+        connection.prepare_cached("SELECT seq, rate, failed, judged FROM replays WHERE id = ?1")?;
+    let found = find
+        .query_row([id], |row| {
+            let seq: i64 = row.get(0)?;
+            Ok((seq, row.get(1)?, whole(row.get(2)?), whole(row.get(3)?)))
+        })
+        .optional()?;
+    let Some((seq, per_second, failed, judged)) = found else {
+        return Ok(Pulse { live_waits, ..Pulse::default() });
+    };
+    let most = untried_max(rate(id, per_second)?);
+    let mut untried = connection.prepare_cached(UNTRIED)?;
+    let untried = whole(untried.query_row(params![seq, most], |row| row.get(0))?);
+    Ok(Pulse { untried, failed, judged, live_waits })
 }
 
 /// Every time that a delivery was offered by a replay, unless that one is forgotten.
