@@ -53,7 +53,7 @@ pub(super) enum Walked {
 }
 
 /// What a look found.
-pub(super) struct Look {
+pub(in super::super) struct Look {
     pub(super) entry: Entry,
     pub(super) found: Vec<Found>,
     /// Where the replay is when this is done, and what it is then.

@@ -114,22 +114,8 @@ impl Replays for Sqlite {
     }
 
     async fn step(&self, id: ReplayId, most: u32, now: Timestamp) -> Result<Stepped, StorageError> {
-        let vault = Arc::clone(&self.vault);
-        let looked = self
-            .read(move |connection| match entry(connection, id)? {
-                Some(entry) => {
-                    Ok((entry.replay.state, look::look(connection, &vault, entry, most)?))
-                }
-                None => Ok((ReplayState::Failed, None)),
-            })
-            .await?;
-        match looked {
-            (_, Some(look)) => {
-                let stepped =
-                    self.write(move |connection| take::take(connection, &look, now)).await?;
-                failpoint!("replay.stepped"); // committed
-                Ok(stepped)
-            }
+        match self.look_ahead(id, most).await? {
+            (_, Some(look)) => self.take(look, now).await,
             (state, None) => Ok(Stepped { offered: 0, skipped: 0, state }),
         }
     }
@@ -154,6 +140,33 @@ impl Replays for Sqlite {
 
     async fn offers(&self, key: DeliveryKey) -> Result<Vec<Offer>, StorageError> {
         self.browse(move |connection| offers(connection, key)).await
+    }
+}
+
+impl Sqlite {
+    /// The first half of a step: what the next one offers, and how the replay stands.
+    pub(super) async fn look_ahead(
+        &self,
+        id: ReplayId,
+        most: u32,
+    ) -> Result<(ReplayState, Option<look::Look>), StorageError> {
+        let vault = Arc::clone(&self.vault);
+        self.read(move |connection| match entry(connection, id)? {
+            Some(entry) => Ok((entry.replay.state, look::look(connection, &vault, entry, most)?)),
+            None => Ok((ReplayState::Failed, None)),
+        })
+        .await
+    }
+
+    /// The second: it is taken, if it is not late.
+    pub(super) async fn take(
+        &self,
+        look: look::Look,
+        now: Timestamp,
+    ) -> Result<Stepped, StorageError> {
+        let stepped = self.write(move |connection| take::take(connection, &look, now)).await?;
+        failpoint!("replay.stepped"); // committed
+        Ok(stepped)
     }
 }
 

@@ -27,17 +27,20 @@ pub(super) fn take(
 ) -> Result<Stepped, StorageError> {
     let Look { entry, found, next, state } = look;
     let Entry { seq, replay, place: from, .. } = entry;
-    if let Some(because) = nobody_to_offer_to(connection, replay)? {
-        set_state(connection, *seq, ReplayState::Failed, Some(&because), now)?;
-        return Ok(Stepped { offered: 0, skipped: 0, state: ReplayState::Failed });
-    }
+    // Before anything else: whatever it says of the replay, a step that is late says nothing.
     let mut advance = connection.prepare_cached(
         "UPDATE replays SET place = ?3, updated_at = ?4 \
          WHERE seq = ?1 AND place = ?2 AND state = 'running'",
     )?;
     if advance.execute(params![seq, from, next, now])? == 0 {
         // Somebody else has taken this step, or the replay was stopped.
-        return Ok(Stepped { offered: 0, skipped: 0, state: replay.state });
+        let state = super::entry(connection, replay.id)?
+            .map_or(ReplayState::Failed, |entry| entry.replay.state);
+        return Ok(Stepped { offered: 0, skipped: 0, state });
+    }
+    if let Some(because) = nobody_to_offer_to(connection, replay)? {
+        set_state(connection, *seq, ReplayState::Failed, Some(&because), now)?;
+        return Ok(Stepped { offered: 0, skipped: 0, state: ReplayState::Failed });
     }
     let mut step = Step {
         connection,
