@@ -79,7 +79,12 @@ INSERT INTO replays (id, organisation, scope, application, endpoint, since, unti
            CASE t.state WHEN 'running' THEN NULL ELSE t.updated_at END
     FROM tasks t JOIN applications a ON a.id = t.application
     ORDER BY t.id;
--- Several tasks of one endpoint could run beside each other: all go on, and the first has the place.
-INSERT OR IGNORE INTO replay_endpoints
+-- Several tasks of one endpoint could run beside each other, replays cannot: the first goes on.
+UPDATE replays AS r
+    SET state = 'failed', ended_at = updated_at,
+        because = 'another one was running for its endpoint: begin it once more when that has ended'
+    WHERE state = 'running' AND EXISTS (SELECT 1 FROM replays f
+                                        WHERE f.endpoint = r.endpoint AND f.state = 'running' AND f.seq < r.seq);
+INSERT INTO replay_endpoints
     SELECT endpoint, seq FROM replays WHERE state = 'running' ORDER BY seq;
 DROP TABLE tasks;
