@@ -23,6 +23,9 @@ use crate::domain::time::Timestamp;
 /// Most replays of one organisation that may be active at the same time: each has a share of the writer's time.
 pub const ACTIVE_MAX: u32 = 64;
 
+/// Most of these that may be about one application: an eighth, so that no tenant has the places of all.
+pub const ACTIVE_MAX_OF_APPLICATION: u32 = 8;
+
 /// Most endpoints that one replay may be about: each is taken by it, in the transaction that begins it.
 pub const ENDPOINTS_MAX: u32 = 10_000;
 
@@ -249,7 +252,7 @@ pub trait Replays: Send + Sync {
     ///
     /// # Errors
     /// `Conflict` when another one is active for one of its endpoints, with that one's id, or too many are
-    /// active, or there is no such endpoint, or it is about more than [`ENDPOINTS_MAX`], or another number
+    /// active in the organisation or in the application, or there is no such endpoint, or it is about more than [`ENDPOINTS_MAX`], or another number
     /// matches than is expected.
     async fn begin(&self, replay: NewReplay, now: Timestamp) -> Result<Replay, StorageError>;
 

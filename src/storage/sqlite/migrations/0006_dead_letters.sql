@@ -27,8 +27,9 @@ INSERT INTO dead_letter_groups (organisation, application, endpoint, reason, las
     FROM dead_letters d LEFT JOIN applications a ON a.id = d.application
     GROUP BY d.endpoint, d.application, d.reason, d.last_status, d.last_outcome;
 
+-- Numbers are never used again: a replay is about those up to one of them, also when that one has gone.
 CREATE TABLE dead_letters_by_kind (
-    seq           INTEGER PRIMARY KEY,
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
     id            BLOB    NOT NULL UNIQUE,
     event         INTEGER NOT NULL, -- events.seq
     event_id      BLOB    NOT NULL, -- events.id

@@ -1,13 +1,13 @@
 //! What a replay waits for, and what it must not wait for; and what it is judged by.
 
 use super::history::MINUTE;
-use super::replays::{events, of_a, replay_id};
+use super::replays::{events, of, of_a, replay_id};
 use super::*;
 use crate::domain::replay::{Judgement, Rate, ReplayState, STEP_MAX, Scope};
 use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
-use crate::storage::replays::{NewReplay, Replays, Selection};
+use crate::storage::replays::{ACTIVE_MAX_OF_APPLICATION, NewReplay, Replays, Selection};
 
 /// Five hundred of these may be offered and not tried.
 const SLOW: u32 = 10;
@@ -54,7 +54,11 @@ impl Place {
 }
 
 fn of_a_dead() -> NewReplay {
-    of_a(1, Scope::DeadLetters)
+    of_a_dead_by_number(1)
+}
+
+fn of_a_dead_by_number(number: u32) -> NewReplay {
+    of_a(number, Scope::DeadLetters)
 }
 
 #[tokio::test]
@@ -144,4 +148,41 @@ async fn thousands_that_went_well_do_not_hide_that_none_does_now() {
         }
     }
     assert!((100..=250).contains(&failures), "found out after {failures}");
+}
+
+#[tokio::test]
+async fn what_dies_when_the_newest_dead_letter_has_gone_is_not_in_a_replay_begun_before() {
+    let place = Place::new();
+    place.have_active("a", &[], &[]).await;
+    let (events, late) = (events(3), event("late"));
+    place.with_given_up(&events, |_| false).await;
+    place.have_begun(of_a_dead()).await;
+
+    place.expunge_payload(acme(), events[2].id).await.expect("forgotten, and its dead letter");
+    place.accept(vec![owed(&late, &["a"])]).await.expect("accepted");
+    place.settle(given_up(key(&late, "a"), 0)).await;
+
+    assert_eq!(place.take_all().await.1, 2);
+    assert_eq!(place.stands(&late).await.expect("owed").state, DeliveryState::Dead);
+}
+
+#[tokio::test]
+async fn one_application_cannot_have_all_the_replays_that_there_may_be() {
+    let place = Place::new();
+    for number in 0..=ACTIVE_MAX_OF_APPLICATION {
+        place.have_active(&number.to_string(), &[], &[]).await;
+    }
+    let one =
+        |number: u32| of(replay_id(number), Scope::GivenUp, endpoint_id(&number.to_string()), NOW);
+    for number in 0..ACTIVE_MAX_OF_APPLICATION {
+        place.have_begun(one(number)).await;
+    }
+
+    let refused = place.begin(one(ACTIVE_MAX_OF_APPLICATION), NOW + MINUTE).await;
+
+    let Err(StorageError::Conflict(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("8 replays of this application are running or paused"), "{why}");
+    // Whoever looks after all applications still can.
+    let all = Selection::DeadLetters(DeadLetterFilter::default());
+    place.have_begun(NewReplay { selection: all, ..of_a_dead_by_number(99) }).await;
 }
