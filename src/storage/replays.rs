@@ -164,7 +164,8 @@ pub struct Replay {
     pub rate: Rate,
     /// Where it is.
     pub state: ReplayState,
-    /// Why it does not go on, in a sentence, when that is its own doing.
+    /// Why it does not go on, in a sentence, when that is its own doing. Of one that runs: why it offers nothing for
+    /// the moment.
     pub because: Option<String>,
     /// Deliveries that matched when it was begun; `None` when nobody counted (what is missing has to be looked for).
     pub matched: Option<u64>,
@@ -172,6 +173,9 @@ pub struct Replay {
     pub offered: u64,
     /// Those that it passed over: replayed, discarded or removed meanwhile, or without somebody to go to.
     pub skipped: u64,
+    /// Of the offered ones: whose first attempt has ended, or that were taken back before it. What is offered and not
+    /// tried waits for its turn, or for a person.
+    pub tried: u64,
     /// Of the offered ones: delivered since.
     pub delivered: u64,
     /// Of the offered ones: given up once more.
@@ -230,6 +234,8 @@ pub struct Running {
     pub id: ReplayId,
     /// How fast.
     pub rate: Rate,
+    /// Whether it says why it offers nothing for the moment.
+    pub waits: bool,
 }
 
 /// The port.
@@ -307,6 +313,12 @@ pub trait Replays: Send + Sync {
     /// # Errors
     /// `Unavailable`: taken or not, the same call goes on; `Corrupt` for what cannot be read.
     async fn step(&self, id: ReplayId, most: u32, now: Timestamp) -> Result<Stepped, StorageError>;
+
+    /// Says of one that runs why it offers nothing for the moment, or that it does again.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn waits(&self, id: ReplayId, because: Option<&str>) -> Result<(), StorageError>;
 
     /// It stops by itself, for this reason: paused, or failed.
     ///

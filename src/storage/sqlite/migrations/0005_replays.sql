@@ -71,11 +71,11 @@ END;
 -- What was begun as a task goes on as a replay, where it was: those that have ended as well, so that who asks
 -- for one is answered. They were as fast as could be.
 INSERT INTO replays (id, organisation, scope, application, endpoint, since, until, rate, state, place, last,
-                     offered, actor, created_at, updated_at, ended_at)
+                     offered, tried, actor, created_at, updated_at, ended_at)
     SELECT t.id, a.organisation,
            CASE t.kind WHEN 'endpoint.recover' THEN 'given_up' ELSE 'missing' END,
            t.application, t.endpoint, t.since, t.until, 1000, t.state, t.place, t.last,
-           t.moved, 'unknown', t.created_at, t.updated_at,
+           t.moved, t.moved, 'unknown', t.created_at, t.updated_at,
            CASE t.state WHEN 'running' THEN NULL ELSE t.updated_at END
     FROM tasks t JOIN applications a ON a.id = t.application
     ORDER BY t.id;

@@ -98,11 +98,12 @@ impl Replays for Sqlite {
     async fn running(&self) -> Result<Vec<Running>, StorageError> {
         self.read(|connection| {
             let mut find = connection.prepare_cached(
-                "SELECT id, rate FROM replays WHERE state = 'running' ORDER BY seq",
+                "SELECT id, rate, because IS NOT NULL FROM replays WHERE state = 'running' \
+                 ORDER BY seq",
             )?;
             find.query_and_then([], |row| {
                 let id = row.get(0)?;
-                Ok(Running { id, rate: rate(id, row.get(1)?)? })
+                Ok(Running { id, rate: rate(id, row.get(1)?)?, waits: row.get(2)? })
             })?
             .collect()
         })
@@ -118,6 +119,18 @@ impl Replays for Sqlite {
             (_, Some(look)) => self.take(look, now).await,
             (state, None) => Ok(Stepped { offered: 0, skipped: 0, state }),
         }
+    }
+
+    async fn waits(&self, id: ReplayId, because: Option<&str>) -> Result<(), StorageError> {
+        let because = because.map(ToOwned::to_owned);
+        self.write(move |connection| {
+            let mut say = connection.prepare_cached(
+                "UPDATE replays SET because = ?2 WHERE id = ?1 AND state = 'running'",
+            )?;
+            say.execute(params![id, because])?;
+            Ok(())
+        })
+        .await
     }
 
     async fn halt(
@@ -209,6 +222,7 @@ fn read(row: &Row<'_>) -> Result<Entry, StorageError> {
         matched: row.get::<_, Option<i64>>("matched")?.map(self::whole),
         offered: whole("offered")?,
         skipped: whole("skipped")?,
+        tried: whole("tried")?,
         delivered: whole("delivered")?,
         dead: whole("dead")?,
         actor: row.get("actor")?,

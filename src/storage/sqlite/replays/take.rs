@@ -60,10 +60,10 @@ pub(super) fn take(
     )?;
     count.execute(params![seq, offered, skipped])?;
     if *state == ReplayState::Finished {
-        // Dead letters that were gone when their turn came were not even seen.
+        // What was gone when its turn came was not even seen.
         let mut gone = connection.prepare_cached(
             "UPDATE replays SET skipped = max(skipped, matched - offered) \
-             WHERE seq = ?1 AND scope = 'dead_letters' AND matched IS NOT NULL",
+             WHERE seq = ?1 AND matched IS NOT NULL",
         )?;
         gone.execute([seq])?;
         set_state(connection, *seq, ReplayState::Finished, None, now)?;
