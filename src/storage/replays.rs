@@ -127,12 +127,19 @@ pub enum Obstacle {
     NoDefaultUrl,
     /// The payload of its event was deleted.
     PayloadForgotten,
+    /// Its event was of use until a moment that is past: it would be given up without an attempt.
+    Expired,
 }
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::EndpointGone, Self::EndpointDisabled, Self::NoDefaultUrl, Self::PayloadForgotten];
+    pub const ALL: [Self; 5] = [
+        Self::EndpointGone,
+        Self::EndpointDisabled,
+        Self::NoDefaultUrl,
+        Self::PayloadForgotten,
+        Self::Expired,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -141,6 +148,7 @@ impl Obstacle {
             Self::EndpointDisabled => "endpoint_disabled",
             Self::NoDefaultUrl => "no_default_url",
             Self::PayloadForgotten => "payload_forgotten",
+            Self::Expired => "expired",
         }
     }
 }

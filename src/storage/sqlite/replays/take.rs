@@ -111,6 +111,9 @@ struct Step<'c> {
 impl Step<'_> {
     /// Offers one; whether it was.
     fn offer(&mut self, one: &Found, to: Option<EndpointId>) -> Result<bool, StorageError> {
+        if one.is_expired(self.now) {
+            return Ok(false);
+        }
         let receiver = to.unwrap_or(one.endpoint);
         let turn = if to.is_some() || self.scope == Scope::Missing {
             let owes = deliveries::owe(

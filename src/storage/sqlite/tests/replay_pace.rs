@@ -7,7 +7,7 @@ use crate::domain::replay::{Judgement, Rate, ReplayState, STEP_MAX, Scope};
 use crate::storage::dead_letters::DeadLetterFilter;
 use crate::storage::history::History;
 use crate::storage::journal::Ledger;
-use crate::storage::replays::{ACTIVE_MAX_OF_APPLICATION, NewReplay, Replays, Selection};
+use crate::storage::replays::{ACTIVE_MAX_OF_APPLICATION, NewReplay, Obstacle, Replays, Selection};
 
 /// Five hundred of these may be offered and not tried.
 const SLOW: u32 = 10;
@@ -223,4 +223,26 @@ async fn one_application_cannot_have_all_the_replays_that_there_may_be() {
     // Whoever looks after all applications still can.
     let all = Selection::DeadLetters(DeadLetterFilter::default());
     place.have_begun(NewReplay { selection: all, ..of_a_dead_by_number(99) }).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_counted_as_such_and_left_where_it_is() {
+    for scope in [Scope::DeadLetters, Scope::GivenUp] {
+        let place = Place::new();
+        place.have_active("a", &[], &[]).await;
+        let mut events = events(5);
+        for event in &mut events[..2] {
+            let over = Event { expires_at: Some(NOW + 30 * SECOND), ..event.as_ref().clone() };
+            *event = Arc::new(over);
+        }
+        place.with_given_up(&events, |_| false).await;
+        let begun = place.have_begun(of_a(1, scope)).await;
+
+        let preview = place.preview(begun.organisation, &begun.selection, None, NOW + MINUTE).await;
+        let preview = preview.expect("counted");
+        assert_eq!((preview.matched, preview.replayable()), (Some(5), 3), "{scope:?}");
+        assert_eq!(preview.not_replayable, [(Obstacle::Expired, 2)], "{scope:?}");
+        assert_eq!((place.take_all().await.1, place.found(1).await.skipped), (3, 2), "{scope:?}");
+        assert_eq!(place.books().await.expect("books").dead, 2);
+    }
 }
