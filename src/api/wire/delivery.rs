@@ -34,7 +34,7 @@ pub(in super::super) struct DeliveryOut {
     url: Option<String>,
     /// How it stands: `pending` (not tried yet), `waiting` (to be tried at `nextAttemptAt`), `sending` (its
     /// one request, at the most, is on the way), `delivered`, `dead` (given up, and can be replayed),
-    /// `dropped` (given up), `unknown` (its one request was made or not), `cancelled`.
+    /// `dropped` (given up), `discarded` (given up, and put away by a person), `unknown` (its one request was made or not), `cancelled`.
     #[schema(value_type = DeliveryStanding)]
     state: &'static str,
     /// Requests that counted, so far.
@@ -114,6 +114,7 @@ pub(in super::super) enum DeliveryStanding {
     Dead,
     Cancelled,
     Dropped,
+    Discarded,
     Unknown,
 }
 
