@@ -11,7 +11,6 @@
 //!
 //! Left to others: when it is sent (`dispatch`), and what comes of it (`send`, `settle`).
 
-use crate::domain::auth::Auth;
 use crate::domain::body::Body;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
@@ -133,6 +132,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::auth::Auth;
     use crate::domain::endpoint::{EndpointKey, EndpointState};
     use crate::domain::event::Channels;
     use crate::domain::exchange::MASKED;
