@@ -79,6 +79,7 @@ impl Replays for FakeReplays {
             organisation: new.organisation,
             application,
             endpoint,
+            named: new.selection.named(),
             selection: new.selection,
             to: new.to,
             rate: new.rate,

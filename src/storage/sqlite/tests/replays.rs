@@ -406,6 +406,23 @@ async fn what_was_dropped_is_recovered_and_what_is_unknown_is_not() {
 }
 
 #[tokio::test]
+async fn a_list_says_how_many_deliveries_each_names_and_does_not_bring_them() {
+    let place = Place::new();
+    place.have_active("a", &[], &[]).await;
+    let events = events(3);
+    place.with_given_up(&events, |_| false).await;
+    let ids: Vec<_> = events[..2].iter().map(|event| key(event, "a").id()).collect();
+    let begun = place.have_begun(dead(1, DeadLetterFilter { ids, ..Default::default() })).await;
+    assert_eq!((begun.named, begun.selection.named(), begun.matched), (2, 2, Some(2)));
+
+    let page = Page::whole(Order::Descending);
+    let listed = place.replays(OrganisationId::DEFAULT, None, &page).await.expect("read");
+
+    assert_eq!((listed.len(), listed[0].named, listed[0].selection.named()), (1, 2, 0));
+    assert_eq!(place.take_all().await.1, 2, "and the replay knows them");
+}
+
+#[tokio::test]
 async fn what_a_person_discarded_does_not_come_back_with_what_was_given_up() {
     let place = Place::new();
     place.have_active("a", &[], &[]).await;
