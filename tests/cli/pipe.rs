@@ -139,6 +139,7 @@ async fn what_programs_read_of_each_command_has_these_fields() {
     assert!(fields(&told["timeline"][0]).starts_with(&["at"]), "{told}");
     let trail = posthaste.json(&["events", "get", &message, "--trail"]);
     assert_eq!(trail["matched"][0]["endpointId"], case.endpoint.as_str(), "{trail}");
+    assert_eq!(trail["message"]["payload"], json!({ "job": 7 }), "{trail}");
     let top = expect(&["endpoint", "top", "--by", "failures"], &TOP);
     assert_eq!(top["endpointId"], case.endpoint.as_str(), "{top}");
 
