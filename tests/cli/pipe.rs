@@ -248,6 +248,23 @@ async fn ids_from_a_file_are_replayed_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_begun_with_yes_is_what_was_shown() {
+    let case = Case::with_dead_letters(3).await;
+    let begun = &case.posthaste.list(&["replay", "start", "--all", "--yes", "--rate", "500/s"])[0];
+    let filter = &begun["filter"];
+    assert!(filter["until"].is_string(), "what is given up from now on is not in it: {begun}");
+    assert_eq!(begun["matched"], 3);
+
+    let missing = ["replay", "start", "--missing", "--endpoint", &case.endpoint, "--dry-run"];
+    let (code, printed, error) = case.run(&missing);
+    assert_eq!(code, 0, "{error}");
+    assert!(printed.contains("to be replayed"), "{printed}");
+    let again = ["replay", "start", "--delivered", "--endpoint", &case.endpoint, "--yes"];
+    let begun = &case.posthaste.list(&[&again[..], &["--rate", "500/s"]].concat())[0];
+    assert!(begun["filter"]["until"].is_string(), "nor what is received: {begun}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_delivery_is_tried_now_or_no_more() {
     let case = Case::with_dead_letters(0).await;
     for uid in ["later", "never"] {

@@ -158,6 +158,7 @@ async fn an_applications_token_reaches_its_own_and_is_told_what_is_wanted_for_mo
 async fn two_replays_for_one_endpoint_are_a_conflict_that_names_the_first() {
     let case = Case::with_dead_letters(3).await;
     let first = case.begin_slowly();
+    case.posthaste.json(&["replay", "pause", &first]); // it is active, and the count stands still
     let (code, _, error) = case.run(&["replay", "start", "--endpoint", &case.endpoint, "--yes"]);
     assert_eq!(code, 5, "{error}");
     assert!(error.contains(&first), "{error}");

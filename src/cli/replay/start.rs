@@ -90,12 +90,14 @@ impl StartArgs {
                 if filter.is_empty() {
                     body.insert("all".into(), Value::Bool(true));
                 }
-                // Counted and begun up to the same moment: what dies while a person thinks is not in either.
-                if !self.yes && ids.is_empty() {
+                // Counted and begun up to the same moment: what dies meanwhile is not in either. Those that
+                // are named are what they are.
+                if ids.is_empty() {
                     filter.entry("until").or_insert_with(|| json!(now));
                 }
             }
             Scope::Missing | Scope::Delivered | Scope::GivenUp => {
+                filter.entry("until").or_insert_with(|| json!(now)); // and what is received meanwhile
                 for name in ["endpointId", "since", "until"] {
                     body.extend(filter.remove(name).map(|value| (name.to_owned(), value)));
                 }
@@ -153,7 +155,7 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
     }
     let what = if counted.matched.is_some() { "deliveries" } else { "deliveries and more" };
     confirm("replay", counted.replayable, what, yes)?;
-    if let Some(matched) = counted.matched.filter(|_| !yes) {
+    if let Some(matched) = counted.matched {
         body["expect"] = json!(matched);
     }
     let mut interrupt = watch::Interrupt::listen()?;
