@@ -3,10 +3,10 @@
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::{Client, Path};
+use super::client::{Client, Path, Refusal};
 use super::confirm::confirm;
 use super::exit::Usage;
-use super::filter::{FilterArgs, IdArgs, KindArgs};
+use super::filter::{FilterArgs, IdArgs, KindArgs, ended, unknown};
 use super::output::{Output, lines_of, note, or_dash, print_object, visible, visible_lines};
 use super::pages::{self, Rows};
 use super::wire::{Attempt, DeadLetter, Discarded, Group, InspectedLetter, Preview, Told};
@@ -159,16 +159,26 @@ async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::
     let ids = args.named.all()?;
     let mut filter = args.filter.body(&ids, now);
     let all = filter.is_empty();
-    filter.entry("until").or_insert_with(|| json!(now));
+    if ids.is_empty() {
+        filter.entry("until").or_insert_with(|| json!(now));
+    }
     let mut body = json!({ "filter": filter });
     if all {
         body["all"] = json!(true);
     }
     let path = Path::within(app.as_deref(), &["replay", "preview"]);
     let counted: Told<Preview> = client.query(&path, &body).await?;
+    let unknown = unknown(ids.len(), counted.read.matched);
     match counted.read.matched {
+        Some(0) if !ids.is_empty() => {
+            let detail = "none of these is a dead letter".to_owned();
+            return Err(Refusal::Said { status: 404, detail }.into());
+        }
         Some(0) => note("no dead letter matches"),
         Some(matched) => {
+            if let Some(unknown) = &unknown {
+                note(unknown);
+            }
             confirm("discard", matched, "dead letters for good", args.yes)?;
             body["expect"] = json!(matched);
         }
@@ -186,7 +196,8 @@ async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::
         // The count was held to by the first part.
         body.as_object_mut().expect("an object").remove("expect");
     }
-    Ok(output.one(&json!({ "discarded": discarded }), &[("discarded", discarded.to_string())])?)
+    output.one(&json!({ "discarded": discarded }), &[("discarded", discarded.to_string())])?;
+    ended(unknown)
 }
 
 fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {

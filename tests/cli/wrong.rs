@@ -108,6 +108,10 @@ async fn what_is_not_there_is_told_by_its_name() {
     for (line, said) in [
         (format!("dead-letters show {NO_DELIVERY}"), NO_DELIVERY),
         (format!("replay start {NO_DELIVERY} --yes"), "none of these is a dead letter"),
+        (
+            format!("dead-letters discard {NO_DELIVERY} --why old --yes"),
+            "none of these is a dead letter",
+        ),
         (format!("replay status {NO_REPLAY}"), NO_REPLAY),
         (format!("replay status {NO_REPLAY} --watch"), NO_REPLAY),
         (format!("replay pause {NO_REPLAY}"), NO_REPLAY),
@@ -179,6 +183,25 @@ async fn nobody_to_ask_and_no_yes_is_a_usage_error_and_nothing_is_done() {
     }
     assert_eq!(case.posthaste.list(&["dead-letters", "list"]).len(), 2);
     assert!(case.posthaste.list(&["replay", "list"]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_not_known_beside_known_ones_are_told_and_the_rest_is_done() {
+    let case = Case::with_dead_letters(2).await;
+    let letters = case.posthaste.list(&["dead-letters", "list"]);
+    let (one, other) = (text(&letters[0], "id"), text(&letters[1], "id"));
+    let said = "1 of 2 is no dead letter (any more)";
+    for (deed, left) in [
+        (vec!["replay", "start", "--dry-run", NO_DELIVERY, &one], 2),
+        (vec!["replay", "start", "--yes", NO_DELIVERY, &one], 1),
+        (vec!["dead-letters", "discard", "--yes", "--why", "old", NO_DELIVERY, &other], 0),
+    ] {
+        let (code, printed, error) = case.run(&deed);
+        assert_eq!(code, 3, "{deed:?}: {error}");
+        assert!(error.contains(said), "{deed:?}: {error}");
+        assert!(!printed.is_empty(), "{deed:?}");
+        case.dead_letters(left).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use super::{Named, rate, show, watch};
 use crate::cli::client::{Client, Path, Refusal};
 use crate::cli::confirm::confirm;
 use crate::cli::exit::Usage;
-use crate::cli::filter::{FilterArgs, IdArgs};
+use crate::cli::filter::{FilterArgs, IdArgs, ended, unknown};
 use crate::cli::output::{Output, lines_of, note, or_dash};
 use crate::cli::wire::{Preview, Replay, Told};
 use crate::domain::replay::{Rate, Scope};
@@ -136,16 +136,21 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
         let detail = "none of these is a dead letter".to_owned();
         return Err(Refusal::Said { status: 404, detail }.into());
     }
+    let unknown = unknown(named, counted.matched);
     if dry_run && output.json {
-        return Ok(output.one(&preview, &[])?);
+        output.one(&preview, &[])?;
+        return ended(unknown);
     }
     tell(counted, dry_run, output)?;
     if dry_run {
-        return Ok(());
+        return ended(unknown);
     }
     if counted.matched.is_some() && counted.replayable == 0 {
         note("there is nothing to replay");
-        return Ok(());
+        return ended(unknown);
+    }
+    if let Some(unknown) = &unknown {
+        note(unknown); // before anybody is asked
     }
     if counted.matched.is_none_or(|matched| matched > WHY_ABOVE) && body.get("reason").is_none() {
         return Err(Usage(format!(
@@ -165,9 +170,10 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
     if detach {
         show(&begun, output)?;
         note(&format!("it goes on by itself; to look: {}", named.look_again()));
-        return Ok(());
+        return ended(unknown);
     }
-    watch::watch(Some(begun), &named, client, output, &mut interrupt).await
+    watch::watch(Some(begun), &named, client, output, &mut interrupt).await?;
+    ended(unknown)
 }
 
 /// What a replay would do: on standard output where that was the question, else beside the answer.
