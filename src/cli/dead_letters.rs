@@ -217,7 +217,7 @@ fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {
         ("reason", letter.reason.clone()),
         ("attempts", letter.attempt_count.to_string()),
         ("last status", status(letter.last_status, letter.last_error.as_deref())),
-        ("last failure", or_dash(letter.last_detail.as_ref())),
+        ("last failure", last_failure(letter)),
         ("died at", letter.died_at.clone()),
     ];
     let event = inspected.event.as_ref();
@@ -282,6 +282,13 @@ fn block(text: &str, output: Output) -> std::io::Result<()> {
     if left > 0 { output.line(&format!("  … and {left} bytes more")) } else { Ok(()) }
 }
 
+/// The sentence that is kept, or what was answered: an answer says itself why, and stands with its attempt.
+fn last_failure(letter: &DeadLetter) -> String {
+    let detail = letter.last_detail.clone().filter(|detail| !detail.is_empty());
+    let status = letter.last_status.filter(|status| *status != 0);
+    or_dash(detail.or_else(|| status.map(|status| format!("answered {status}"))).as_ref())
+}
+
 /// `503 server_error`, or the word alone when no answer came.
 fn status(status: Option<u16>, word: Option<&str>) -> String {
     match (status, word) {
@@ -289,5 +296,28 @@ fn status(status: Option<u16>, word: Option<&str>) -> String {
         (None | Some(0), None) => "-".to_owned(),
         (Some(status), None) => status.to_string(),
         (Some(status), Some(word)) => format!("{status} {word}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_failure_is_a_sentence_or_what_was_answered() {
+        let told = |status: Option<u16>, detail: Option<&str>| {
+            let letter = json!({
+                "id": "dlv_1", "msgId": "msg_1", "applicationId": "app_1", "endpointId": "ep_1",
+                "eventType": "job.failed", "subject": null, "reason": "attempts_exhausted",
+                "attemptCount": 1, "lastStatus": status, "lastError": "x", "lastDetail": detail,
+                "diedAt": "2026-09-21T14:13:20Z",
+            });
+            last_failure(&serde_json::from_value(letter).expect("a dead letter"))
+        };
+        assert_eq!(told(Some(500), Some("")), "answered 500");
+        assert_eq!(told(Some(500), None), "answered 500");
+        assert_eq!(told(None, Some("no address")), "no address");
+        assert_eq!(told(Some(0), Some("")), "-");
+        assert_eq!(told(None, None), "-");
     }
 }
