@@ -105,8 +105,15 @@ async fn without_a_router_every_command_that_asks_one_says_how_to_start_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_told_by_its_name() {
     let case = Case::with_dead_letters(1).await;
+    case.posthaste.json(&["app", "create", "Other", "--uid", "other"]);
+    let theirs = text(&case.posthaste.list(&["dead-letters", "list"])[0], "id");
     for (line, said) in [
         (format!("dead-letters show {NO_DELIVERY}"), NO_DELIVERY),
+        (format!("dead-letters show {NO_DELIVERY}"), "posthaste deliveries show"),
+        (
+            format!("dead-letters show {theirs} --app other"),
+            "no dead letter of application `other` is called",
+        ),
         (format!("replay start {NO_DELIVERY} --yes"), "none of these is a dead letter"),
         (
             format!("dead-letters discard {NO_DELIVERY} --why old --yes"),
