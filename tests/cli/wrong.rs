@@ -23,6 +23,8 @@ fn filters_that_are_none_are_refused_with_what_is_accepted_before_anybody_is_ask
             "attempts_exhausted, gone, refused, expired are accepted",
         ),
         ("dead-letters list --status 6000", "a class as `5xx`"),
+        ("dead-letters list --status 600", "a code from 100 to 599"),
+        ("dead-letters groups --status 9xx", "a code from 100 to 599"),
         ("dead-letters groups --error bad", "timeout"),
         ("dead-letters list --since yesterday", "an RFC 3339 time with a zone, or a span"),
         ("replay start", "<DELIVERY|--id-file <FILE>|--all|"),
