@@ -30,7 +30,10 @@ pub(super) enum DeadLettersCommand {
         #[arg(long)]
         app: Option<String>,
     },
-    /// Take them out of the dead letters for good; they are never delivered
+    /// Take them out of the dead letters for good: no replay and no recovery offers them again
+    ///
+    /// They stay on record as deliveries, and a person can still have one tried by its name (`deliveries
+    /// retry`).
     Discard(DiscardArgs),
 }
 

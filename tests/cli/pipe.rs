@@ -181,6 +181,8 @@ async fn a_replay_is_paused_resumed_and_made_faster_while_it_goes_on() {
     let state = |arguments: &[&str]| text(&case.posthaste.json(arguments), "state");
 
     assert_eq!(state(&["replay", "pause", &id]), "paused");
+    let (_, printed, _) = case.run(&["replay", "status", &id]);
+    assert!(printed.contains("because") && printed.contains("somebody paused it"), "{printed}");
     let (code, _, said) = case.run(&["replay", "status", &id, "--watch"]);
     assert_eq!(code, 3, "{said}");
     assert!(said.contains(&format!("posthaste replay resume {id}")), "{said}");
@@ -284,7 +286,11 @@ async fn a_waiting_delivery_is_tried_now_or_no_more() {
     })
     .await;
 
-    case.posthaste.json(&["deliveries", "retry", &id, "later", "--app", "acme"]);
+    let (code, printed, said) =
+        case.run(&["deliveries", "retry", &id, "later", "--app", "acme"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(printed.contains("an attempt will be made"), "it is not made yet: {printed}");
+    assert!(said.contains(&format!("posthaste deliveries show {id} later --app acme")), "{said}");
     case.posthaste.json(&["deliveries", "cancel", &id, "never", "--app", "acme"]);
 
     until("one is delivered", SOON, async || state("later") == "delivered").await;
