@@ -127,7 +127,7 @@ impl StartArgs {
 }
 
 pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> anyhow::Result<()> {
-    let (dry_run, yes, detach) = (args.dry_run, args.yes, args.detach);
+    let (dry_run, yes, detach, scope) = (args.dry_run, args.yes, args.detach, args.scope());
     let Asked { app, mut body, named } = args.asked()?;
     let path = Path::within(app.as_deref(), &["replay", "preview"]);
     let preview: Told<Preview> = client.query(&path, &body).await?;
@@ -141,7 +141,7 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
         output.one(&preview, &[])?;
         return ended(unknown);
     }
-    tell(counted, dry_run, output)?;
+    tell(counted, scope, dry_run, output)?;
     if dry_run {
         return ended(unknown);
     }
@@ -177,7 +177,12 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
 }
 
 /// What a replay would do: on standard output where that was the question, else beside the answer.
-fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()> {
+fn tell(
+    counted: &Preview,
+    scope: Scope,
+    dry_run: bool,
+    output: Output,
+) -> std::io::Result<()> {
     let columns = ["endpoint", "reason", "deliveries"];
     let rows: Vec<Vec<String>> = counted
         .by_endpoint
@@ -186,7 +191,7 @@ fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()>
             vec![part.endpoint_id.clone(), or_dash(part.reason.as_ref()), part.count.to_string()]
         })
         .collect();
-    let fields = fields(counted);
+    let fields = fields(counted, scope);
     if dry_run {
         if !rows.is_empty() {
             output.list(&columns, &rows, Clone::clone)?;
@@ -198,7 +203,7 @@ fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()>
     Ok(())
 }
 
-fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
+fn fields(counted: &Preview, scope: Scope) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     fields.push(match counted.matched {
         Some(matched) => ("matched", matched.to_string()),
@@ -209,8 +214,14 @@ fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
         fields.push(("cannot be replayed", format!("{} ({})", left.count, left.why)));
     }
     fields.extend(counted.bytes.map(|bytes| ("payload bytes", bytes.to_string())));
-    fields.extend(counted.oldest_died_at.clone().map(|oldest| ("oldest died at", oldest)));
-    fields.extend(counted.newest_died_at.clone().map(|newest| ("newest died at", newest)));
+    let (oldest_at, newest_at) = match scope {
+        Scope::DeadLetters => ("oldest died at", "newest died at"),
+        Scope::Missing | Scope::Delivered | Scope::GivenUp => {
+            ("oldest received at", "newest received at")
+        }
+    };
+    fields.extend(counted.oldest_died_at.clone().map(|oldest| (oldest_at, oldest)));
+    fields.extend(counted.newest_died_at.clone().map(|newest| (newest_at, newest)));
     if let Some(rate) = counted.rate {
         let takes = counted.estimated_seconds.map(super::progress::span);
         let takes = takes.map_or_else(String::new, |span| format!(", some {span}"));
@@ -221,4 +232,27 @@ fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
     }
     fields.push(("order", "not promised".into()));
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_died_was_received() {
+        let counted = json!({
+            "matched": 1, "replayable": 1, "oldestDiedAt": "2026-09-21T14:13:20Z",
+            "newestDiedAt": "2026-09-21T14:13:20Z",
+        });
+        let counted: Preview = serde_json::from_value(counted).expect("a preview");
+        let names = |scope| -> Vec<_> {
+            fields(&counted, scope).into_iter().map(|(name, _)| name).collect()
+        };
+        assert!(names(Scope::DeadLetters).contains(&"oldest died at"));
+        for scope in [Scope::Missing, Scope::Delivered] {
+            let names = names(scope);
+            assert!(names.contains(&"oldest received at"), "{names:?}");
+            assert!(!names.iter().any(|name| name.contains("died")), "{names:?}");
+        }
+    }
 }
