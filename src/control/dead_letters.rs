@@ -4,7 +4,7 @@
 //! is asked with that beside it, and what is another's is not found. What is put away is counted first where
 //! the asker says how many it should be. Sending them again is a replay ([`replays`](super::replays)).
 
-use super::{Answer, Control, ControlError};
+use super::{Answer, Control, ControlError, reasons};
 use crate::domain::application::Tenant;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
 use crate::domain::event::SHORT_TEXT_MAX;
@@ -21,8 +21,6 @@ use crate::storage::page::{Listed, Page};
 pub const IDS_MAX: usize = 10_000;
 /// Longest text that is looked for, in bytes: a line of a log.
 pub const TEXT_MAX_BYTES: usize = 256;
-/// Longest reason that a person gives, in bytes: a paragraph.
-pub const REASON_MAX_BYTES: usize = 1_000;
 /// Most dead letters that one request puts away: some two seconds of the writer's time, between other work.
 pub const DISCARD_MAX: u64 = 20_000;
 
@@ -200,10 +198,16 @@ impl Control {
         tenant: Option<Tenant>,
         name: &str,
     ) -> Answer<Inspected> {
-        let nothing = || no_dead_letter(name);
-        let id = name.parse().map_err(|_| nothing())?;
-        let whose = self.dead_letter_filter(tenant, &Which::default()).await?;
-        self.dead_letters.inspect(&whose, id).await?.ok_or_else(nothing)
+        if let Ok(id) = name.parse() {
+            let whose = self.dead_letter_filter(tenant, &Which::default()).await?;
+            if let Some(found) = self.dead_letters.inspect(&whose, id).await? {
+                return Ok(found);
+            }
+        }
+        let Some(tenant) = tenant else { return Err(no_dead_letter(name, None)) };
+        let application = self.application(&tenant.application().to_string()).await?;
+        let called = application.uid.unwrap_or_else(|| application.id.to_string());
+        Err(no_dead_letter(name, Some(&called)))
     }
 
     /// Puts dead letters away for good; at the most [`DISCARD_MAX`], and whether these were all.
@@ -223,11 +227,8 @@ impl Control {
                 "it leaves nothing out: say which, or `\"all\": true` for every dead letter",
             ));
         }
-        if reason.trim().is_empty() || reason.len() > REASON_MAX_BYTES {
-            return Err(ControlError::field(
-                "reason",
-                format!("why they are put away is wanted, in 1 to {REASON_MAX_BYTES} bytes"),
-            ));
+        if reasons::said(Some(&reason))?.is_none() {
+            return Err(ControlError::field("reason", "why they are put away is wanted"));
         }
         let filter = self.dead_letter_filter(tenant, &which).await?;
         if let Some(expected) = expect {
@@ -273,9 +274,13 @@ fn delivery_id(text: &str) -> Answer<DeliveryId> {
     text.parse().map_err(|fault| ControlError::field("ids", format!("{fault}")))
 }
 
-fn no_dead_letter(name: &str) -> ControlError {
+/// Says whose were looked through: of another application's nothing is said, as if there were none.
+fn no_dead_letter(name: &str, application: Option<&str>) -> ControlError {
+    let whose =
+        application.map_or_else(String::new, |called| format!(" of application `{called}`"));
     ControlError::NotFound(format!(
-        "no dead letter is called `{name}`: was it replayed, or discarded?"
+        "no dead letter{whose} is called `{name}`: was it replayed, delivered or discarded? Such a one is \
+         told of as a delivery, by its message and its endpoint (`posthaste deliveries show`)"
     ))
 }
 
@@ -315,7 +320,8 @@ mod tests {
         let control = World::new().control;
         for name in [DeliveryId::derived(&[b"x"]).to_string(), "x".into()] {
             let found = control.inspect_dead_letter(None, &name).await;
-            assert!(matches!(found, Err(ControlError::NotFound(_))), "{name}");
+            let Err(ControlError::NotFound(said)) = found else { panic!("{name}: {found:?}") };
+            assert!(said.contains(&name) && said.contains("deliveries show"), "{said}");
         }
     }
 

@@ -82,6 +82,7 @@ impl Replays for FakeReplays {
             organisation: new.organisation,
             application,
             endpoint,
+            named: new.selection.named(),
             selection: new.selection,
             to: new.to,
             rate: new.rate,

@@ -64,6 +64,14 @@ impl Selection {
             Self::OfEndpoint(of) => of.scope,
         }
     }
+
+    /// How many deliveries it names.
+    pub const fn named(&self) -> u64 {
+        match self {
+            Self::DeadLetters(filter) => filter.ids.len() as u64,
+            Self::OfEndpoint(_) => 0,
+        }
+    }
 }
 
 /// A replay that is to begin.
@@ -164,8 +172,10 @@ pub struct Replay {
     pub application: Option<ApplicationId>,
     /// For which endpoint, when it is about one's.
     pub endpoint: Option<EndpointId>,
-    /// What it offers.
+    /// What it offers. In a list without the deliveries that it names: they may be ten thousand in each.
     pub selection: Selection,
+    /// How many deliveries it names.
+    pub named: u64,
     /// To whom, when not to those that the deliveries were for.
     pub to: Option<EndpointId>,
     /// How fast.

@@ -297,7 +297,7 @@ impl From<&Selection> for ChosenOut {
         match selection {
             Selection::DeadLetters(filter) => {
                 let DeadLetterFilter {
-                    ids,
+                    ids: _, // a list has left them out
                     organisation: _,
                     application,
                     endpoint,
@@ -311,7 +311,7 @@ impl From<&Selection> for ChosenOut {
                     until,
                 } = filter;
                 Self {
-                    ids: (!ids.is_empty()).then_some(ids.len()),
+                    ids: None,
                     application_id: application.map(|id| id.to_string()),
                     endpoint_id: endpoint.map(|id| id.to_string()),
                     event_type: event_type.as_ref().map(ToString::to_string),
@@ -370,7 +370,10 @@ impl From<Replay> for ReplayOut {
             application_id: replay.application.map(|id| id.to_string()),
             endpoint_id: replay.endpoint.map(|id| id.to_string()),
             to_endpoint_id: replay.to.map(|id| id.to_string()),
-            filter: ChosenOut::from(&replay.selection),
+            filter: ChosenOut {
+                ids: usize::try_from(replay.named).ok().filter(|named| *named > 0),
+                ..ChosenOut::from(&replay.selection)
+            },
             rate: replay.rate.per_second(),
             matched: replay.matched,
             offered: replay.offered,

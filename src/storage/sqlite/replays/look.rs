@@ -167,13 +167,15 @@ pub(super) fn of_endpoint(
 /// Whether a delivery in this state is what is asked for.
 ///
 /// Given up is not what is unknown: its receiver may have it, and was promised that it comes at most once. Who
-/// wants one of those sent again asks for it by name.
+/// wants one of those sent again asks for it by name. Nor is what a person has put away.
 pub(super) const fn is_wanted(scope: Scope, state: State) -> bool {
     match state {
         State::Dead => matches!(scope, Scope::GivenUp | Scope::DeadLetters),
         State::Dropped => matches!(scope, Scope::GivenUp),
         State::Delivered => matches!(scope, Scope::Delivered),
-        State::Pending | State::Waiting | State::Cancelled | State::Unknown => false,
+        State::Pending | State::Waiting | State::Cancelled | State::Unknown | State::Discarded => {
+            false
+        }
     }
 }
 

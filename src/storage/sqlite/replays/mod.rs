@@ -80,7 +80,10 @@ impl Replays for Sqlite {
             if let Some(application) = application {
                 walk = walk.only("application = ?", application);
             }
-            walk.rows(connection, |row| Ok(read(row)?.replay))
+            walk.columns(LISTED).rows(connection, |row| {
+                let replay = read(row)?.replay;
+                Ok(Replay { named: whole(row.get("named")?), ..replay })
+            })
         })
         .await
     }
@@ -194,6 +197,12 @@ struct Entry {
     last: i64,
 }
 
+/// All of a row but the deliveries that its filter names, and how many those are.
+const LISTED: &str = "seq, id, organisation, scope, application, endpoint, event_type, since, until, \
+     recipient, rate, state, because, place, last, matched, offered, skipped, delivered, dead, actor, \
+     reason, created_at, updated_at, ended_at, json_remove(filter, '$.ids') AS filter, \
+     coalesce(json_array_length(filter, '$.ids'), 0) AS named";
+
 fn entry(connection: &Connection, id: ReplayId) -> Result<Option<Entry>, StorageError> {
     let mut find = connection.prepare_cached("SELECT * FROM replays WHERE id = ?1")?;
     let mut found = find.query([id])?;
@@ -209,12 +218,14 @@ fn read(row: &Row<'_>) -> Result<Entry, StorageError> {
         return Err(corrupt(format!("{id} has a scope, or is in a state, that we do not know")));
     };
     let whole = |column: &str| -> Result<u64, StorageError> { Ok(whole(row.get(column)?)) };
+    let selection = selection(row, id, scope)?;
     let replay = Replay {
         id,
         organisation: row.get("organisation")?,
         application: row.get("application")?,
         endpoint: row.get("endpoint")?,
-        selection: selection(row, id, scope)?,
+        named: selection.named(),
+        selection,
         to: row.get("recipient")?,
         rate: rate(id, row.get("rate")?)?,
         state,
