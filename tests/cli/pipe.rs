@@ -287,8 +287,7 @@ async fn a_waiting_delivery_is_tried_now_or_no_more() {
     })
     .await;
 
-    let (code, printed, said) =
-        case.run(&["deliveries", "retry", &id, "later", "--app", "acme"]);
+    let (code, printed, said) = case.run(&["deliveries", "retry", &id, "later", "--app", "acme"]);
     assert_eq!(code, 0, "{said}");
     assert!(printed.contains("an attempt will be made"), "it is not made yet: {printed}");
     assert!(said.contains(&format!("posthaste deliveries show {id} later --app acme")), "{said}");
