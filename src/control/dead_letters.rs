@@ -281,7 +281,8 @@ fn delivery_id(text: &str) -> Answer<DeliveryId> {
 
 /// Says whose were looked through: of another application's nothing is said, as if there were none.
 fn no_dead_letter(name: &str, application: Option<&str>) -> ControlError {
-    let whose = application.map_or_else(String::new, |called| format!(" of application `{called}`"));
+    let whose =
+        application.map_or_else(String::new, |called| format!(" of application `{called}`"));
     ControlError::NotFound(format!(
         "no dead letter{whose} is called `{name}`: was it replayed, delivered or discarded? Such a one is \
          told of as a delivery, by its message and its endpoint (`posthaste deliveries show`)"

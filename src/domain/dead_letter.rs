@@ -159,7 +159,22 @@ mod tests {
             assert_eq!(is.matches(status), meant, "{text} {status}");
             assert_eq!(is.to_string(), text);
         }
-        for text in ["", "5", "50", "0xx", "5XX", "5xy", "6xx", "9xx", "600", "999", "1000", "+50", "-1", "５００"] {
+        for text in [
+            "",
+            "5",
+            "50",
+            "0xx",
+            "5XX",
+            "5xy",
+            "6xx",
+            "9xx",
+            "600",
+            "999",
+            "1000",
+            "+50",
+            "-1",
+            "５００",
+        ] {
             assert!(text.parse::<StatusIs>().is_err(), "{text}");
         }
     }

@@ -177,12 +177,7 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
 }
 
 /// What a replay would do: on standard output where that was the question, else beside the answer.
-fn tell(
-    counted: &Preview,
-    scope: Scope,
-    dry_run: bool,
-    output: Output,
-) -> std::io::Result<()> {
+fn tell(counted: &Preview, scope: Scope, dry_run: bool, output: Output) -> std::io::Result<()> {
     let columns = ["endpoint", "reason", "deliveries"];
     let rows: Vec<Vec<String>> = counted
         .by_endpoint
