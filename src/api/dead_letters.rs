@@ -153,7 +153,7 @@ pub(super) async fn get_any(
 
 /// Puts an application's dead letters away for good, with a reason.
 ///
-/// The deliveries stay on record, as `dropped`. At most 20,000 at a time: `done` says whether these were all.
+/// The deliveries stay on record, as `discarded`, and do not come back with `recover`. At most 20,000 at a time: `done` says whether these were all.
 #[utoipa::path(
     post, path = "/app/{app}/dead-letter/discard", tag = "Dead Letter",
     operation_id = "v1.dead-letter.discard",
@@ -174,7 +174,7 @@ pub(super) async fn discard(
 
 /// Puts dead letters of any application away for good, with a reason.
 ///
-/// The deliveries stay on record, as `dropped`. At most 20,000 at a time: `done` says whether these were all.
+/// The deliveries stay on record, as `discarded`, and do not come back with `recover`. At most 20,000 at a time: `done` says whether these were all.
 #[utoipa::path(
     post, path = "/admin/dead-letter/discard", tag = "Dead Letter",
     operation_id = "v1.admin.dead-letter.discard",

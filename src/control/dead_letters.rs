@@ -4,7 +4,7 @@
 //! is asked with that beside it, and what is another's is not found. What is put away is counted first where
 //! the asker says how many it should be. Sending them again is a replay ([`replays`](super::replays)).
 
-use super::{Answer, Control, ControlError};
+use super::{Answer, Control, ControlError, reasons};
 use crate::domain::application::Tenant;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
 use crate::domain::event::SHORT_TEXT_MAX;
@@ -21,8 +21,6 @@ use crate::storage::page::{Listed, Page};
 pub const IDS_MAX: usize = 10_000;
 /// Longest text that is looked for, in bytes: a line of a log.
 pub const TEXT_MAX_BYTES: usize = 256;
-/// Longest reason that a person gives, in bytes: a paragraph.
-pub const REASON_MAX_BYTES: usize = 1_000;
 /// Most dead letters that one request puts away: some two seconds of the writer's time, between other work.
 pub const DISCARD_MAX: u64 = 20_000;
 
@@ -229,11 +227,8 @@ impl Control {
                 "it leaves nothing out: say which, or `\"all\": true` for every dead letter",
             ));
         }
-        if reason.trim().is_empty() || reason.len() > REASON_MAX_BYTES {
-            return Err(ControlError::field(
-                "reason",
-                format!("why they are put away is wanted, in 1 to {REASON_MAX_BYTES} bytes"),
-            ));
+        if reasons::said(Some(&reason))?.is_none() {
+            return Err(ControlError::field("reason", "why they are put away is wanted"));
         }
         let filter = self.dead_letter_filter(tenant, &which).await?;
         if let Some(expected) = expect {

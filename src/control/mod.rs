@@ -19,6 +19,7 @@ pub mod inspector;
 mod names;
 pub mod policies;
 pub mod publish;
+pub mod reasons;
 pub mod recovery;
 pub mod replays;
 mod schemas;

@@ -136,8 +136,10 @@ pub enum DeliveryState {
     Dead,
     /// Taken back by a person.
     Cancelled,
-    /// Given up, and not kept as a dead letter: its policy said so, or a person put it away.
+    /// Given up, and not kept as a dead letter: its policy said so.
     Dropped,
+    /// Given up, and its dead letter put away by a person: it does not come back with what was given up.
+    Discarded,
     /// Its one request was let go, and no end of it is on record: it is on the way, or its router died with it.
     Unknown,
 }
@@ -147,7 +149,12 @@ impl DeliveryState {
     pub const fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Delivered | Self::Dead | Self::Cancelled | Self::Dropped | Self::Unknown
+            Self::Delivered
+                | Self::Dead
+                | Self::Cancelled
+                | Self::Dropped
+                | Self::Discarded
+                | Self::Unknown
         )
     }
 
@@ -160,6 +167,7 @@ impl DeliveryState {
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
             Self::Dropped => "dropped",
+            Self::Discarded => "discarded",
             Self::Unknown => "unknown",
         }
     }
@@ -174,7 +182,7 @@ impl DeliveryState {
             Self::Waiting { due_at, .. } if due_at == Timestamp::NEVER => Shown::Pending,
             Self::Waiting { .. } => Shown::Sending,
             Self::Delivered => Shown::Success,
-            Self::Dead | Self::Dropped | Self::Unknown => Shown::Fail,
+            Self::Dead | Self::Dropped | Self::Discarded | Self::Unknown => Shown::Fail,
             Self::Cancelled => Shown::Canceled,
         }
     }
@@ -189,6 +197,7 @@ impl DeliveryState {
             | Self::Dead
             | Self::Cancelled
             | Self::Dropped
+            | Self::Discarded
             | Self::Unknown => None,
         }
     }
@@ -276,6 +285,7 @@ impl Standing {
             | DeliveryState::Dead
             | DeliveryState::Cancelled
             | DeliveryState::Dropped
+            | DeliveryState::Discarded
             | DeliveryState::Unknown => Fence::Drop,
             // A copy ahead of the journal means that the journal was restored from a backup: the
             // copy knows better, and one request too many is better than one too few.
@@ -392,6 +402,7 @@ mod tests {
             (waiting(Holder::Ladder, soon), Shown::Sending, 3, "sending", Some(soon)),
             (waiting(Holder::Journal, soon), Shown::Sending, 3, "sending", Some(soon)),
             (DeliveryState::Dropped, Shown::Fail, 2, "fail", None),
+            (DeliveryState::Discarded, Shown::Fail, 2, "fail", None),
             (DeliveryState::Unknown, Shown::Fail, 2, "fail", None),
             (DeliveryState::Cancelled, Shown::Canceled, 4, "canceled", None),
         ];
@@ -420,6 +431,7 @@ mod tests {
             (2, DeliveryState::Dead, 2, Fence::Drop),
             (2, DeliveryState::Cancelled, 2, Fence::Drop),
             (2, DeliveryState::Dropped, 2, Fence::Drop),
+            (2, DeliveryState::Discarded, 2, Fence::Drop),
             (2, DeliveryState::Unknown, 1, Fence::Drop),
             (2, DeliveryState::Unknown, 2, Fence::Drop),
         ];

@@ -2,7 +2,8 @@
 //!
 //! Most requests to an endpoint carry the same headers but for a few values. Those names and values are a
 //! *form*, kept once and known by a number; with an attempt stays what differs: signatures, and whatever its
-//! event says of itself. What stands with the attempt anyway (the event's id, the second) is not kept twice.
+//! event says of itself: of a CloudEvent's attributes the names too, for producers choose them. So there are about
+//! as many forms as endpoints. What stands with the attempt anyway (the event's id, the second) is not kept twice.
 //!
 //! No secret is kept: of what an endpoint has set for itself, its credentials among it, only the names are. A
 //! signature is no secret: it is good for the one body and the one second.
@@ -44,6 +45,8 @@ pub enum Kept {
     EventId,
     /// Its value is the second in which the attempt began.
     Second,
+    /// Any number of headers, whose names and values are with the attempt.
+    Many,
 }
 
 /// The headers of a request in this form, by the number that it is known by.
@@ -54,8 +57,14 @@ pub struct FormNumber(pub i64);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SentHeaders {
     form: Vec<(String, Kept)>,
+    number: Option<FormNumber>,
     varied: String,
 }
+
+/// What the names of an event's attributes begin with in a request's head.
+const ATTRIBUTE: &str = "ce-";
+/// Between two of the headers that are kept together. No header has one in it, nor a `\n`.
+const BETWEEN: char = '\r';
 
 /// A content type that is the same for many events. Any other is its event's own, and would make a form of its
 /// own for each.
@@ -71,13 +80,26 @@ impl SentHeaders {
         started_at: Timestamp,
     ) -> Self {
         let (id, second) = (event.to_string(), started_at.as_seconds().to_string());
-        let mut sent = Self { form: Vec::with_capacity(headers.len()), varied: String::new() };
+        let mut form: Vec<(String, Kept)> = Vec::with_capacity(headers.len());
+        let (mut varied, mut attributes) = (Vec::new(), None);
         for (place, (name, value)) in headers.iter().enumerate() {
             if headers[place + 1..].iter().any(|(later, _)| later.eq_ignore_ascii_case(name)) {
                 continue;
             }
             let kept = if is_own(name) {
                 Kept::Masked
+            } else if name.starts_with(ATTRIBUTE) {
+                let one = format!("{name}:{value}");
+                if let Some(place) = attributes {
+                    let together: &mut String = &mut varied[place];
+                    together.push(BETWEEN);
+                    together.push_str(&one);
+                } else {
+                    attributes = Some(varied.len());
+                    varied.push(one);
+                    form.push((ATTRIBUTE.to_owned(), Kept::Many));
+                }
+                continue;
             } else if *value == id {
                 Kept::EventId
             } else if *value == second {
@@ -85,15 +107,12 @@ impl SentHeaders {
             } else if COMMON_TYPES.contains(&value.as_str()) {
                 Kept::Text(value.clone())
             } else {
-                if sent.form.iter().any(|(_, kept)| *kept == Kept::Varied) {
-                    sent.varied.push('\n'); // no header has one in it
-                }
-                sent.varied.push_str(value);
+                varied.push(value.clone());
                 Kept::Varied
             };
-            sent.form.push((name.clone(), kept));
+            form.push((name.clone(), kept));
         }
-        sent
+        Self { number: number_of(&form), form, varied: varied.join("\n") }
     }
 
     /// The form; empty when nothing is known of the request.
@@ -102,27 +121,8 @@ impl SentHeaders {
     }
 
     /// The number of the form: the same for all that say the same. `None` when nothing is known of the request.
-    pub fn number(&self) -> Option<FormNumber> {
-        if self.form.is_empty() {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        for (name, kept) in &self.form {
-            let (kind, text) = match kept {
-                Kept::Text(text) => (0_u8, text.as_str()),
-                Kept::Masked => (1, ""),
-                Kept::Varied => (2, ""),
-                Kept::EventId => (3, ""),
-                Kept::Second => (4, ""),
-            };
-            for part in [name.as_str(), text] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-            hash.update([kind]);
-        }
-        let hash = hash.finalize();
-        Some(FormNumber(i64::from_be_bytes(hash[..8].try_into().expect("eight bytes"))))
+    pub const fn number(&self) -> Option<FormNumber> {
+        self.number
     }
 
     /// What differs from request to request, each on a line.
@@ -136,6 +136,31 @@ impl SentHeaders {
     }
 }
 
+/// The number of a form, from all that it says.
+fn number_of(form: &[(String, Kept)]) -> Option<FormNumber> {
+    if form.is_empty() {
+        return None;
+    }
+    let mut hash = Sha256::new();
+    for (name, kept) in form {
+        let (kind, text) = match kept {
+            Kept::Text(text) => (0_u8, text.as_str()),
+            Kept::Masked => (1, ""),
+            Kept::Varied => (2, ""),
+            Kept::EventId => (3, ""),
+            Kept::Second => (4, ""),
+            Kept::Many => (5, ""),
+        };
+        for part in [name.as_str(), text] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.update([kind]);
+    }
+    let hash = hash.finalize();
+    Some(FormNumber(i64::from_be_bytes(hash[..8].try_into().expect("eight bytes"))))
+}
+
 /// Headers as they are shown, from what was kept of them.
 pub fn shown(
     form: &[(String, Kept)],
@@ -144,14 +169,24 @@ pub fn shown(
     started_at: Timestamp,
 ) -> Vec<(String, String)> {
     let mut varied = varied.split('\n');
-    let mut value = |kept: &Kept| match kept {
-        Kept::Text(text) => text.clone(),
-        Kept::Masked => MASKED.to_owned(),
-        Kept::Varied => varied.next().unwrap_or_default().to_owned(),
-        Kept::EventId => event.to_string(),
-        Kept::Second => started_at.as_seconds().to_string(),
-    };
-    form.iter().map(|(name, kept)| (name.clone(), value(kept))).collect()
+    let mut shown = Vec::with_capacity(form.len());
+    for (name, kept) in form {
+        let value = match kept {
+            Kept::Text(text) => text.clone(),
+            Kept::Masked => MASKED.to_owned(),
+            Kept::Varied => varied.next().unwrap_or_default().to_owned(),
+            Kept::EventId => event.to_string(),
+            Kept::Second => started_at.as_seconds().to_string(),
+            Kept::Many => {
+                let many = varied.next().unwrap_or_default().split(BETWEEN);
+                let pairs = many.filter_map(|one| one.split_once(':'));
+                shown.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                continue;
+            }
+        };
+        shown.push((name.clone(), value));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -214,16 +249,32 @@ mod tests {
 
     #[test]
     fn requests_that_differ_in_what_varies_have_one_form() {
-        assert_eq!(sent(&[("ce-time", "1")]).number(), sent(&[("ce-time", "2")]).number());
-        assert_ne!(sent(&[("ce-time", "1")]).number(), sent(&[]).number());
+        let traced = sent(&[("traceparent", "00-1-2-01")]).number();
+        assert_eq!(traced, sent(&[("traceparent", "00-3-4-01")]).number());
+        assert_ne!(traced, sent(&[]).number());
         assert_eq!(SentHeaders::default().number(), None);
         let odd = sent(&[("Content-Type", "text/plain; of=one")]);
         assert_eq!(odd.varied(), "v1,abc v1,def\ntext/plain; of=one", "of one name the last");
     }
 
     #[test]
+    fn however_producers_call_their_attributes_there_is_one_form_and_all_are_shown() {
+        let named = |name: &str| {
+            let more =
+                [("ce-id", "é:1"), (name, "a: b"), ("ce-empty", ""), ("traceparent", "00-1")];
+            let sent = sent(&more);
+            let shown = sent.shown(event(), BEGAN);
+            let told = more.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(shown[shown.len() - 4..], told);
+            sent.number()
+        };
+        assert_eq!(named("ce-one"), named("ce-other"));
+        assert_eq!(sent(&[("ce-x", "1")]).number(), sent(&[("ce-y", "1"), ("ce-z", "2")]).number());
+    }
+
+    #[test]
     fn a_form_reads_back_as_it_was_written() {
-        let sent = sent(&[]);
+        let sent = sent(&[("ce-x", "1")]);
         let json = serde_json::to_string(sent.form()).expect("JSON");
         let form: Vec<(String, Kept)> = serde_json::from_str(&json).expect("read");
         assert_eq!(form, sent.form());

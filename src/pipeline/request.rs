@@ -11,7 +11,6 @@
 //!
 //! Left to others: when it is sent (`dispatch`), and what comes of it (`send`, `settle`).
 
-use crate::domain::auth::Auth;
 use crate::domain::body::Body;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
@@ -97,14 +96,29 @@ pub fn kept(
     endpoint: &Endpoint,
     started_at: Timestamp,
 ) -> SentHeaders {
-    let legacy = endpoint.policy.signing.legacy.as_ref().map(|legacy| legacy.header.as_str());
-    let auth = endpoint.auth.as_ref().map(Auth::header_name);
-    let names = endpoint.headers.iter().map(|(name, _)| name.as_str()).chain(auth);
-    let own: Vec<_> = names
-        .filter(|name| legacy.is_none_or(|legacy| !legacy.eq_ignore_ascii_case(name)))
-        .collect();
-    let is_own = |name: &str| own.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let auth = endpoint.auth.as_ref().map(|auth| (auth.header_name(), auth.header_value()));
+    let headers = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let own: Vec<_> =
+        headers.chain(auth.as_ref().map(|(name, value)| (*name, value.as_str()))).collect();
+    let is_own = |name: &str| {
+        let mut values = own.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).peekable();
+        values.peek().is_some() && {
+            let ours = our_signature(request, endpoint, name);
+            ours.is_none_or(|ours| values.any(|(_, value)| *value == ours))
+        }
+    };
     SentHeaders::of(&request.headers, is_own, event.id, started_at)
+}
+
+/// What was sent under this name, when it is the one of the header of older make. It need not be our signature:
+/// without a live key of the shared kind there is none, and the endpoint's own of that name goes out.
+fn our_signature<'a>(request: &'a Request, endpoint: &Endpoint, name: &str) -> Option<&'a str> {
+    let legacy = endpoint.policy.signing.legacy.as_ref()?;
+    if !legacy.header.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    let sent = request.headers.iter().rfind(|(sent, _)| sent.eq_ignore_ascii_case(name))?;
+    Some(sent.1.as_str())
 }
 
 /// Whether a header of this name is the endpoint's to set.
@@ -118,13 +132,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::auth::Auth;
     use crate::domain::endpoint::{EndpointKey, EndpointState};
     use crate::domain::event::Channels;
     use crate::domain::exchange::MASKED;
     use crate::domain::filter::Filter;
     use crate::domain::id::{ApplicationId, EndpointId, EventId};
     use crate::domain::policy::{Policy, PolicyPart};
-    use crate::domain::signature::{SigningKey, verify};
+    use crate::domain::signature::{Scheme, SigningKey, verify};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
     const UNSIGNED: &str = r#"{"signing":{"scheme":"none"}}"#;
@@ -256,6 +271,26 @@ mod tests {
         }
         let written = format!("{kept:?}");
         assert!(!written.contains("sesame") && !written.contains("Basic"), "{written}");
+    }
+
+    #[test]
+    fn an_endpoints_own_header_of_a_signatures_name_is_shown_only_where_a_signature_was_sent() {
+        let policy = r#"{"signing":{"legacy":
+            {"header":"X-Old-Signature","prefix":"sha256=","content":"{body}"}}}"#;
+        let mut endpoint = endpoint(policy);
+        endpoint.headers = vec![("x-old-signature".into(), "open sesame".into())];
+        let shown = |endpoint: &Endpoint| {
+            let request = signed(&event(), endpoint, NOW, Options::default());
+            let kept = kept(&request, &event(), endpoint, NOW);
+            let mut shown = kept.shown(event().id, NOW).into_iter();
+            let found = shown.find(|(name, _)| name.eq_ignore_ascii_case("x-old-signature"));
+            assert!(!format!("{kept:?}").contains("sesame"), "{kept:?}");
+            found.expect("it was sent").1
+        };
+        assert!(shown(&endpoint).starts_with("sha256="), "ours replaces the endpoint's");
+
+        endpoint.keys[0].key = SigningKey::generated_for(Scheme::V1a, [2; 32]); // it makes no such signature
+        assert_eq!(shown(&endpoint), MASKED);
     }
 
     #[test]

@@ -178,8 +178,17 @@ pub const ON_THE_WAY_MAX: Duration = Duration::from_millis(*TIMEOUT_MS.end() as 
 
 impl DeliveryEntry {
     /// Every word that [`state`](Self::state) can say.
-    pub const WORDS: [&'static str; 8] =
-        ["pending", "waiting", "sending", "delivered", "dead", "cancelled", "dropped", "unknown"];
+    pub const WORDS: [&'static str; 9] = [
+        "pending",
+        "waiting",
+        "sending",
+        "delivered",
+        "dead",
+        "cancelled",
+        "dropped",
+        "discarded",
+        "unknown",
+    ];
 
     /// The word for how it stands; `sending` for what may be on the way, rather than that nobody knows.
     pub const fn state(&self) -> &'static str {

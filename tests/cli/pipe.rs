@@ -59,7 +59,7 @@ const PREVIEW: [&str; 10] = [
     "rate",
     "replayable",
 ];
-const REPLAY: [&str; 19] = [
+const REPLAY: [&str; 20] = [
     "actor",
     "applicationId",
     "because",
@@ -78,6 +78,7 @@ const REPLAY: [&str; 19] = [
     "skipped",
     "state",
     "toEndpointId",
+    "tried",
     "updatedAt",
 ];
 const DELIVERY: [&str; 15] = [

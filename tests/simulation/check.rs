@@ -92,6 +92,7 @@ impl World {
             | DeliveryState::Dead
             | DeliveryState::Cancelled
             | DeliveryState::Dropped
+            | DeliveryState::Discarded
             | DeliveryState::Unknown => true,
         }
     }
@@ -107,6 +108,7 @@ impl World {
             | DeliveryState::Dead
             | DeliveryState::Cancelled
             | DeliveryState::Dropped
+            | DeliveryState::Discarded
             | DeliveryState::Unknown => return false,
         };
         let place = state.place(key.endpoint).expect("it is owed to one of ours");
@@ -247,7 +249,8 @@ impl World {
             DeliveryState::Delivered
             | DeliveryState::Dead
             | DeliveryState::Cancelled
-            | DeliveryState::Dropped => Ok(()),
+            | DeliveryState::Dropped
+            | DeliveryState::Discarded => Ok(()),
         }
     }
 
@@ -278,7 +281,9 @@ impl World {
             DeliveryState::Delivered if !story.succeeded => {
                 Err("is recorded as delivered, and no request of it succeeded".into())
             }
-            DeliveryState::Dead | DeliveryState::Dropped if story.requests == 0 => {
+            DeliveryState::Dead | DeliveryState::Dropped | DeliveryState::Discarded
+                if story.requests == 0 =>
+            {
                 Err("was given up without a request".into())
             }
             DeliveryState::Unknown if !ours && !trouble => {
@@ -294,6 +299,7 @@ impl World {
             | DeliveryState::Dead
             | DeliveryState::Cancelled
             | DeliveryState::Dropped
+            | DeliveryState::Discarded
             | DeliveryState::Unknown => Ok(()),
         }
     }

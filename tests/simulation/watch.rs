@@ -172,7 +172,7 @@ impl World {
                 return Err(format!("was made when it was {stands}, and not let go on record"));
             }
             DeliveryState::Delivered => return Err("was made when it was delivered".into()),
-            DeliveryState::Dead | DeliveryState::Dropped => {
+            DeliveryState::Dead | DeliveryState::Dropped | DeliveryState::Discarded => {
                 return Err("was made when it was given up".into());
             }
             DeliveryState::Unknown => return Err("was made when it was unknown".into()),

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::policy::PolicyOut;
+use crate::control::reasons;
 use crate::control::tracking::last_error;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -34,7 +35,7 @@ pub(in super::super) struct DeliveryOut {
     url: Option<String>,
     /// How it stands: `pending` (not tried yet), `waiting` (to be tried at `nextAttemptAt`), `sending` (its
     /// one request, at the most, is on the way), `delivered`, `dead` (given up, and can be replayed),
-    /// `dropped` (given up), `unknown` (its one request was made or not), `cancelled`.
+    /// `dropped` (given up), `discarded` (given up, and put away by a person), `unknown` (its one request was made or not), `cancelled`.
     #[schema(value_type = DeliveryStanding)]
     state: &'static str,
     /// Requests that counted, so far.
@@ -80,25 +81,17 @@ pub(in super::super) struct DeliveryWithPolicyOut {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(in super::super) struct BecauseIn {
     /// Why, for the audit log.
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1000)]
     pub(in super::super) reason: Option<String>,
 }
 
 impl BecauseIn {
-    /// Longest reason, in bytes: a paragraph.
-    const REASON_MAX: usize = 1_024;
-
     /// Why, if anything is said.
     ///
     /// # Errors
     /// When it is too long.
     pub(in super::super) fn reason(&self) -> Result<Option<&str>, Problem> {
-        let reason = self.reason.as_deref().map(str::trim).filter(|said| !said.is_empty());
-        if reason.is_some_and(|said| said.len() > Self::REASON_MAX) {
-            let most = Self::REASON_MAX;
-            return Err(Problem::of_field("reason", format!("at most {most} bytes are accepted")));
-        }
-        Ok(reason)
+        Ok(reasons::said(self.reason.as_deref())?)
     }
 }
 
@@ -114,6 +107,7 @@ pub(in super::super) enum DeliveryStanding {
     Dead,
     Cancelled,
     Dropped,
+    Discarded,
     Unknown,
 }
 

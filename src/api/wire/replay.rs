@@ -205,7 +205,7 @@ pub(in super::super) struct ReplayOut {
     /// Where it is.
     #[schema(value_type = ReplayStateOut)]
     state: &'static str,
-    /// Why it does not go on, when that is its own doing.
+    /// Why it does not go on, when that is its own doing; of one that is running: why it offers nothing for the moment.
     #[schema(required)]
     because: Option<String>,
     /// Whose deliveries, when it is about one application's.
@@ -228,6 +228,9 @@ pub(in super::super) struct ReplayOut {
     offered: u64,
     /// Deliveries that it has passed over: replayed, discarded or removed meanwhile, or without somebody to go to.
     skipped: u64,
+    /// Of the offered ones: whose first attempt has ended, or that were taken back before it. The others wait for their
+    /// turn, or for a person when their endpoint is paused.
+    tried: u64,
     /// Of the offered ones: delivered since.
     delivered: u64,
     /// Of the offered ones: given up once more.
@@ -294,7 +297,7 @@ impl From<&Selection> for ChosenOut {
         match selection {
             Selection::DeadLetters(filter) => {
                 let DeadLetterFilter {
-                    ids,
+                    ids: _, // a list has left them out
                     organisation: _,
                     application,
                     endpoint,
@@ -308,7 +311,7 @@ impl From<&Selection> for ChosenOut {
                     until,
                 } = filter;
                 Self {
-                    ids: (!ids.is_empty()).then_some(ids.len()),
+                    ids: None,
                     application_id: application.map(|id| id.to_string()),
                     endpoint_id: endpoint.map(|id| id.to_string()),
                     event_type: event_type.as_ref().map(ToString::to_string),
@@ -367,11 +370,15 @@ impl From<Replay> for ReplayOut {
             application_id: replay.application.map(|id| id.to_string()),
             endpoint_id: replay.endpoint.map(|id| id.to_string()),
             to_endpoint_id: replay.to.map(|id| id.to_string()),
-            filter: ChosenOut::from(&replay.selection),
+            filter: ChosenOut {
+                ids: usize::try_from(replay.named).ok().filter(|named| *named > 0),
+                ..ChosenOut::from(&replay.selection)
+            },
             rate: replay.rate.per_second(),
             matched: replay.matched,
             offered: replay.offered,
             skipped: replay.skipped,
+            tried: replay.tried,
             delivered: replay.delivered,
             dead: replay.dead,
             actor: replay.actor,

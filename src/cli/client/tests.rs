@@ -78,6 +78,23 @@ async fn a_deed_whose_answer_broke_off_is_asked_again_under_the_same_key() {
 }
 
 #[tokio::test]
+async fn a_recovery_that_is_cut_off_is_asked_for_again_under_another_key_until_it_is_done() {
+    let cut_off = || answer(408, r#"{"code":"timeout","detail":"it took too long"}"#);
+    let (client, mut heard) = somebody(vec![cut_off(), cut_off(), answer(200, "{}")]).await;
+
+    crate::cli::recover::offered(&client, &path()).await.expect("the rest is done");
+
+    let mut keys = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let asked = heard.recv().await.expect("asked");
+        keys.insert(
+            asked.lines().find(|line| line.starts_with("idempotency-key: ")).map(str::to_owned),
+        );
+    }
+    assert_eq!(keys.len(), 3, "{keys:?}");
+}
+
+#[tokio::test]
 async fn what_the_router_says_is_its_sentence_with_its_status() {
     let parts = r#"{"detail":[{"loc":["body","filter","status"],"msg":"a code is accepted","type":"value_error"}]}"#;
     for (status, body, said) in [

@@ -150,6 +150,7 @@ fn show(told: &Told<Replay>, output: Output) -> std::io::Result<()> {
         ("matched", or_dash(replay.matched.as_ref())),
         ("offered", replay.offered.to_string()),
         ("passed over", replay.skipped.to_string()),
+        ("tried", replay.tried.to_string()),
         ("delivered", replay.delivered.to_string()),
         ("dead again", replay.dead.to_string()),
         ("rate", format!("{}/s", replay.rate)),

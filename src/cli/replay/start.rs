@@ -13,11 +13,9 @@ use crate::cli::exit::Usage;
 use crate::cli::filter::{FilterArgs, IdArgs, ended, unknown};
 use crate::cli::output::{Output, lines_of, note, or_dash};
 use crate::cli::wire::{Preview, Replay, Told};
+use crate::control::reasons::REASON_ABOVE;
 use crate::domain::replay::{Rate, Scope};
 use crate::runtime::clock;
-
-/// Beyond this many the router wants to know why.
-const WHY_ABOVE: u64 = 10_000;
 
 #[derive(Debug, Args)]
 // Nothing is replayed by having left something out.
@@ -152,9 +150,10 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
     if let Some(unknown) = &unknown {
         note(unknown); // before anybody is asked
     }
-    if counted.matched.is_none_or(|matched| matched > WHY_ABOVE) && body.get("reason").is_none() {
+    if counted.matched.is_none_or(|matched| matched > REASON_ABOVE) && body.get("reason").is_none()
+    {
         return Err(Usage(format!(
-            "--why: a replay of more than {WHY_ABOVE} deliveries says why it is made"
+            "--why: a replay of more than {REASON_ABOVE} deliveries says why it is made"
         ))
         .into());
     }

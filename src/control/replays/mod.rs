@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letters::Which;
+use super::reasons::{self, REASON_ABOVE};
 use super::{Answer, Context, Control, ControlError, no_endpoint};
 use crate::domain::application::Tenant;
 use crate::domain::event::ApplicationName;
@@ -24,12 +25,6 @@ use crate::domain::replay::{Rate, Scope};
 use crate::domain::time::Timestamp;
 use crate::storage::page::Page;
 use crate::storage::replays::{Change, NewReplay, OfEndpoint, Preview, Replay, Replays, Selection};
-
-/// More deliveries than these are not replayed without a reason: somebody will ask for it.
-pub const REASON_ABOVE: u64 = 10_000;
-
-/// Longest reason, in bytes: a paragraph.
-const REASON_MAX_BYTES: usize = 1_000;
 
 /// How far back client libraries' `recover` and `replay-missing` may begin: two weeks, the limit that their
 /// documents name.
@@ -287,7 +282,7 @@ pub fn rate(per_second: u32) -> Answer<Rate> {
 /// Resolves what a wish names.
 async fn resolved(control: &Control, tenant: Option<Tenant>, wish: &Wish) -> Answer<Resolved> {
     let rate = wish.rate.map(rate).transpose()?.unwrap_or_default();
-    let reason = reason(wish.reason.as_deref())?;
+    let reason = reasons::said(wish.reason.as_deref())?.map(ToOwned::to_owned);
     let (mut selection, application) = match wish.scope {
         Scope::DeadLetters => dead_letters(control, tenant, wish).await?,
         Scope::GivenUp | Scope::Missing | Scope::Delivered => {
@@ -404,18 +399,6 @@ fn not_backwards(since: Option<Timestamp>, until: Option<Timestamp>) -> Answer<(
             Err(ControlError::Invalid("until is not after since".to_owned()))
         }
         (Some(_) | None, Some(_) | None) => Ok(()),
-    }
-}
-
-fn reason(text: Option<&str>) -> Answer<Option<String>> {
-    let text = text.map(str::trim).filter(|text| !text.is_empty());
-    match text {
-        Some(text) if text.len() > REASON_MAX_BYTES => Err(ControlError::field(
-            "reason",
-            format!("it has {} bytes: at most {REASON_MAX_BYTES} are accepted", text.len()),
-        )),
-        Some(text) => Ok(Some(text.to_owned())),
-        None => Ok(None),
     }
 }
 

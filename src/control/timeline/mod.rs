@@ -248,6 +248,13 @@ fn end(facts: &Facts<'_>) -> Moment {
         DeliveryState::Dropped => {
             moment(last_end, "given_up", "given up, and not kept: its policy says so".into())
         }
+        DeliveryState::Discarded => moment(
+            None,
+            "discarded",
+            "given up, and its dead letter was put away by a person: it does not come back with \
+             what was given up"
+                .into(),
+        ),
         DeliveryState::Cancelled => moment(
             None,
             "cancelled",
@@ -294,6 +301,7 @@ pub fn next(facts: &Facts<'_>) -> Option<Next> {
         | DeliveryState::Dead
         | DeliveryState::Cancelled
         | DeliveryState::Dropped
+        | DeliveryState::Discarded
         | DeliveryState::Unknown => return None,
     };
     if let Whom::Listed { stopped: Some(stopped), .. } = facts.whom {

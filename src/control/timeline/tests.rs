@@ -353,6 +353,7 @@ fn every_end_has_its_word() {
         (DeliveryState::Delivered, "delivered"),
         (DeliveryState::Dead, "given_up"),
         (DeliveryState::Dropped, "given_up"),
+        (DeliveryState::Discarded, "discarded"),
         (DeliveryState::Cancelled, "cancelled"),
         (DeliveryState::Unknown, "unknown"),
         (DeliveryState::Pending, "next"),

@@ -109,6 +109,7 @@ impl Rows {
                 | DeliveryState::Dead
                 | DeliveryState::Cancelled
                 | DeliveryState::Dropped
+                | DeliveryState::Discarded
                 | DeliveryState::Unknown => {}
             }
             *account(&mut self.books, before.state) -= 1;
@@ -124,6 +125,7 @@ impl Rows {
             | DeliveryState::Dead
             | DeliveryState::Cancelled
             | DeliveryState::Dropped
+            | DeliveryState::Discarded
             | DeliveryState::Unknown => {}
         }
         *account(&mut self.books, standing.state) += 1;
@@ -234,5 +236,6 @@ pub(super) const fn account(books: &mut Books, state: DeliveryState) -> &mut u64
         DeliveryState::Cancelled => &mut books.cancelled,
         DeliveryState::Dropped => &mut books.dropped,
         DeliveryState::Unknown => &mut books.unknown,
+        DeliveryState::Discarded => &mut books.discarded,
     }
 }

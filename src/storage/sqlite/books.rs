@@ -48,6 +48,7 @@ impl Movement {
             State::Cancelled => &mut self.cancelled,
             State::Dropped => &mut self.dropped,
             State::Unknown => &mut self.unknown,
+            State::Discarded => &mut self.discarded,
         }
     }
 

@@ -121,6 +121,7 @@ pub(super) enum State {
     Cancelled,
     Dropped,
     Unknown,
+    Discarded,
 }
 
 impl State {
@@ -128,7 +129,12 @@ impl State {
     pub(super) const fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Delivered | Self::Dead | Self::Cancelled | Self::Dropped | Self::Unknown
+            Self::Delivered
+                | Self::Dead
+                | Self::Cancelled
+                | Self::Dropped
+                | Self::Unknown
+                | Self::Discarded
         )
     }
 }
@@ -143,6 +149,7 @@ impl From<DeliveryState> for State {
             DeliveryState::Cancelled => Self::Cancelled,
             DeliveryState::Dropped => Self::Dropped,
             DeliveryState::Unknown => Self::Unknown,
+            DeliveryState::Discarded => Self::Discarded,
         }
     }
 }
@@ -157,6 +164,7 @@ impl ToSql for State {
             Self::Cancelled => 4,
             Self::Dropped => 5,
             Self::Unknown => 6,
+            Self::Discarded => 7,
         }))
     }
 }
@@ -171,6 +179,7 @@ impl FromSql for State {
             4 => Ok(Self::Cancelled),
             5 => Ok(Self::Dropped),
             6 => Ok(Self::Unknown),
+            7 => Ok(Self::Discarded),
             other => Err(FromSqlError::OutOfRange(other)),
         }
     }
@@ -188,6 +197,7 @@ pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StorageError> {
         State::Cancelled => DeliveryState::Cancelled,
         State::Dropped => DeliveryState::Dropped,
         State::Unknown => DeliveryState::Unknown,
+        State::Discarded => DeliveryState::Discarded,
     };
     Ok(Standing { turn: row.get("turn")?, attempts: row.get("attempts")?, state })
 }

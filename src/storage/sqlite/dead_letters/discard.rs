@@ -4,9 +4,9 @@
 //! more, since it may have been replayed meanwhile. What dies while we are at it lies in front of the walk, and
 //! is left.
 //!
-//! The delivery stays on record with its attempts, as one that was given up and not kept (`dropped`, in the
-//! books as well): it was owed, nobody should take it for one that was missed, and what was tried is what the
-//! person looked at who put it away. Its event may go when it is old.
+//! The delivery stays on record with its attempts, as `discarded`, in the books as well: it was owed, nobody
+//! should take it for one that was missed, what was tried is what the person looked at who put it away, and it
+//! does not come back when what was given up is offered again. Its event may go when it is old.
 //!
 //! **What if we die right here?** Each step is one transaction: what it put away is away, and the rest is dead.
 //! The same call goes on.
@@ -110,15 +110,15 @@ fn found(row: &Row<'_>) -> Result<Found, StorageError> {
 fn put_away(connection: &Connection, found: &[Found]) -> Result<u64, StorageError> {
     let mut lift =
         connection.prepare_cached("DELETE FROM dead_letters WHERE seq = ?1 AND id = ?2")?;
-    let mut drop_it = connection.prepare_cached(
-        "UPDATE deliveries SET turn = turn + 1, state = 5 \
+    let mut discard = connection.prepare_cached(
+        "UPDATE deliveries SET turn = turn + 1, state = 7 \
          WHERE event = ?1 AND endpoint = ?2 AND state = 3",
     )?;
     let (mut movement, mut discarded) = (Movement::default(), 0);
     for one in found {
         if lift.execute(params![one.seq, one.id])? == 1 {
-            drop_it.execute(params![one.event, one.endpoint])?;
-            movement.moves(State::Dead, State::Dropped);
+            discard.execute(params![one.event, one.endpoint])?;
+            movement.moves(State::Dead, State::Discarded);
             discarded += 1;
         }
     }

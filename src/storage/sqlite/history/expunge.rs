@@ -36,7 +36,7 @@ fn take_back(connection: &Connection, seq: i64, event: EventId) -> Result<(), St
     // Not routed yet: it is known from now on, and owes nothing.
     connection.prepare_cached("DELETE FROM inbox WHERE event = ?1")?.execute([seq])?;
     let mut find = connection.prepare_cached(
-        "SELECT endpoint, state FROM deliveries WHERE event = ?1 AND state IN (0, 1, 3, 5)",
+        "SELECT endpoint, state FROM deliveries WHERE event = ?1 AND state IN (0, 1, 3, 5, 7)",
     )?;
     let found = find
         .query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?

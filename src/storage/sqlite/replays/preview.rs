@@ -56,9 +56,10 @@ impl Sqlite {
                 let moment = now + Duration::from_millis(1);
                 filter.until = Some(filter.until.map_or(moment, |until| until.min(moment)));
                 let selection = Selection::DeadLetters(filter);
-                self.browse(move |connection| dead(connection, organisation, selection, to)).await
+                self.browse(move |connection| dead(connection, organisation, selection, to, now))
+                    .await
             }
-            Selection::OfEndpoint(of) => self.of_endpoint(of.clone(), to).await,
+            Selection::OfEndpoint(of) => self.of_endpoint(of.clone(), to, now).await,
         }
     }
 
@@ -66,6 +67,7 @@ impl Sqlite {
         &self,
         of: OfEndpoint,
         to: Option<EndpointId>,
+        now: Timestamp,
     ) -> Result<Counted, StorageError> {
         let begun = Instant::now();
         let ends = of.clone();
@@ -78,7 +80,7 @@ impl Sqlite {
                     look::of_endpoint(connection, &vault, &of, from..=last, look::COUNTED)
                 })
                 .await?;
-            sum.add(&found);
+            sum.add(&found, now);
             match walked {
                 Walked::All => break true,
                 Walked::UpTo(next) => from = next,
@@ -111,15 +113,20 @@ fn span(connection: &Connection, of: &OfEndpoint) -> Result<(i64, i64), StorageE
 struct Sum {
     count: u64,
     forgotten: u64,
+    expired: u64,
     bytes: u64,
     span: Option<(Timestamp, Timestamp)>,
 }
 
 impl Sum {
-    fn add(&mut self, found: &[Found]) {
+    fn add(&mut self, found: &[Found], now: Timestamp) {
         for one in found {
             if one.bytes == 0 {
                 self.forgotten += 1;
+                continue;
+            }
+            if one.is_expired(now) {
+                self.expired += 1;
                 continue;
             }
             self.count += 1;
@@ -138,7 +145,7 @@ impl Sum {
         stands: Option<EndpointState>,
         receiver: EndpointId,
     ) -> Preview {
-        let matched = counted_all.then_some(self.count + self.forgotten);
+        let matched = counted_all.then_some(self.count + self.forgotten + self.expired);
         let mut preview = Preview { matched, ..Preview::default() };
         let mut leave = |why, count| {
             if count > 0 {
@@ -146,6 +153,7 @@ impl Sum {
             }
         };
         leave(Obstacle::PayloadForgotten, self.forgotten);
+        leave(Obstacle::Expired, self.expired);
         match stands {
             None => leave(Obstacle::EndpointGone, self.count),
             Some(EndpointState::Disabled) => leave(Obstacle::EndpointDisabled, self.count),
@@ -202,6 +210,7 @@ struct Group {
     span: (Timestamp, Timestamp),
     obstacle: Option<u8>,
     is_paused: bool,
+    is_expired: bool,
 }
 
 /// Counts dead letters.
@@ -210,6 +219,7 @@ fn dead(
     organisation: OrganisationId,
     selection: Selection,
     to: Option<EndpointId>,
+    now: Timestamp,
 ) -> Result<Counted, StorageError> {
     let Selection::DeadLetters(filter) = &selection else {
         unreachable!("the caller has just made it of dead letters")
@@ -222,10 +232,12 @@ fn dead(
         connection,
         &format!(
             "SELECT d.endpoint, d.reason, count(*), sum(d.payload_bytes), min(d.died_at), \
-                    max(d.died_at), {OBSTACLE} AS obstacle, e.state = 'paused' \
-             FROM dead_letters d {WHOSE}"
+                    max(d.died_at), {OBSTACLE} AS obstacle, e.state = 'paused', \
+                    coalesce(d.expires_at <= {}, 0) AS expired \
+             FROM dead_letters d {WHOSE}",
+            now.as_millis()
         ),
-        "GROUP BY d.endpoint, d.reason, obstacle ORDER BY count(*) DESC, d.endpoint, d.reason",
+        "GROUP BY d.endpoint, d.reason, obstacle, expired ORDER BY count(*) DESC, d.endpoint, d.reason",
         |row| {
             Ok(Group {
                 endpoint: row.get(0)?,
@@ -235,6 +247,7 @@ fn dead(
                 span: (row.get(4)?, row.get(5)?),
                 obstacle: row.get(6)?,
                 is_paused: row.get::<_, Option<bool>>(7)?.unwrap_or(false),
+                is_expired: row.get(8)?,
             })
         },
     )?;
@@ -243,6 +256,10 @@ fn dead(
     for group in groups {
         preview.matched = preview.matched.map(|matched| matched + group.count);
         endpoints.insert(group.endpoint);
+        if group.is_expired {
+            *left.entry(Obstacle::Expired).or_insert(0) += group.count;
+            continue;
+        }
         // Offered to somebody else, it does not matter how its own endpoint stands.
         if let Some(obstacle) = group.obstacle.filter(|_| to.is_none()) {
             *left.entry(Obstacle::ALL[usize::from(obstacle)]).or_insert(0) += group.count;
@@ -271,7 +288,7 @@ fn dead(
                     Some(_) => Obstacle::EndpointDisabled,
                     None => Obstacle::EndpointGone,
                 };
-                let count = preview.matched.unwrap_or(0);
+                let count = preview.replayable();
                 preview = Preview { matched: preview.matched, ..Preview::default() };
                 left.insert(why, count);
             }

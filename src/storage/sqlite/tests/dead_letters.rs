@@ -384,14 +384,14 @@ async fn what_is_discarded_is_put_away_in_steps_and_the_books_balance() {
     let all = LETTERS / 5;
     assert_eq!(rest, Discarded { discarded: u64::from(all) - 600, done: true });
     assert_eq!(place.walked(&some, PAGE, false).await.0, Vec::<i64>::new());
-    let Books { owed, dead, dropped, .. } = place.books().await.expect("read");
-    assert_eq!((owed, dead, dropped), (LETTERS.into(), (LETTERS - all).into(), all.into()));
+    let Books { owed, dead, discarded, .. } = place.books().await.expect("read");
+    assert_eq!((owed, dead, discarded), (LETTERS.into(), (LETTERS - all).into(), all.into()));
     assert_eq!(place.books().await.expect("read").unaccounted(), 0);
     let nothing = Discarded { discarded: 0, done: true };
     assert_eq!(place.discard(&some, 10_000).await, Ok(nothing), "once");
     assert_eq!(place.replay(&some, NOW).await, Ok(0), "nobody can replay it");
     let connection = Connection::open(settings(&place.folder).path).expect("opens");
-    let dropped = "SELECT count(*) FROM deliveries WHERE state = 5 AND turn = 2";
-    let dropped: u32 = connection.query_row(dropped, [], |row| row.get(0)).expect("read");
-    assert_eq!(dropped, all, "they stay on record");
+    let discarded = "SELECT count(*) FROM deliveries WHERE state = 7 AND turn = 2";
+    let discarded: u32 = connection.query_row(discarded, [], |row| row.get(0)).expect("read");
+    assert_eq!(discarded, all, "they stay on record");
 }

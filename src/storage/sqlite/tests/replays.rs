@@ -4,7 +4,7 @@ use super::history::MINUTE;
 use super::*;
 use crate::domain::id::ReplayId;
 use crate::domain::replay::{Pulse, Rate, ReplayState, Scope};
-use crate::storage::dead_letters::DeadLetterFilter;
+use crate::storage::dead_letters::{DeadLetterFilter, DeadLetters};
 use crate::storage::history::History;
 use crate::storage::journal::{Books, Ledger};
 use crate::storage::page::{Order, Page};
@@ -314,7 +314,7 @@ async fn what_becomes_of_the_offered_is_counted_where_it_is_recorded() {
     ];
     place.record(batch).await.expect("recorded");
     let pulse = async || place.pulse(replay_id(1), NOW + MINUTE).await.expect("read");
-    let counted = Pulse { offered: 5, tried: 3, failed: 2, judged: 3, ..Pulse::default() };
+    let counted = Pulse { untried: 2, failed: 2, judged: 3, ..Pulse::default() };
     assert_eq!(pulse().await, counted);
     let replay = place.found(1).await;
     assert_eq!((replay.delivered, replay.dead), (1, 1));
@@ -322,7 +322,7 @@ async fn what_becomes_of_the_offered_is_counted_where_it_is_recorded() {
     // A second attempt is no first one; a success counts as delivered whenever it comes.
     let then = Settled { attempts: 2, ..delivered(key(&events[1], "a"), 3) };
     place.record(vec![then, delivered(key(&events[3], "a"), 3)]).await.expect("recorded");
-    assert_eq!(pulse().await, Pulse { tried: 4, judged: 4, ..counted });
+    assert_eq!(pulse().await, Pulse { untried: 1, judged: 4, ..counted });
     let replay = place.found(1).await;
     assert_eq!((replay.delivered, replay.dead), (3, 1));
     // What is recorded twice is counted once.
@@ -403,6 +403,44 @@ async fn what_was_dropped_is_recovered_and_what_is_unknown_is_not() {
     let books = place.books().await.expect("books");
     assert_eq!((books.waiting, books.dropped, books.dead, books.unknown), (2, 0, 0, 1));
     assert_eq!(books.unaccounted(), 0);
+}
+
+#[tokio::test]
+async fn a_list_says_how_many_deliveries_each_names_and_does_not_bring_them() {
+    let place = Place::new();
+    place.have_active("a", &[], &[]).await;
+    let events = events(3);
+    place.with_given_up(&events, |_| false).await;
+    let ids: Vec<_> = events[..2].iter().map(|event| key(event, "a").id()).collect();
+    let begun = place.have_begun(dead(1, DeadLetterFilter { ids, ..Default::default() })).await;
+    assert_eq!((begun.named, begun.selection.named(), begun.matched), (2, 2, Some(2)));
+
+    let page = Page::whole(Order::Descending);
+    let listed = place.replays(OrganisationId::DEFAULT, None, &page).await.expect("read");
+
+    assert_eq!((listed.len(), listed[0].named, listed[0].selection.named()), (1, 2, 0));
+    assert_eq!(place.take_all().await.1, 2, "and the replay knows them");
+}
+
+#[tokio::test]
+async fn what_a_person_discarded_does_not_come_back_with_what_was_given_up() {
+    let place = Place::new();
+    place.have_active("a", &[], &[]).await;
+    let events = events(3);
+    place.with_given_up(&events, |_| false).await;
+    let first = DeadLetterFilter { ids: vec![key(&events[0], "a").id()], ..Default::default() };
+    assert_eq!(place.discard(&first, 10).await.expect("discarded").discarded, 1);
+
+    let begun = place.have_begun(of_a(1, Scope::GivenUp)).await;
+
+    assert_eq!((begun.matched, place.take_all().await.1), (Some(2), 2));
+    let stands = place.stands(&events[0]).await.expect("on record");
+    assert_eq!((stands.state, stands.state.as_str()), (DeliveryState::Discarded, "discarded"));
+    let books = Books { owed: 3, waiting: 2, discarded: 1, ..Books::default() };
+    assert_eq!(place.books().await, Ok(books));
+    let missing = of_a(2, Scope::Missing).selection;
+    let missing = place.preview(OrganisationId::DEFAULT, &missing, None, NOW);
+    assert_eq!(missing.await.expect("counted").matched, Some(0), "nor is it missed");
 }
 
 #[tokio::test]
