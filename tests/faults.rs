@@ -15,7 +15,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::{unique_prefix, until};
 
-const SOON: Duration = Duration::from_secs(180);
+const SOON: Duration = Duration::from_mins(3);
 /// Events of one case: more than the batches and waits in memory that it has to break in the middle.
 const EVENTS: usize = 120;
 
