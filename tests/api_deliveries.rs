@@ -193,7 +193,9 @@ async fn a_trail_tells_who_got_it_and_who_did_not_and_why() {
 
     assert_eq!((&trail["routed"], &trail["isWhole"]), (&json!("routed"), &json!(true)));
     assert_eq!(trail["message"]["id"], id);
-    assert_eq!(trail["message"]["payload"], json!({}), "no payload is in it");
+    let sent = case.get(&format!("/app/acme/msg/{id}")).await;
+    assert_eq!(trail["message"], sent, "the message is told as it is elsewhere, payload and all");
+    assert_ne!(trail["message"]["payload"], json!({}));
     let matched = trail["matched"].as_array().expect("a list");
     assert_eq!(matched.len(), 1);
     assert_eq!((&matched[0]["uid"], &matched[0]["state"]), (&json!("wants"), &json!("delivered")));

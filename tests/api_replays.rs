@@ -11,7 +11,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const OTHER_ORGANISATION: &str = "org_2Mwk7aBcDeFgHiJkLmNoPqRsTuV";
 
 /// A router with the application `acme`, and a receiver.
@@ -75,8 +75,9 @@ impl Case {
         let path = format!("/app/acme/replay/{id}");
         let found = std::cell::RefCell::new(Value::Null);
         until(&format!("{id} is {state}"), SOON, async || {
-            *found.borrow_mut() = self.get(&path).await;
-            let is_so = found.borrow()["state"] == state;
+            let replay = self.get(&path).await;
+            let is_so = replay["state"] == state;
+            *found.borrow_mut() = replay;
             is_so
         })
         .await;

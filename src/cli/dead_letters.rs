@@ -3,10 +3,10 @@
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::{Client, Path};
+use super::client::{Client, Path, Refusal};
 use super::confirm::confirm;
 use super::exit::Usage;
-use super::filter::{FilterArgs, IdArgs, KindArgs};
+use super::filter::{FilterArgs, IdArgs, KindArgs, ended, unknown};
 use super::output::{Output, lines_of, note, or_dash, print_object, visible, visible_lines};
 use super::pages::{self, Rows};
 use super::wire::{Attempt, DeadLetter, Discarded, Group, InspectedLetter, Preview, Told};
@@ -30,7 +30,10 @@ pub(super) enum DeadLettersCommand {
         #[arg(long)]
         app: Option<String>,
     },
-    /// Take them out of the dead letters for good; they are never delivered
+    /// Take them out of the dead letters for good: no replay and no recovery offers them again
+    ///
+    /// They stay on record as deliveries, and a person can still have one tried by its name (`deliveries
+    /// retry`).
     Discard(DiscardArgs),
 }
 
@@ -159,16 +162,26 @@ async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::
     let ids = args.named.all()?;
     let mut filter = args.filter.body(&ids, now);
     let all = filter.is_empty();
-    filter.entry("until").or_insert_with(|| json!(now));
+    if ids.is_empty() {
+        filter.entry("until").or_insert_with(|| json!(now));
+    }
     let mut body = json!({ "filter": filter });
     if all {
         body["all"] = json!(true);
     }
     let path = Path::within(app.as_deref(), &["replay", "preview"]);
     let counted: Told<Preview> = client.query(&path, &body).await?;
+    let unknown = unknown(ids.len(), counted.read.matched);
     match counted.read.matched {
+        Some(0) if !ids.is_empty() => {
+            let detail = "none of these is a dead letter".to_owned();
+            return Err(Refusal::Said { status: 404, detail }.into());
+        }
         Some(0) => note("no dead letter matches"),
         Some(matched) => {
+            if let Some(unknown) = &unknown {
+                note(unknown);
+            }
             confirm("discard", matched, "dead letters for good", args.yes)?;
             body["expect"] = json!(matched);
         }
@@ -186,7 +199,8 @@ async fn discard(args: DiscardArgs, client: &Client, output: Output) -> anyhow::
         // The count was held to by the first part.
         body.as_object_mut().expect("an object").remove("expect");
     }
-    Ok(output.one(&json!({ "discarded": discarded }), &[("discarded", discarded.to_string())])?)
+    output.one(&json!({ "discarded": discarded }), &[("discarded", discarded.to_string())])?;
+    ended(unknown)
 }
 
 fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {
@@ -206,7 +220,7 @@ fn show(told: &Told<InspectedLetter>, output: Output) -> anyhow::Result<()> {
         ("reason", letter.reason.clone()),
         ("attempts", letter.attempt_count.to_string()),
         ("last status", status(letter.last_status, letter.last_error.as_deref())),
-        ("last failure", or_dash(letter.last_detail.as_ref())),
+        ("last failure", last_failure(letter)),
         ("died at", letter.died_at.clone()),
     ];
     let event = inspected.event.as_ref();
@@ -271,6 +285,13 @@ fn block(text: &str, output: Output) -> std::io::Result<()> {
     if left > 0 { output.line(&format!("  … and {left} bytes more")) } else { Ok(()) }
 }
 
+/// The sentence that is kept, or what was answered: an answer says itself why, and stands with its attempt.
+fn last_failure(letter: &DeadLetter) -> String {
+    let detail = letter.last_detail.clone().filter(|detail| !detail.is_empty());
+    let status = letter.last_status.filter(|status| *status != 0);
+    or_dash(detail.or_else(|| status.map(|status| format!("answered {status}"))).as_ref())
+}
+
 /// `503 server_error`, or the word alone when no answer came.
 fn status(status: Option<u16>, word: Option<&str>) -> String {
     match (status, word) {
@@ -278,5 +299,28 @@ fn status(status: Option<u16>, word: Option<&str>) -> String {
         (None | Some(0), None) => "-".to_owned(),
         (Some(status), None) => status.to_string(),
         (Some(status), Some(word)) => format!("{status} {word}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_failure_is_a_sentence_or_what_was_answered() {
+        let told = |status: Option<u16>, detail: Option<&str>| {
+            let letter = json!({
+                "id": "dlv_1", "msgId": "msg_1", "applicationId": "app_1", "endpointId": "ep_1",
+                "eventType": "job.failed", "subject": null, "reason": "attempts_exhausted",
+                "attemptCount": 1, "lastStatus": status, "lastError": "x", "lastDetail": detail,
+                "diedAt": "2026-09-21T14:13:20Z",
+            });
+            last_failure(&serde_json::from_value(letter).expect("a dead letter"))
+        };
+        assert_eq!(told(Some(500), Some("")), "answered 500");
+        assert_eq!(told(Some(500), None), "answered 500");
+        assert_eq!(told(None, Some("no address")), "no address");
+        assert_eq!(told(Some(0), Some("")), "-");
+        assert_eq!(told(None, None), "-");
     }
 }

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, Path};
-use super::output::{Output, or_dash, print_object, visible};
+use super::output::{Output, note, or_dash, print_object, visible};
 use super::pages::{self, Rows};
 use super::wire::{Delivery, Step, Told};
 use crate::storage::history::DeliveryEntry;
@@ -16,7 +16,7 @@ pub(super) enum DeliveriesCommand {
     List(ListArgs),
     /// Show one: when it was accepted, why it is owed, each attempt, and when it is tried next and why then
     Show(Named),
-    /// Try it now
+    /// Have it tried once more, now; what comes of it is told by `show`
     Retry(Named),
     /// Try it no more
     Cancel(Named),
@@ -78,12 +78,12 @@ pub(super) async fn run(
         DeliveriesCommand::List(args) => list(args, client, output).await,
         DeliveriesCommand::Show(named) => show(&client.get(&named.path(&[])).await?, output),
         DeliveriesCommand::Retry(named) => {
-            let _: Value = client.tell(&named.path(&["retry"]), &json!({})).await?;
-            done("retried", &named, output)
+            let told: Told<Delivery> = client.tell(&named.path(&["retry"]), &json!({})).await?;
+            will_be_tried(&told, &named, output)
         }
         DeliveriesCommand::Cancel(named) => {
             let _: Value = client.tell(&named.path(&["cancel"]), &json!({})).await?;
-            done("cancelled", &named, output)
+            cancelled(&named, output)
         }
     }
 }
@@ -150,8 +150,22 @@ pub(super) fn timeline(steps: &[Step], indent: &str, output: Output) -> std::io:
     })
 }
 
-fn done(word: &'static str, named: &Named, output: Output) -> anyhow::Result<()> {
+/// An attempt is asked for, and not made yet: what comes of it is told by `show`.
+fn will_be_tried(told: &Told<Delivery>, named: &Named, output: Output) -> anyhow::Result<()> {
+    let Named { message, endpoint, app } = named;
+    let before = told.read.state.clone();
+    output.one(
+        told,
+        &[("an attempt will be made", format!("{message} for {endpoint}")), ("until now", before)],
+    )?;
+    note(&format!(
+        "what comes of it: `posthaste deliveries show {message} {endpoint} --app {app}`"
+    ));
+    Ok(())
+}
+
+fn cancelled(named: &Named, output: Output) -> anyhow::Result<()> {
     let Named { message, endpoint, .. } = named;
-    let done = json!({ "message": message, "endpoint": endpoint, word: true });
-    Ok(output.one(&done, &[(word, format!("{message} for {endpoint}"))])?)
+    let done = json!({ "message": message, "endpoint": endpoint, "cancelled": true });
+    Ok(output.one(&done, &[("cancelled", format!("{message} for {endpoint}"))])?)
 }

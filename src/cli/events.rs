@@ -44,8 +44,7 @@ pub(super) async fn run(
         print_object(&told)?;
         return Ok(());
     }
-    // The trail has no payload; what stands in its place would look like one.
-    let mut shown = fields(told.read.message.iter().filter(|(name, _)| *name != "payload"));
+    let mut shown = fields(told.read.message.iter());
     shown.push(("application", told.read.application_id.clone()));
     shown.push(("routed", told.read.routed.clone()));
     shown.extend(told.read.quarantined_because.clone().map(|why| ("in quarantine", why)));

@@ -11,7 +11,8 @@ Exit codes:
    0  done
    1  failed
    2  usage: a flag or value is not accepted, or a confirmation is missing
-   3  partial: a part was done, and the rest was not (a replay that paused itself, or passed over some)
+   3  partial: a part was done, and the rest was not (a replay that paused itself or passed over some,
+      or an id that is not known beside those that are)
    4  not found
    5  conflict: it contradicts what is there
   69  the server, the broker or a store cannot be reached

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::client::Path;
-use super::exit::Usage;
+use super::exit::{Short, Usage};
 use super::span::When;
 use crate::control::dead_letters::IDS_MAX;
 use crate::domain::dead_letter::{ErrorIs, StatusIs};
@@ -145,6 +145,26 @@ impl IdArgs {
     }
 }
 
+/// What to say of those that were named and are not among what was found (`matched`), if any.
+pub(super) fn unknown(named: usize, matched: Option<u64>) -> Option<String> {
+    let named = u64::try_from(named).expect("at most ten thousand");
+    let unknown = named.saturating_sub(matched?);
+    let are = match unknown {
+        0 => return None,
+        1 => "is",
+        _ => "are",
+    };
+    Some(format!("{unknown} of {named} {are} no dead letter (any more), or not one of these"))
+}
+
+/// How a command ends that has done what it could: short of what was named, if any of it is unknown.
+///
+/// # Errors
+/// `Partial`, with what is to be said of the unknown.
+pub(super) fn ended(unknown: Option<String>) -> anyhow::Result<()> {
+    unknown.map_or(Ok(()), |unknown| Err(Short::Partial(unknown).into()))
+}
+
 fn listed(path: &str) -> Result<Vec<DeliveryId>, Usage> {
     let fault = |what: &dyn std::fmt::Display| Usage(format!("--id-file {path}: {what}"));
     let source: Box<dyn std::io::Read> = match path {
@@ -176,6 +196,16 @@ fn reason(text: &str) -> Result<DeathReason, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_are_named_and_not_there_are_spoken_of() {
+        let said = |named, matched| unknown(named, matched);
+        assert_eq!(said(0, Some(7)), None, "none was named");
+        assert_eq!(said(3, Some(3)), None);
+        assert_eq!(said(3, None), None, "more than could be counted");
+        assert!(said(3, Some(2)).expect("one").starts_with("1 of 3 is no dead letter (any more)"));
+        assert!(said(3, Some(1)).expect("two").starts_with("2 of 3 are no dead letter"));
+    }
 
     #[test]
     fn a_file_of_ids_that_is_empty_or_wrong_is_refused_by_its_line() {

@@ -14,6 +14,16 @@ fn the_flags_do_not_contradict_each_other() {
 }
 
 #[test]
+fn the_help_of_discard_says_who_may_still_send_one() {
+    let mut command = Cli::command();
+    let letters = command.find_subcommand_mut("dead-letters").expect("it is there");
+    let help = letters.find_subcommand_mut("discard").expect("it, too").render_long_help();
+    let help = help.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("no replay and no recovery offers them again"), "{help}");
+    assert!(help.contains("`deliveries retry`"), "{help}");
+}
+
+#[test]
 fn what_the_guides_show_is_understood() {
     for line in [
         "posthaste serve --dev --data-dir /tmp/x",

@@ -255,6 +255,7 @@ pub(super) struct Replay {
     pub(super) matched: Option<u64>,
     pub(super) offered: u64,
     pub(super) skipped: u64,
+    pub(super) tried: u64,
     pub(super) delivered: u64,
     pub(super) dead: u64,
     pub(super) actor: String,

@@ -198,10 +198,16 @@ impl Control {
         tenant: Option<Tenant>,
         name: &str,
     ) -> Answer<Inspected> {
-        let nothing = || no_dead_letter(name);
-        let id = name.parse().map_err(|_| nothing())?;
-        let whose = self.dead_letter_filter(tenant, &Which::default()).await?;
-        self.dead_letters.inspect(&whose, id).await?.ok_or_else(nothing)
+        if let Ok(id) = name.parse() {
+            let whose = self.dead_letter_filter(tenant, &Which::default()).await?;
+            if let Some(found) = self.dead_letters.inspect(&whose, id).await? {
+                return Ok(found);
+            }
+        }
+        let Some(tenant) = tenant else { return Err(no_dead_letter(name, None)) };
+        let application = self.application(&tenant.application().to_string()).await?;
+        let called = application.uid.unwrap_or_else(|| application.id.to_string());
+        Err(no_dead_letter(name, Some(&called)))
     }
 
     /// Puts dead letters away for good; at the most [`DISCARD_MAX`], and whether these were all.
@@ -268,9 +274,13 @@ fn delivery_id(text: &str) -> Answer<DeliveryId> {
     text.parse().map_err(|fault| ControlError::field("ids", format!("{fault}")))
 }
 
-fn no_dead_letter(name: &str) -> ControlError {
+/// Says whose were looked through: of another application's nothing is said, as if there were none.
+fn no_dead_letter(name: &str, application: Option<&str>) -> ControlError {
+    let whose =
+        application.map_or_else(String::new, |called| format!(" of application `{called}`"));
     ControlError::NotFound(format!(
-        "no dead letter is called `{name}`: was it replayed, or discarded?"
+        "no dead letter{whose} is called `{name}`: was it replayed, delivered or discarded? Such a one is \
+         told of as a delivery, by its message and its endpoint (`posthaste deliveries show`)"
     ))
 }
 
@@ -310,7 +320,8 @@ mod tests {
         let control = World::new().control;
         for name in [DeliveryId::derived(&[b"x"]).to_string(), "x".into()] {
             let found = control.inspect_dead_letter(None, &name).await;
-            assert!(matches!(found, Err(ControlError::NotFound(_))), "{name}");
+            let Err(ControlError::NotFound(said)) = found else { panic!("{name}: {found:?}") };
+            assert!(said.contains(&name) && said.contains("deliveries show"), "{said}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Replays that are begun and go by a script, for the tests of `control` and of who asks it.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct FakeReplays {
     pub(super) scripts: Mutex<Vec<Script>>,
     /// What each step offered, in order.
     pub(super) offered: Mutex<Vec<(ReplayId, u64)>>,
+    /// What is said of each that runs.
+    pub(super) waiting: Mutex<BTreeMap<ReplayId, String>>,
     /// What was stopped, and why.
     pub(super) halted: Mutex<Vec<(ReplayId, ReplayState, String)>>,
     /// So many questions are not answered.
@@ -88,6 +91,7 @@ impl Replays for FakeReplays {
             matched: self.preview.lock().expect("no panic").matched,
             offered: 0,
             skipped: 0,
+            tried: 0,
             delivered: 0,
             dead: 0,
             actor: new.actor,
@@ -134,7 +138,12 @@ impl Replays for FakeReplays {
             return Err(StorageError::Unavailable("away".into()));
         }
         let scripts = self.scripts.lock().expect("no panic");
-        Ok(scripts.iter().map(|one| Running { id: one.id, rate: one.rate }).collect())
+        let waiting = self.waiting.lock().expect("no panic");
+        let running = |one: &Script| {
+            let waits = waiting.contains_key(&one.id);
+            Running { id: one.id, rate: one.rate, waits }
+        };
+        Ok(scripts.iter().map(running).collect())
     }
 
     async fn pulse(&self, id: ReplayId, _: Timestamp) -> Stored<Pulse> {
@@ -159,6 +168,15 @@ impl Replays for FakeReplays {
         self.offered.lock().expect("no panic").push((id, offered.into()));
         let state = if is_done { ReplayState::Finished } else { ReplayState::Running };
         Ok(Stepped { offered: offered.into(), skipped: 0, state })
+    }
+
+    async fn waits(&self, id: ReplayId, because: Option<&str>) -> Stored<()> {
+        let mut waiting = self.waiting.lock().expect("no panic");
+        match because {
+            Some(because) => waiting.insert(id, because.to_owned()),
+            None => waiting.remove(&id),
+        };
+        Ok(())
     }
 
     async fn halt(

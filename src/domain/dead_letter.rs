@@ -23,7 +23,7 @@ pub enum StatusIs {
 /// A text that names no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no status: a code from 100 to 999, a class as `5xx`, or `0` for no answer is accepted"
+    "`{0}` is no status: a code from 100 to 599, a class as `5xx`, or `0` for no answer is accepted"
 )]
 pub struct NotAStatus(String);
 
@@ -59,8 +59,8 @@ impl FromStr for StatusIs {
         let refused = || NotAStatus(text.into());
         match text.as_bytes() {
             [b'0'] => Ok(Self::Code(0)),
-            [digit @ b'1'..=b'9', b'x', b'x'] => Ok(Self::Class(digit - b'0')),
-            [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] => {
+            [digit @ b'1'..=b'5', b'x', b'x'] => Ok(Self::Class(digit - b'0')),
+            [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => {
                 text.parse().map(Self::Code).map_err(|_| refused())
             }
             _ => Err(refused()),
@@ -159,7 +159,22 @@ mod tests {
             assert_eq!(is.matches(status), meant, "{text} {status}");
             assert_eq!(is.to_string(), text);
         }
-        for text in ["", "5", "50", "0xx", "5XX", "5xy", "1000", "+50", "-1", "５００"] {
+        for text in [
+            "",
+            "5",
+            "50",
+            "0xx",
+            "5XX",
+            "5xy",
+            "6xx",
+            "9xx",
+            "600",
+            "999",
+            "1000",
+            "+50",
+            "-1",
+            "５００",
+        ] {
             assert!(text.parse::<StatusIs>().is_err(), "{text}");
         }
     }

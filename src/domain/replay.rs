@@ -28,6 +28,12 @@ pub const JUDGED_FROM: u64 = 20;
 /// The share of attempts, in per cent, that may fail: beyond it a replay repeats what made the dead letters.
 pub const FAILING_PERCENT: u64 = 50;
 
+/// Attempts that are judged by at the most: beyond these both numbers are halved, so that what was long ago
+/// counts less and less.
+///
+/// Two hundred: an endpoint that has taken thousands and fails from now on is found out after a hundred or two.
+pub const JUDGED_MOST: u32 = 200;
+
 /// How long the oldest live delivery may have been waiting for its first attempt while a replay goes on.
 pub const FRESH_WITHIN: Duration = Duration::from_mins(1);
 
@@ -146,13 +152,12 @@ impl Default for Rate {
 /// What is counted of a replay that goes on, and of the traffic that it goes behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pulse {
-    /// Deliveries offered so far.
-    pub offered: u64,
-    /// Of these: whose first attempt has ended, or that ended without one.
-    pub tried: u64,
-    /// First attempts of these that failed, since the replay began or was last resumed.
+    /// Deliveries that it has offered and that wait for their first attempt, which may be made now: not those
+    /// whose endpoint is paused or whose application holds them back, which wait for a person.
+    pub untried: u64,
+    /// First attempts of what it offered that failed, lately and since it began or was last resumed.
     pub failed: u64,
-    /// First attempts of these that ended, since the replay began or was last resumed.
+    /// First attempts of what it offered that ended, as lately: see [`JUDGED_MOST`].
     pub judged: u64,
     /// How long the oldest delivery of live traffic has been waiting for its first attempt.
     pub live_waits: Duration,
@@ -169,14 +174,18 @@ pub enum Judgement {
     Failing,
 }
 
+/// How many may be offered and not tried yet: ten seconds of the rate, at least a step.
+pub fn untried_max(rate: Rate) -> u32 {
+    rate.per_second().saturating_mul(10).max(STEP_MAX)
+}
+
 impl Pulse {
-    /// How many may be offered beside those that were and were not tried yet: ten seconds of its rate, and
-    /// never more than one step. What is offered and cannot be served stays in the journal, not in memory;
-    /// but it would stand in front of whatever is offered next.
+    /// How many may be offered beside those that were and were not tried yet: never more than one step. What is
+    /// offered and cannot be served stays in the journal, not in memory; but it would stand in front of
+    /// whatever is offered next.
     pub fn room(&self, rate: Rate) -> u32 {
-        let most = u64::from(rate.per_second()).saturating_mul(10).max(u64::from(STEP_MAX));
-        let untried = self.offered.saturating_sub(self.tried);
-        u32::try_from(most.saturating_sub(untried)).unwrap_or(u32::MAX).min(STEP_MAX)
+        let untried = u32::try_from(self.untried).unwrap_or(u32::MAX);
+        untried_max(rate).saturating_sub(untried).min(STEP_MAX)
     }
 
     /// What becomes of it, when `due` are due by its rate.
@@ -209,12 +218,12 @@ mod tests {
 
     #[test]
     fn ten_seconds_of_it_may_be_offered_and_not_tried() {
-        let pulse = |offered, tried| Pulse { offered, tried, ..Pulse::default() };
+        let pulse = |untried| Pulse { untried, ..Pulse::default() };
 
-        assert_eq!(pulse(0, 0).room(rate(10)), STEP_MAX, "at least a step");
-        assert_eq!(pulse(450, 0).room(rate(10)), 50);
-        assert_eq!(pulse(1_000, 0).room(rate(100)), 0);
-        assert_eq!(pulse(1_000, 900).room(rate(100)), STEP_MAX);
+        assert_eq!(pulse(0).room(rate(10)), STEP_MAX, "at least a step");
+        assert_eq!(pulse(450).room(rate(10)), 50);
+        assert_eq!(pulse(1_000).room(rate(100)), 0);
+        assert_eq!(pulse(100).room(rate(100)), STEP_MAX);
     }
 
     #[test]

@@ -251,11 +251,8 @@ impl Lanes {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
         };
-        let offered = if job.delivery.replayed && !job.trigger.is_by_hand() {
-            lane.offer_behind(job, now)
-        } else {
-            lane.offer(job, now)
-        };
+        let offered =
+            if stands_behind(&job) { lane.offer_behind(job, now) } else { lane.offer(job, now) };
         match offered {
             Ok(()) => self.move_on(id, now),
             Err(refused) => self.postpone(refused),
@@ -272,7 +269,12 @@ impl Lanes {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
         };
-        match lane.hold_until(due_at, job) {
+        let held = if stands_behind(&job) {
+            lane.hold_behind_until(due_at, job)
+        } else {
+            lane.hold_until(due_at, job)
+        };
+        match held {
             Ok(()) => self.move_on(id, now),
             Err(job) => self.stage.settler.put_off(job, due_at),
         }
@@ -573,6 +575,11 @@ impl Drop for Begins {
     fn drop(&mut self) {
         self.dispatcher.post(Message::Begun(self.endpoint));
     }
+}
+
+/// Whether live traffic goes before it: what a replay has offered, unless a person asked for it by name.
+const fn stands_behind(job: &Job) -> bool {
+    job.delivery.replayed && !job.trigger.is_by_hand()
 }
 
 /// Where an endpoint's requests go; one that is gone has none on the way.

@@ -23,6 +23,9 @@ use crate::domain::time::Timestamp;
 /// Most replays of one organisation that may be active at the same time: each has a share of the writer's time.
 pub const ACTIVE_MAX: u32 = 64;
 
+/// Most of these that may be about one application: an eighth, so that no tenant has the places of all.
+pub const ACTIVE_MAX_OF_APPLICATION: u32 = 8;
+
 /// Most endpoints that one replay may be about: each is taken by it, in the transaction that begins it.
 pub const ENDPOINTS_MAX: u32 = 10_000;
 
@@ -108,7 +111,9 @@ pub struct Preview {
     /// When the oldest and the newest that would be offered were given up; of an endpoint's, when their events
     /// were received.
     pub span: Option<(Timestamp, Timestamp)>,
-    /// Endpoints among those that are paused: what is offered to them waits until they are resumed.
+    /// Endpoints among those that are paused: what is offered to them waits until they are resumed, and goes then
+    /// as fast as they take it, behind live traffic. The replay goes on meanwhile: its rate is that of offering,
+    /// and it waits for nobody who waits for a person.
     pub paused: Vec<EndpointId>,
 }
 
@@ -130,12 +135,19 @@ pub enum Obstacle {
     NoDefaultUrl,
     /// The payload of its event was deleted.
     PayloadForgotten,
+    /// Its event was of use until a moment that is past: it would be given up without an attempt.
+    Expired,
 }
 
 impl Obstacle {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::EndpointGone, Self::EndpointDisabled, Self::NoDefaultUrl, Self::PayloadForgotten];
+    pub const ALL: [Self; 5] = [
+        Self::EndpointGone,
+        Self::EndpointDisabled,
+        Self::NoDefaultUrl,
+        Self::PayloadForgotten,
+        Self::Expired,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -144,6 +156,7 @@ impl Obstacle {
             Self::EndpointDisabled => "endpoint_disabled",
             Self::NoDefaultUrl => "no_default_url",
             Self::PayloadForgotten => "payload_forgotten",
+            Self::Expired => "expired",
         }
     }
 }
@@ -169,7 +182,8 @@ pub struct Replay {
     pub rate: Rate,
     /// Where it is.
     pub state: ReplayState,
-    /// Why it does not go on, in a sentence, when that is its own doing.
+    /// Why it does not go on, in a sentence, when that is its own doing. Of one that runs: why it offers nothing for
+    /// the moment.
     pub because: Option<String>,
     /// Deliveries that matched when it was begun; `None` when nobody counted (what is missing has to be looked for).
     pub matched: Option<u64>,
@@ -177,6 +191,9 @@ pub struct Replay {
     pub offered: u64,
     /// Those that it passed over: replayed, discarded or removed meanwhile, or without somebody to go to.
     pub skipped: u64,
+    /// Of the offered ones: whose first attempt has ended, or that were taken back before it. What is offered and not
+    /// tried waits for its turn, or for a person.
+    pub tried: u64,
     /// Of the offered ones: delivered since.
     pub delivered: u64,
     /// Of the offered ones: given up once more.
@@ -235,6 +252,8 @@ pub struct Running {
     pub id: ReplayId,
     /// How fast.
     pub rate: Rate,
+    /// Whether it says why it offers nothing for the moment.
+    pub waits: bool,
 }
 
 /// The port.
@@ -257,7 +276,7 @@ pub trait Replays: Send + Sync {
     ///
     /// # Errors
     /// `Conflict` when another one is active for one of its endpoints, with that one's id, or too many are
-    /// active, or there is no such endpoint, or it is about more than [`ENDPOINTS_MAX`], or another number
+    /// active in the organisation or in the application, or there is no such endpoint, or it is about more than [`ENDPOINTS_MAX`], or another number
     /// matches than is expected.
     async fn begin(&self, replay: NewReplay, now: Timestamp) -> Result<Replay, StorageError>;
 
@@ -312,6 +331,12 @@ pub trait Replays: Send + Sync {
     /// # Errors
     /// `Unavailable`: taken or not, the same call goes on; `Corrupt` for what cannot be read.
     async fn step(&self, id: ReplayId, most: u32, now: Timestamp) -> Result<Stepped, StorageError>;
+
+    /// Says of one that runs why it offers nothing for the moment, or that it does again.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn waits(&self, id: ReplayId, because: Option<&str>) -> Result<(), StorageError>;
 
     /// It stops by itself, for this reason: paused, or failed.
     ///

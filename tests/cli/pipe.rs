@@ -60,7 +60,7 @@ const PREVIEW: [&str; 11] = [
     "rate",
     "replayable",
 ];
-const REPLAY: [&str; 19] = [
+const REPLAY: [&str; 20] = [
     "actor",
     "applicationId",
     "because",
@@ -79,6 +79,7 @@ const REPLAY: [&str; 19] = [
     "skipped",
     "state",
     "toEndpointId",
+    "tried",
     "updatedAt",
 ];
 const DELIVERY: [&str; 15] = [
@@ -140,6 +141,7 @@ async fn what_programs_read_of_each_command_has_these_fields() {
     assert!(fields(&told["timeline"][0]).starts_with(&["at"]), "{told}");
     let trail = posthaste.json(&["events", "get", &message, "--trail"]);
     assert_eq!(trail["matched"][0]["endpointId"], case.endpoint.as_str(), "{trail}");
+    assert_eq!(trail["message"]["payload"], json!({ "job": 7 }), "{trail}");
     let top = expect(&["endpoint", "top", "--by", "failures"], &TOP);
     assert_eq!(top["endpointId"], case.endpoint.as_str(), "{top}");
 
@@ -181,6 +183,8 @@ async fn a_replay_is_paused_resumed_and_made_faster_while_it_goes_on() {
     let state = |arguments: &[&str]| text(&case.posthaste.json(arguments), "state");
 
     assert_eq!(state(&["replay", "pause", &id]), "paused");
+    let (_, printed, _) = case.run(&["replay", "status", &id]);
+    assert!(printed.contains("because") && printed.contains("somebody paused it"), "{printed}");
     let (code, _, said) = case.run(&["replay", "status", &id, "--watch"]);
     assert_eq!(code, 3, "{said}");
     assert!(said.contains(&format!("posthaste replay resume {id}")), "{said}");
@@ -248,6 +252,23 @@ async fn ids_from_a_file_are_replayed_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_begun_with_yes_is_what_was_shown() {
+    let case = Case::with_dead_letters(3).await;
+    let begun = &case.posthaste.list(&["replay", "start", "--all", "--yes", "--rate", "500/s"])[0];
+    let filter = &begun["filter"];
+    assert!(filter["until"].is_string(), "what is given up from now on is not in it: {begun}");
+    assert_eq!(begun["matched"], 3);
+
+    let missing = ["replay", "start", "--missing", "--endpoint", &case.endpoint, "--dry-run"];
+    let (code, printed, error) = case.run(&missing);
+    assert_eq!(code, 0, "{error}");
+    assert!(printed.contains("to be replayed"), "{printed}");
+    let again = ["replay", "start", "--delivered", "--endpoint", &case.endpoint, "--yes"];
+    let begun = &case.posthaste.list(&[&again[..], &["--rate", "500/s"]].concat())[0];
+    assert!(begun["filter"]["until"].is_string(), "nor what is received: {begun}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_delivery_is_tried_now_or_no_more() {
     let case = Case::with_dead_letters(0).await;
     for uid in ["later", "never"] {
@@ -267,7 +288,10 @@ async fn a_waiting_delivery_is_tried_now_or_no_more() {
     })
     .await;
 
-    case.posthaste.json(&["deliveries", "retry", &id, "later", "--app", "acme"]);
+    let (code, printed, said) = case.run(&["deliveries", "retry", &id, "later", "--app", "acme"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(printed.contains("an attempt will be made"), "it is not made yet: {printed}");
+    assert!(said.contains(&format!("posthaste deliveries show {id} later --app acme")), "{said}");
     case.posthaste.json(&["deliveries", "cancel", &id, "never", "--app", "acme"]);
 
     until("one is delivered", SOON, async || state("later") == "delivered").await;

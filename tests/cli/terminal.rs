@@ -68,6 +68,7 @@ async fn tables_are_for_people_and_what_a_terminal_would_obey_is_shown() {
         (vec!["dead-letters", "list"], "LAST STATUS"),
         (vec!["dead-letters", "groups"], "FOR EXAMPLE"),
         (vec!["dead-letters", "show", &id], "attempt 1"),
+        (vec!["dead-letters", "show", &id], "answered 500"),
         (vec!["replay", "start", "--all", "--dry-run"], "to be replayed"),
         (vec!["replay", "list"], "SKIPPED"),
         ([&["deliveries", "show"][..], &named].concat(), "state"),

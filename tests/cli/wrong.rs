@@ -23,6 +23,8 @@ fn filters_that_are_none_are_refused_with_what_is_accepted_before_anybody_is_ask
             "attempts_exhausted, gone, refused, expired are accepted",
         ),
         ("dead-letters list --status 6000", "a class as `5xx`"),
+        ("dead-letters list --status 600", "a code from 100 to 599"),
+        ("dead-letters groups --status 9xx", "a code from 100 to 599"),
         ("dead-letters groups --error bad", "timeout"),
         ("dead-letters list --since yesterday", "an RFC 3339 time with a zone, or a span"),
         ("replay start", "<DELIVERY|--id-file <FILE>|--all|"),
@@ -105,9 +107,20 @@ async fn without_a_router_every_command_that_asks_one_says_how_to_start_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_told_by_its_name() {
     let case = Case::with_dead_letters(1).await;
+    case.posthaste.json(&["app", "create", "Other", "--uid", "other"]);
+    let theirs = text(&case.posthaste.list(&["dead-letters", "list"])[0], "id");
     for (line, said) in [
         (format!("dead-letters show {NO_DELIVERY}"), NO_DELIVERY),
+        (format!("dead-letters show {NO_DELIVERY}"), "posthaste deliveries show"),
+        (
+            format!("dead-letters show {theirs} --app other"),
+            "no dead letter of application `other` is called",
+        ),
         (format!("replay start {NO_DELIVERY} --yes"), "none of these is a dead letter"),
+        (
+            format!("dead-letters discard {NO_DELIVERY} --why old --yes"),
+            "none of these is a dead letter",
+        ),
         (format!("replay status {NO_REPLAY}"), NO_REPLAY),
         (format!("replay status {NO_REPLAY} --watch"), NO_REPLAY),
         (format!("replay pause {NO_REPLAY}"), NO_REPLAY),
@@ -158,6 +171,7 @@ async fn an_applications_token_reaches_its_own_and_is_told_what_is_wanted_for_mo
 async fn two_replays_for_one_endpoint_are_a_conflict_that_names_the_first() {
     let case = Case::with_dead_letters(3).await;
     let first = case.begin_slowly();
+    case.posthaste.json(&["replay", "pause", &first]); // it is active, and the count stands still
     let (code, _, error) = case.run(&["replay", "start", "--endpoint", &case.endpoint, "--yes"]);
     assert_eq!(code, 5, "{error}");
     assert!(error.contains(&first), "{error}");
@@ -178,6 +192,25 @@ async fn nobody_to_ask_and_no_yes_is_a_usage_error_and_nothing_is_done() {
     }
     assert_eq!(case.posthaste.list(&["dead-letters", "list"]).len(), 2);
     assert!(case.posthaste.list(&["replay", "list"]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_not_known_beside_known_ones_are_told_and_the_rest_is_done() {
+    let case = Case::with_dead_letters(2).await;
+    let letters = case.posthaste.list(&["dead-letters", "list"]);
+    let (one, other) = (text(&letters[0], "id"), text(&letters[1], "id"));
+    let said = "1 of 2 is no dead letter (any more)";
+    for (deed, left) in [
+        (vec!["replay", "start", "--dry-run", NO_DELIVERY, &one], 2),
+        (vec!["replay", "start", "--yes", NO_DELIVERY, &one], 1),
+        (vec!["dead-letters", "discard", "--yes", "--why", "old", NO_DELIVERY, &other], 0),
+    ] {
+        let (code, printed, error) = case.run(&deed);
+        assert_eq!(code, 3, "{deed:?}: {error}");
+        assert!(error.contains(said), "{deed:?}: {error}");
+        assert!(!printed.is_empty(), "{deed:?}");
+        case.dead_letters(left).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ pub(in super::super) struct FilterIn {
     #[schema(value_type = Option<DeathReasonOut>)]
     reason: Option<DeathReason>,
     /// With this last status: `503`, a class as `5xx`, or `0` for no answer.
-    #[schema(value_type = Option<String>, pattern = "^(0|[1-9]([0-9]{2}|xx))$", example = "5xx")]
+    #[schema(value_type = Option<String>, pattern = "^(0|[1-5]([0-9]{2}|xx))$", example = "5xx")]
     status: Option<StatusIs>,
     /// Whose last attempt ended so: `timeout`, `dns`, `tls`, `server_error`, …; `none` where there was none.
     #[schema(value_type = Option<String>, example = "timeout")]
@@ -65,7 +65,7 @@ pub(in super::super) struct FilterParams {
     /// Given up for this reason.
     reason: Option<DeathReasonOut>,
     /// With this last status: `503`, a class as `5xx`, or `0` for no answer.
-    #[param(pattern = "^(0|[1-9]([0-9]{2}|xx))$")]
+    #[param(pattern = "^(0|[1-5]([0-9]{2}|xx))$")]
     status: Option<String>,
     /// Whose last attempt ended so: `timeout`, `dns`, `tls`, `server_error`, …; `none` where there was none.
     error: Option<String>,

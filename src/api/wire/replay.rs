@@ -214,7 +214,7 @@ pub(in super::super) struct ReplayOut {
     /// Where it is.
     #[schema(value_type = ReplayStateOut)]
     state: &'static str,
-    /// Why it does not go on, when that is its own doing.
+    /// Why it does not go on, when that is its own doing; of one that is running: why it offers nothing for the moment.
     #[schema(required)]
     because: Option<String>,
     /// Whose deliveries, when it is about one application's.
@@ -237,6 +237,9 @@ pub(in super::super) struct ReplayOut {
     offered: u64,
     /// Deliveries that it has passed over: replayed, discarded or removed meanwhile, or without somebody to go to.
     skipped: u64,
+    /// Of the offered ones: whose first attempt has ended, or that were taken back before it. The others wait for their
+    /// turn, or for a person when their endpoint is paused.
+    tried: u64,
     /// Of the offered ones: delivered since.
     delivered: u64,
     /// Of the offered ones: given up once more.
@@ -384,6 +387,7 @@ impl From<Replay> for ReplayOut {
             matched: replay.matched,
             offered: replay.offered,
             skipped: replay.skipped,
+            tried: replay.tried,
             delivered: replay.delivered,
             dead: replay.dead,
             actor: replay.actor,

@@ -43,7 +43,7 @@ pub(in super::super) struct StoryOut {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct TrailOut {
-    /// The message, without its payload.
+    /// The message, with its payload.
     message: MessageOut,
     /// Its application.
     application_id: String,
@@ -185,7 +185,7 @@ impl From<Trail> for TrailOut {
         };
         Self {
             application_id: event.application.to_string(),
-            message: MessageOut::stored(event, false),
+            message: MessageOut::stored(event, true),
             routed,
             quarantined_because,
             matched: matched.into_iter().map(MatchedOut::from).collect(),

@@ -14,7 +14,7 @@ use super::output::{Output, or_dash};
 use super::pages::{self, Rows};
 use super::wire::{Replay, Told};
 use crate::domain::id::ReplayId;
-use crate::domain::replay::{RATE_MAX, Rate};
+use crate::domain::replay::{RATE_MAX, Rate, ReplayState};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReplayCommand {
@@ -142,7 +142,7 @@ fn show(told: &Told<Replay>, output: Output) -> std::io::Result<()> {
     let mut told_if_there = |name: &'static str, value: &Option<String>| {
         fields.extend(value.clone().map(|value| (name, value)));
     };
-    told_if_there("because", &replay.because);
+    told_if_there("because", &because(replay));
     told_if_there("application", &replay.application_id);
     told_if_there("endpoint", &replay.endpoint_id);
     told_if_there("to endpoint", &replay.to_endpoint_id);
@@ -150,6 +150,7 @@ fn show(told: &Told<Replay>, output: Output) -> std::io::Result<()> {
         ("matched", or_dash(replay.matched.as_ref())),
         ("offered", replay.offered.to_string()),
         ("passed over", replay.skipped.to_string()),
+        ("tried", replay.tried.to_string()),
         ("delivered", replay.delivered.to_string()),
         ("dead again", replay.dead.to_string()),
         ("rate", format!("{}/s", replay.rate)),
@@ -159,6 +160,12 @@ fn show(told: &Told<Replay>, output: Output) -> std::io::Result<()> {
         ("ended at", or_dash(replay.ended_at.as_ref())),
     ]);
     output.one(told, &fields)
+}
+
+/// Why it does not go on: it says so itself where that is its own doing, and else a person has paused it.
+fn because(replay: &Replay) -> Option<String> {
+    let by_hand = || (replay.state == ReplayState::Paused).then(|| "somebody paused it".to_owned());
+    replay.because.clone().or_else(by_hand)
 }
 
 /// `200/s`, or the number alone.

@@ -110,7 +110,7 @@ mod tests {
         let text = serde_json::json!({
             "id": "rpl_1", "scope": "dead_letters", "state": "running", "because": null,
             "applicationId": null, "endpointId": null, "toEndpointId": null, "rate": 50,
-            "matched": matched, "offered": offered, "skipped": 0, "delivered": offered, "dead": 0,
+            "matched": matched, "offered": offered, "skipped": 0, "tried": 0, "delivered": offered, "dead": 0,
             "actor": "org_1", "reason": null, "createdAt": "", "endedAt": null,
         });
         serde_json::from_value(text).expect("a replay")

@@ -10,7 +10,7 @@ use super::{Named, rate, show, watch};
 use crate::cli::client::{Client, Path, Refusal};
 use crate::cli::confirm::confirm;
 use crate::cli::exit::Usage;
-use crate::cli::filter::{FilterArgs, IdArgs};
+use crate::cli::filter::{FilterArgs, IdArgs, ended, unknown};
 use crate::cli::output::{Output, lines_of, note, or_dash};
 use crate::cli::wire::{Preview, Replay, Told};
 use crate::control::reasons::REASON_ABOVE;
@@ -88,12 +88,14 @@ impl StartArgs {
                 if filter.is_empty() {
                     body.insert("all".into(), Value::Bool(true));
                 }
-                // Counted and begun up to the same moment: what dies while a person thinks is not in either.
-                if !self.yes && ids.is_empty() {
+                // Counted and begun up to the same moment: what dies meanwhile is not in either. Those that
+                // are named are what they are.
+                if ids.is_empty() {
                     filter.entry("until").or_insert_with(|| json!(now));
                 }
             }
             Scope::Missing | Scope::Delivered | Scope::GivenUp => {
+                filter.entry("until").or_insert_with(|| json!(now)); // and what is received meanwhile
                 for name in ["endpointId", "since", "until"] {
                     body.extend(filter.remove(name).map(|value| (name.to_owned(), value)));
                 }
@@ -123,7 +125,7 @@ impl StartArgs {
 }
 
 pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> anyhow::Result<()> {
-    let (dry_run, yes, detach) = (args.dry_run, args.yes, args.detach);
+    let (dry_run, yes, detach, scope) = (args.dry_run, args.yes, args.detach, args.scope());
     let Asked { app, mut body, named } = args.asked()?;
     let path = Path::within(app.as_deref(), &["replay", "preview"]);
     let preview: Told<Preview> = client.query(&path, &body).await?;
@@ -132,16 +134,21 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
         let detail = "none of these is a dead letter".to_owned();
         return Err(Refusal::Said { status: 404, detail }.into());
     }
+    let unknown = unknown(named, counted.matched);
     if dry_run && output.json {
-        return Ok(output.one(&preview, &[])?);
+        output.one(&preview, &[])?;
+        return ended(unknown);
     }
-    tell(counted, dry_run, output)?;
+    tell(counted, scope, dry_run, output)?;
     if dry_run {
-        return Ok(());
+        return ended(unknown);
     }
     if counted.matched.is_some() && counted.replayable == 0 {
         note("there is nothing to replay");
-        return Ok(());
+        return ended(unknown);
+    }
+    if let Some(unknown) = &unknown {
+        note(unknown); // before anybody is asked
     }
     if counted.matched.is_none_or(|matched| matched > REASON_ABOVE) && body.get("reason").is_none()
     {
@@ -152,7 +159,7 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
     }
     let what = if counted.matched.is_some() { "deliveries" } else { "deliveries and more" };
     confirm("replay", counted.replayable, what, yes)?;
-    if let Some(matched) = counted.matched.filter(|_| !yes) {
+    if let Some(matched) = counted.matched {
         body["expect"] = json!(matched);
     }
     let mut interrupt = watch::Interrupt::listen()?;
@@ -162,13 +169,14 @@ pub(super) async fn run(args: StartArgs, client: &Client, output: Output) -> any
     if detach {
         show(&begun, output)?;
         note(&format!("it goes on by itself; to look: {}", named.look_again()));
-        return Ok(());
+        return ended(unknown);
     }
-    watch::watch(Some(begun), &named, client, output, &mut interrupt).await
+    watch::watch(Some(begun), &named, client, output, &mut interrupt).await?;
+    ended(unknown)
 }
 
 /// What a replay would do: on standard output where that was the question, else beside the answer.
-fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()> {
+fn tell(counted: &Preview, scope: Scope, dry_run: bool, output: Output) -> std::io::Result<()> {
     let columns = ["endpoint", "reason", "deliveries"];
     let rows: Vec<Vec<String>> = counted
         .by_endpoint
@@ -177,7 +185,7 @@ fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()>
             vec![part.endpoint_id.clone(), or_dash(part.reason.as_ref()), part.count.to_string()]
         })
         .collect();
-    let fields = fields(counted);
+    let fields = fields(counted, scope);
     if dry_run {
         if !rows.is_empty() {
             output.list(&columns, &rows, Clone::clone)?;
@@ -189,7 +197,7 @@ fn tell(counted: &Preview, dry_run: bool, output: Output) -> std::io::Result<()>
     Ok(())
 }
 
-fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
+fn fields(counted: &Preview, scope: Scope) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     fields.push(match counted.matched {
         Some(matched) => ("matched", matched.to_string()),
@@ -200,8 +208,14 @@ fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
         fields.push(("cannot be replayed", format!("{} ({})", left.count, left.why)));
     }
     fields.extend(counted.bytes.map(|bytes| ("payload bytes", bytes.to_string())));
-    fields.extend(counted.oldest_died_at.clone().map(|oldest| ("oldest died at", oldest)));
-    fields.extend(counted.newest_died_at.clone().map(|newest| ("newest died at", newest)));
+    let (oldest_at, newest_at) = match scope {
+        Scope::DeadLetters => ("oldest died at", "newest died at"),
+        Scope::Missing | Scope::Delivered | Scope::GivenUp => {
+            ("oldest received at", "newest received at")
+        }
+    };
+    fields.extend(counted.oldest_died_at.clone().map(|oldest| (oldest_at, oldest)));
+    fields.extend(counted.newest_died_at.clone().map(|newest| (newest_at, newest)));
     if let Some(rate) = counted.rate {
         let takes = counted.estimated_seconds.map(super::progress::span);
         let takes = takes.map_or_else(String::new, |span| format!(", some {span}"));
@@ -212,4 +226,27 @@ fn fields(counted: &Preview) -> Vec<(&'static str, String)> {
     }
     fields.push(("order", "not promised".into()));
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_died_was_received() {
+        let counted = json!({
+            "matched": 1, "replayable": 1, "oldestDiedAt": "2026-09-21T14:13:20Z",
+            "newestDiedAt": "2026-09-21T14:13:20Z",
+        });
+        let counted: Preview = serde_json::from_value(counted).expect("a preview");
+        let names = |scope| -> Vec<_> {
+            fields(&counted, scope).into_iter().map(|(name, _)| name).collect()
+        };
+        assert!(names(Scope::DeadLetters).contains(&"oldest died at"));
+        for scope in [Scope::Missing, Scope::Delivered] {
+            let names = names(scope);
+            assert!(names.contains(&"oldest received at"), "{names:?}");
+            assert!(!names.iter().any(|name| name.contains("died")), "{names:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Looking at a replay until it ends: a bar on a terminal, a line of JSON now and then elsewhere.
+//! Looking at a replay until it ends and what it offered was tried: a bar on a terminal, a line of JSON now and then elsewhere.
 //!
 //! Only looking: Ctrl-C, a closed terminal, a killed command change nothing on the router. Nor does a router
 //! that is started anew end the watch: it is asked again until it answers, for as long as [`AWAY_MAX`].
@@ -25,6 +25,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const LINE: Duration = Duration::from_secs(5);
 /// How long a router that does not answer is waited for: a restart with a long recovery.
 const AWAY_MAX: Duration = Duration::from_mins(10);
+
+/// How long one that has offered all is watched while nothing of it is tried: ten seconds of offers may wait for their
+/// turn, and a request may take as long. What then waits still waits for a person, or for an endpoint that is slow.
+const STILL_MAX: Duration = Duration::from_secs(30);
 
 /// Ctrl-C, which ends the watch and not the replay. Listened for before a replay is begun, so that none is
 /// begun and not spoken of.
@@ -75,9 +79,13 @@ pub(super) async fn watch(
         None => client.get(&named.path(&[])).await?,
     };
     let (mut pause, mut away_since) = (LOOK_FIRST, None);
+    let mut moved = (latest.read.tried, Instant::now());
     loop {
         shown.now(&latest)?;
-        if latest.read.state != ReplayState::Running {
+        if latest.read.tried != moved.0 {
+            moved = (latest.read.tried, Instant::now());
+        }
+        if !is_to_be_watched(&latest.read, moved.1.elapsed()) {
             break;
         }
         let looking = async {
@@ -121,12 +129,22 @@ pub(super) async fn watch(
     judge(&latest.read, named)
 }
 
+/// Whether there is more to be seen of it, when nothing of it was tried for so long.
+fn is_to_be_watched(replay: &Replay, still: Duration) -> bool {
+    match replay.state {
+        ReplayState::Running => true,
+        ReplayState::Finished => replay.tried < replay.offered && still < STILL_MAX,
+        ReplayState::Paused | ReplayState::Cancelled | ReplayState::Failed => false,
+    }
+}
+
 /// What the end of a watch means.
 fn judge(replay: &Replay, named: &Named) -> anyhow::Result<()> {
     let Replay { id, offered, skipped, dead, .. } = replay;
+    let untried = offered.saturating_sub(replay.tried);
     let because = replay.because.as_deref().unwrap_or("somebody paused it");
     let short = match replay.state {
-        ReplayState::Finished if *skipped == 0 && *dead == 0 => return Ok(()),
+        ReplayState::Finished if *skipped == 0 && *dead == 0 && untried == 0 => return Ok(()),
         ReplayState::Finished => {
             let mut parts = Vec::new();
             if *skipped > 0 {
@@ -134,6 +152,9 @@ fn judge(replay: &Replay, named: &Named) -> anyhow::Result<()> {
             }
             if *dead > 0 {
                 parts.push(format!("{dead} were given up again"));
+            }
+            if untried > 0 {
+                parts.push(format!("{untried} are still to be tried"));
             }
             format!("{offered} were offered, and {}", parts.join(" and "))
         }
@@ -209,7 +230,8 @@ mod tests {
         let text = serde_json::json!({
             "id": "rpl_1srOrx2ZWZBpBUvZwXKQmoEYga2", "scope": "dead_letters", "state": state,
             "because": because, "applicationId": null, "endpointId": null, "toEndpointId": null,
-            "rate": 50, "matched": 10, "offered": 10 - skipped, "skipped": skipped, "delivered": 0,
+            "rate": 50, "matched": 10, "offered": 10 - skipped, "skipped": skipped,
+            "tried": 10 - skipped, "delivered": 0,
             "dead": 0, "actor": "org_1", "reason": null, "createdAt": "2026-09-21T14:13:20Z",
             "endedAt": null,
         });
@@ -238,6 +260,25 @@ mod tests {
         assert_eq!(
             ended(&replay("failed", Some("its endpoint is gone"), 0)).expect_err("failed").0,
             1
+        );
+    }
+
+    #[test]
+    fn one_that_has_offered_all_is_watched_until_that_is_tried_or_nothing_moves() {
+        let named =
+            Named { id: "rpl_1srOrx2ZWZBpBUvZwXKQmoEYga2".parse().expect("an id"), app: None };
+        let moment = Duration::from_secs(29);
+        let waits = Replay { tried: 7, ..replay("finished", None, 0) };
+
+        assert!(is_to_be_watched(&waits, moment));
+        assert!(!is_to_be_watched(&waits, STILL_MAX));
+        assert!(!is_to_be_watched(&replay("finished", None, 0), Duration::ZERO));
+        assert!(!is_to_be_watched(&Replay { tried: 7, ..replay("cancelled", None, 0) }, moment));
+        assert!(is_to_be_watched(&Replay { tried: 7, ..replay("running", None, 0) }, STILL_MAX));
+        let said = judge(&waits, &named).expect_err("not all is done");
+        assert_eq!(
+            (exit::code(&said), said.to_string().contains("3 are still to be tried")),
+            (3, true)
         );
     }
 }

@@ -137,14 +137,21 @@ impl Runner {
     /// Judges a replay and takes a step of it if it may; how many deliveries it offered.
     async fn take_on(&self, one: Running, due: u32) -> Result<u64, StorageError> {
         let pulse = self.replays.pulse(one.id, (self.now)()).await?;
-        let most = match pulse.judge(one.rate, due) {
-            Judgement::Go(0) => return Ok(0), // enough of it was offered and not tried yet
-            Judgement::Go(most) => most,
-            Judgement::Yield => {
-                let live_waits_ms = u64::try_from(pulse.live_waits.as_millis()).unwrap_or(u64::MAX);
-                debug!(replay = %one.id, live_waits_ms, "a replay waits for live traffic");
-                return Ok(0);
+        let judgement = pulse.judge(one.rate, due);
+        // Once when it begins to wait, and once when that is over: not with every look.
+        match judgement {
+            Judgement::Yield if !one.waits => {
+                let because = yielding(&pulse);
+                info!(replay = %one.id, because, "a replay waits for live traffic");
+                self.replays.waits(one.id, Some(&because)).await?;
             }
+            Judgement::Go(_) if one.waits => self.replays.waits(one.id, None).await?,
+            Judgement::Yield | Judgement::Go(_) | Judgement::Failing => {}
+        }
+        let most = match judgement {
+            // Enough of it was offered and not tried yet, or live traffic goes first.
+            Judgement::Go(0) | Judgement::Yield => return Ok(0),
+            Judgement::Go(most) => most,
             Judgement::Failing => {
                 let because = failing(&pulse);
                 warn!(replay = %one.id, because, "a replay pauses itself");
@@ -168,6 +175,14 @@ impl Runner {
     ) -> Result<(), StorageError> {
         self.replays.halt(id, state, because, (self.now)()).await
     }
+}
+
+/// Why a replay offers nothing for the moment, for people.
+fn yielding(pulse: &Pulse) -> String {
+    format!(
+        "live traffic has waited {} s for its first attempt: it goes on when that is over",
+        pulse.live_waits.as_secs()
+    )
 }
 
 /// Why a replay pauses itself, for people.
@@ -247,8 +262,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_fails_too_much_pauses_itself_and_says_why() {
         let mut failing = script(1, 50, u32::MAX);
-        failing.pulse =
-            Pulse { offered: 40, tried: 30, judged: 30, failed: 20, ..Pulse::default() };
+        failing.pulse = Pulse { untried: 10, judged: 30, failed: 20, ..Pulse::default() };
         let replays = scripted(vec![failing, script(2, 50, 100)]);
 
         let offered = run_for(&replays, Duration::from_secs(10)).await;
@@ -269,6 +283,10 @@ mod tests {
         let replays = scripted(vec![waits]);
 
         assert_eq!(run_for(&replays, Duration::from_secs(10)).await, BTreeMap::new());
+        let said = replays.waiting.lock().expect("no panic").clone();
+        let because =
+            "live traffic has waited 90 s for its first attempt: it goes on when that is over";
+        assert_eq!(said, [(id(1), because.to_owned())].into());
 
         replays.scripts.lock().expect("no panic")[0].pulse = Pulse::default();
         let offered = run_for(&replays, Duration::from_secs(2)).await;
@@ -276,6 +294,7 @@ mod tests {
             (80..=160).contains(&offered[&id(1)]),
             "it goes on, and catches nothing up: {offered:?}"
         );
+        assert!(replays.waiting.lock().expect("no panic").is_empty(), "and says nothing more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -114,7 +114,7 @@ pub struct Lane<J> {
     /// Of those on the way, how many stood behind.
     behind_in_flight: u16,
     /// Not to start before a moment: short waits between attempts.
-    timed: BTreeMap<(Timestamp, u64), J>,
+    timed: BTreeMap<(Timestamp, u64), Held<J>>,
     timed_count: u64,
     /// The limiter's word on the next start.
     not_before: Timestamp,
@@ -127,6 +127,14 @@ pub struct Lane<J> {
     mean_ms: u64,
     /// When a request last started from an empty lane, or ended.
     progress_at: Timestamp,
+}
+
+/// Kept between two attempts.
+#[derive(Debug)]
+struct Held<J> {
+    /// Whether it stood behind, and goes there again.
+    behind: bool,
+    job: J,
 }
 
 /// An endpoint has asked to be called less.
@@ -211,11 +219,23 @@ impl<J> Lane<J> {
     /// # Errors
     /// The delivery, when [`HELD_MAX`] are kept already.
     pub fn hold_until(&mut self, due: Timestamp, job: J) -> Result<(), J> {
+        self.hold(due, Held { behind: false, job })
+    }
+
+    /// The same for one that stands behind all live ones: then, too.
+    ///
+    /// # Errors
+    /// The delivery, when [`HELD_MAX`] are kept already.
+    pub fn hold_behind_until(&mut self, due: Timestamp, job: J) -> Result<(), J> {
+        self.hold(due, Held { behind: true, job })
+    }
+
+    fn hold(&mut self, due: Timestamp, held: Held<J>) -> Result<(), J> {
         if self.timed.len() >= HELD_MAX {
-            return Err(job);
+            return Err(held.job);
         }
         self.timed_count += 1;
-        self.timed.insert((due, self.timed_count), job);
+        self.timed.insert((due, self.timed_count), held);
         Ok(())
     }
 
@@ -285,7 +305,8 @@ impl<J> Lane<J> {
     pub fn clear(&mut self) -> Vec<J> {
         let timed = std::mem::take(&mut self.timed);
         let lines = self.line.drain(..).chain(self.behind.drain(..));
-        lines.map(|(_, job)| job).chain(timed.into_values()).collect()
+        let held = timed.into_values().map(|held| held.job);
+        lines.map(|(_, job)| job).chain(held).collect()
     }
 
     /// When to look again, if nothing ends before; `None` when only an ending can change anything.
@@ -410,9 +431,10 @@ impl<J> Lane<J> {
         {
             due.push(entry.remove());
         }
-        // To the front: they have waited already, and their schedules are counted in tenths.
-        for job in due.into_iter().rev() {
-            self.line.push_front((now + HOLD_MAX, job));
+        // To the front of their line: they have waited already, and their schedules are counted in tenths.
+        for Held { behind, job } in due.into_iter().rev() {
+            let line = if behind { &mut self.behind } else { &mut self.line };
+            line.push_front((now + HOLD_MAX, job));
         }
     }
 }

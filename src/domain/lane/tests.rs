@@ -390,6 +390,27 @@ fn the_second_line_is_short_and_what_it_refuses_puts_off_nobody_in_the_first() {
 }
 
 #[test]
+fn what_stands_behind_stays_there_between_two_attempts() {
+    let mut lane = lane(None, 1);
+    lane.offer(1, START).expect("room");
+    let (permit, _) = lane.next(START).expect("starts");
+    lane.offer_behind(20, START).expect("room");
+    lane.hold_behind_until(at(500), 21).expect("room");
+    lane.hold_until(at(500), 2).expect("room");
+    lane.offer(3, at(600)).expect("room");
+    lane.finished(permit, QUICK, Pressure::Unsaid, at(600));
+
+    let order: Vec<u32> = std::iter::from_fn(|| {
+        let (permit, job) = lane.next(at(600))?;
+        lane.finished(permit, QUICK, Pressure::Unsaid, at(600));
+        Some(job)
+    })
+    .collect();
+
+    assert_eq!(order, [2, 3, 21, 20], "each in front of its own line");
+}
+
+#[test]
 fn what_has_stood_behind_too_long_leaves_and_what_is_cleared_is_all() {
     let mut lane = lane(None, 1);
     lane.offer(1, START).expect("room");

@@ -104,4 +104,47 @@ mod tests {
             serde_json::from_str::<PolicyPart>(one).expect("it is read as what an endpoint says");
         }
     }
+
+    #[test]
+    fn of_several_tasks_of_one_endpoint_the_first_goes_on_and_the_others_say_why_not() {
+        let mut file = Connection::open_in_memory().expect("opens");
+        for step in &STEPS[..4] {
+            file.execute_batch(step).expect("a step");
+        }
+        file.pragma_update(None, "application_id", APPLICATION_ID).expect("set");
+        file.pragma_update(None, "user_version", 4).expect("set");
+        let application = "INSERT INTO applications (id, uid, name, created_at, updated_at) \
+                           VALUES (x'01', 'acme', '', 0, 0)";
+        file.execute(application, ()).expect("a row");
+        for (id, endpoint, state) in [
+            (1_u8, 7_u8, "finished"),
+            (2, 7, "running"),
+            (3, 7, "running"),
+            (4, 8, "running"),
+            (5, 7, "running"),
+        ] {
+            let task = "INSERT INTO tasks VALUES \
+                        (?1, 'endpoint.recover', x'01', ?2, 0, NULL, 0, 9, 0, ?3, 0, 11)";
+            file.execute(task, (vec![id], vec![endpoint], state)).expect("a row");
+        }
+
+        migrate(&mut file).expect("migrated");
+
+        let mut rows = file
+            .prepare(
+                "SELECT state, because IS NOT NULL, ended_at IS NOT NULL FROM replays ORDER BY id",
+            )
+            .expect("prepared");
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let stand: Vec<(String, bool, bool)> =
+            rows.expect("run").collect::<Result<_, _>>().expect("read");
+        let stand: Vec<_> =
+            stand.iter().map(|(state, why, ended)| (state.as_str(), *why, *ended)).collect();
+        let (goes_on, given_up) = (("running", false, false), ("failed", true, true));
+        assert_eq!(stand, [("finished", false, true), goes_on, given_up, goes_on, given_up]);
+        let taken: u32 = file
+            .query_row("SELECT count(*) FROM replay_endpoints", [], |row| row.get(0))
+            .expect("read");
+        assert_eq!(taken, 2, "each by the one that goes on");
+    }
 }

@@ -56,7 +56,8 @@ pub(super) fn replay(
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let mut revive = connection.prepare_cached(
-        "UPDATE deliveries SET turn = turn + 1, attempts = 0, state = 1, held_by = 2, due_at = ?3 \
+        "UPDATE deliveries SET turn = turn + 1, attempts = 0, state = 1, held_by = 2, due_at = ?3, \
+                               replay = NULL \
          WHERE event = ?1 AND endpoint = ?2",
     )?;
     let mut lift = connection.prepare_cached("DELETE FROM dead_letters WHERE seq = ?1")?;

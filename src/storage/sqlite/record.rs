@@ -350,10 +350,11 @@ impl Record<'_> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO dead_letters (id, event, event_id, endpoint, application, organisation, kind, \
                                        event_type, producer_id, subject, reason, attempts, last_status, \
-                                       last_outcome, last_detail, payload_bytes, died_at) \
+                                       last_outcome, last_detail, payload_bytes, died_at, \
+                                       expires_at) \
              SELECT ?1, e.seq, e.id, ?3, e.application, g.organisation, g.number, e.type, e.event_id, \
                     e.subject, ?4, \
-                    ?5, ?6, ?7, ?8, length(e.payload), ?9 \
+                    ?5, ?6, ?7, ?8, length(e.payload), ?9, e.expires_at \
              FROM events e JOIN dead_letter_groups g ON g.number = ?10 WHERE e.seq = ?2",
         )?;
         insert.execute(params![

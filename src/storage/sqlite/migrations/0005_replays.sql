@@ -23,7 +23,7 @@ CREATE TABLE replays (
     offered      INTEGER NOT NULL DEFAULT 0,
     skipped      INTEGER NOT NULL DEFAULT 0,
     tried        INTEGER NOT NULL DEFAULT 0, -- of the offered ones: the first attempt has ended, or there is none
-    judged       INTEGER NOT NULL DEFAULT 0, -- first attempts that ended since it was begun or resumed
+    judged       INTEGER NOT NULL DEFAULT 0, -- first attempts that ended lately, since it was begun or resumed
     failed       INTEGER NOT NULL DEFAULT 0, -- of these: that failed
     delivered    INTEGER NOT NULL DEFAULT 0,
     dead         INTEGER NOT NULL DEFAULT 0, -- given up once more
@@ -57,6 +57,16 @@ CREATE INDEX offers_of ON offers (replay);
 
 -- By which replay a delivery was last offered; NULL: by none.
 ALTER TABLE deliveries ADD COLUMN replay INTEGER;
+-- What was offered and waits for its first attempt; not what waits for a person (domain: Timestamp::NEVER), for
+-- which no replay waits. Of what no replay has offered nothing is in it.
+CREATE INDEX deliveries_untried ON deliveries (replay)
+    WHERE replay IS NOT NULL AND state = 1 AND attempts = 0 AND due_at < 253402128000000;
+-- What was offered and is taken back before its first attempt has had it: whoever takes it back counts it,
+-- whether they know of replays or not.
+CREATE TRIGGER offered_taken_back AFTER UPDATE OF state ON deliveries
+WHEN NEW.state = 4 AND OLD.state = 1 AND OLD.attempts = 0 AND OLD.replay IS NOT NULL BEGIN
+    UPDATE replays SET tried = tried + 1 WHERE seq = OLD.replay;
+END;
 
 -- deliveries.state    7 discarded    (beside those of the first and the fourth step). What is on the disk is the
 -- same whichever numbers are allowed, so the condition alone is written anew, and not the rows: "Making Other
@@ -69,15 +79,20 @@ PRAGMA writable_schema = RESET;
 -- What was begun as a task goes on as a replay, where it was: those that have ended as well, so that who asks
 -- for one is answered. They were as fast as could be.
 INSERT INTO replays (id, organisation, scope, application, endpoint, since, until, rate, state, place, last,
-                     offered, actor, created_at, updated_at, ended_at)
+                     offered, tried, actor, created_at, updated_at, ended_at)
     SELECT t.id, a.organisation,
            CASE t.kind WHEN 'endpoint.recover' THEN 'given_up' ELSE 'missing' END,
            t.application, t.endpoint, t.since, t.until, 1000, t.state, t.place, t.last,
-           t.moved, 'unknown', t.created_at, t.updated_at,
+           t.moved, t.moved, 'unknown', t.created_at, t.updated_at,
            CASE t.state WHEN 'running' THEN NULL ELSE t.updated_at END
     FROM tasks t JOIN applications a ON a.id = t.application
     ORDER BY t.id;
--- Several tasks of one endpoint could run beside each other: all go on, and the first has the place.
-INSERT OR IGNORE INTO replay_endpoints
+-- Several tasks of one endpoint could run beside each other, replays cannot: the first goes on.
+UPDATE replays AS r
+    SET state = 'failed', ended_at = updated_at,
+        because = 'another one was running for its endpoint: begin it once more when that has ended'
+    WHERE state = 'running' AND EXISTS (SELECT 1 FROM replays f
+                                        WHERE f.endpoint = r.endpoint AND f.state = 'running' AND f.seq < r.seq);
+INSERT INTO replay_endpoints
     SELECT endpoint, seq FROM replays WHERE state = 'running' ORDER BY seq;
 DROP TABLE tasks;

@@ -27,8 +27,9 @@ INSERT INTO dead_letter_groups (organisation, application, endpoint, reason, las
     FROM dead_letters d LEFT JOIN applications a ON a.id = d.application
     GROUP BY d.endpoint, d.application, d.reason, d.last_status, d.last_outcome;
 
+-- Numbers are never used again: a replay is about those up to one of them, also when that one has gone.
 CREATE TABLE dead_letters_by_kind (
-    seq           INTEGER PRIMARY KEY,
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
     id            BLOB    NOT NULL UNIQUE,
     event         INTEGER NOT NULL, -- events.seq
     event_id      BLOB    NOT NULL, -- events.id
@@ -45,12 +46,13 @@ CREATE TABLE dead_letters_by_kind (
     last_outcome  TEXT    NOT NULL, -- as its tenant is told it
     last_detail   TEXT    NOT NULL,
     payload_bytes INTEGER NOT NULL,
-    died_at       INTEGER NOT NULL
+    died_at       INTEGER NOT NULL,
+    expires_at    INTEGER           -- events.expires_at
 ) STRICT;
 INSERT INTO dead_letters_by_kind
     SELECT d.seq, d.id, d.event, d.event_id, d.endpoint, d.application, g.organisation, g.number,
            d.event_type, e.event_id, d.subject, d.reason, d.attempts, d.last_status, d.last_outcome, d.last_detail,
-           d.payload_bytes, d.died_at
+           d.payload_bytes, d.died_at, e.expires_at
     FROM dead_letters d JOIN dead_letter_groups g USING (endpoint, application, reason, last_status, last_outcome)
     LEFT JOIN events e ON e.seq = d.event;
 DROP TABLE dead_letters;

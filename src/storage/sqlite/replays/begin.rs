@@ -7,11 +7,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::preview::Counted;
 use super::{Entry, entry};
-use crate::domain::id::{EndpointId, ReplayId};
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId, ReplayId};
 use crate::domain::replay::ReplayState;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::replays::{ACTIVE_MAX, ENDPOINTS_MAX, NewReplay, Replay, Selection};
+use crate::storage::replays::{
+    ACTIVE_MAX, ACTIVE_MAX_OF_APPLICATION, ENDPOINTS_MAX, NewReplay, Replay, Selection,
+};
 use crate::storage::sqlite::rows::{corrupt, json};
 
 /// Whether so many match as somebody has counted before.
@@ -36,20 +38,12 @@ pub(super) fn begin(
     counted: &Counted,
     now: Timestamp,
 ) -> Result<Replay, StorageError> {
-    let mut active = connection.prepare_cached(
-        "SELECT count(*) FROM replays \
-         WHERE state IN ('running', 'paused') AND organisation = ?1",
-    )?;
-    if active.query_row([new.organisation], |row| row.get::<_, u32>(0))? >= ACTIVE_MAX {
-        return Err(StorageError::Conflict(format!(
-            "{ACTIVE_MAX} replays are running or paused: another can begin when one has ended"
-        )));
-    }
     let selection = &counted.selection;
     let (application, endpoint) = match selection {
         Selection::DeadLetters(filter) => (filter.application, filter.endpoint),
         Selection::OfEndpoint(of) => (Some(of.application), Some(of.endpoint)),
     };
+    has_room(connection, new.organisation, application)?;
     if let Selection::OfEndpoint(of) = selection {
         // What was deleted may have been owed something; it is offered to somebody else alone.
         let at_all = new.to.is_some();
@@ -86,11 +80,38 @@ pub(super) fn begin(
     }
 }
 
+/// Whether another one may be active in an organisation, and in an application of it.
+fn has_room(
+    connection: &Connection,
+    organisation: OrganisationId,
+    application: Option<ApplicationId>,
+) -> Result<(), StorageError> {
+    let mut active = connection.prepare_cached(
+        "SELECT count(*), count(*) FILTER (WHERE application = ?2) FROM replays \
+         WHERE state IN ('running', 'paused') AND organisation = ?1",
+    )?;
+    let (all, own): (u32, u32) = active
+        .query_row(params![organisation, application], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let full = |most: u32, whose: &str| {
+        StorageError::Conflict(format!(
+            "{most} replays of this {whose} are running or paused, as many as may be: another can begin \
+             when one has ended"
+        ))
+    };
+    if own >= ACTIVE_MAX_OF_APPLICATION {
+        return Err(full(ACTIVE_MAX_OF_APPLICATION, "application"));
+    }
+    if all >= ACTIVE_MAX {
+        return Err(full(ACTIVE_MAX, "organisation"));
+    }
+    Ok(())
+}
+
 fn insert(
     connection: &Connection,
     new: &NewReplay,
     counted: &Counted,
-    (application, endpoint): (Option<crate::domain::id::ApplicationId>, Option<EndpointId>),
+    (application, endpoint): (Option<ApplicationId>, Option<EndpointId>),
     now: Timestamp,
 ) -> Result<i64, StorageError> {
     let (filter, of) = match &counted.selection {

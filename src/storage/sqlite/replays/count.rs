@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
+use crate::domain::replay::JUDGED_MOST;
 use crate::domain::settlement::Settlement;
 use crate::storage::StorageError;
 use crate::storage::sqlite::rows::State;
@@ -49,7 +50,8 @@ impl Tally {
         }
         let ends = self.0.entry(replay).or_default();
         let is_first = is_open && attempts_before == 0 && (attempts > 0 || to.is_final());
-        ends.tried += u32::from(is_first);
+        // What is taken back is counted by the table itself, whoever does it.
+        ends.tried += u32::from(is_first && to != State::Cancelled);
         // Let go is not ended: that comes with its answer, if it comes.
         let is_told = settlement != Settlement::LetGo && was_attempted;
         if is_told && (is_first || from == State::Unknown) {
@@ -70,9 +72,15 @@ impl Tally {
                                 delivered = delivered + ?5, dead = dead + ?6 \
              WHERE seq = ?1",
         )?;
+        // What is long ago counts less and less: or thousands that went well would hide that none does now.
+        let mut halve = connection.prepare_cached(
+            "UPDATE replays SET judged = judged / 2, failed = failed / 2 \
+             WHERE seq = ?1 AND judged > ?2",
+        )?;
         for (replay, ends) in self.0 {
             let Ends { tried, judged, failed, delivered, dead } = ends;
             update.execute(params![replay, tried, judged, failed, delivered, dead])?;
+            while halve.execute(params![replay, JUDGED_MOST])? == 1 {}
         }
         Ok(())
     }

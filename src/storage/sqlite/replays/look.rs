@@ -41,6 +41,15 @@ pub(super) struct Found {
     pub(super) bytes: i64,
     /// When the event was received; of a dead letter, when it was given up.
     pub(super) at: Timestamp,
+    /// Until when the event is of use, if it ends.
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl Found {
+    /// Whether it would be given up without an attempt.
+    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 /// How far a look came.
@@ -53,7 +62,7 @@ pub(super) enum Walked {
 }
 
 /// What a look found.
-pub(super) struct Look {
+pub(in super::super) struct Look {
     pub(super) entry: Entry,
     pub(super) found: Vec<Found>,
     /// Where the replay is when this is done, and what it is then.
@@ -109,7 +118,7 @@ fn dead(
         let wanted = most - found.len();
         let rows = conditions.rows(
             connection,
-            "SELECT d.seq, d.event, d.event_id, d.endpoint, d.payload_bytes, d.died_at \
+            "SELECT d.seq, d.event, d.event_id, d.endpoint, d.payload_bytes, d.died_at, d.expires_at \
              FROM dead_letters d NOT INDEXED",
             &format!("ORDER BY d.seq LIMIT {wanted}"),
             |row| {
@@ -119,6 +128,7 @@ fn dead(
                     endpoint: row.get(3)?,
                     bytes: row.get(4)?,
                     at: row.get(5)?,
+                    expires_at: row.get(6)?,
                 };
                 Ok((row.get::<_, i64>(0)?, found))
             },
@@ -203,7 +213,7 @@ fn owed(
 ) -> Result<(Vec<Found>, Walked), StorageError> {
     let mut find = connection.prepare_cached(OWED)?;
     let mut event = connection.prepare_cached(
-        "SELECT id, type, received_at, length(payload) FROM events WHERE seq = ?1",
+        "SELECT id, type, received_at, length(payload), expires_at FROM events WHERE seq = ?1",
     )?;
     let rows = find.query(params![of.endpoint, ahead.start(), ahead.end(), LOOK])?;
     over(rows, *ahead.start(), most, |row, seq| {
@@ -214,14 +224,15 @@ fn owed(
         let Some(event) = event.next()? else { return Ok(None) };
         let at = event.get(2)?;
         let is_wanted = is_in(of, at) && is_of_type(of, event)?;
-        let (id, bytes) = (event.get(0)?, event.get(3)?);
-        Ok(is_wanted.then_some(Found { event: seq, id, endpoint: of.endpoint, bytes, at }))
+        let (id, bytes, expires_at) = (event.get(0)?, event.get(3)?, event.get(4)?);
+        let found = Found { event: seq, id, endpoint: of.endpoint, bytes, at, expires_at };
+        Ok(is_wanted.then_some(found))
     })
 }
 
 /// The walk over an application's events.
 pub(in super::super) const EVENTS: &str = "SELECT seq, id, type, channels, webhook_mode, received_at, \
-            length(payload) AS bytes \
+            length(payload) AS bytes, expires_at \
      FROM events INDEXED BY events_of \
      WHERE application = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4";
 
@@ -246,8 +257,8 @@ fn missed(
         {
             return Ok(None);
         }
-        let (id, bytes) = (row.get("id")?, row.get("bytes")?);
-        Ok(Some(Found { event: seq, id, endpoint: of.endpoint, bytes, at }))
+        let (id, bytes, expires_at) = (row.get("id")?, row.get("bytes")?, row.get("expires_at")?);
+        Ok(Some(Found { event: seq, id, endpoint: of.endpoint, bytes, at, expires_at }))
     })
 }
 

@@ -28,7 +28,7 @@ use super::walk::Walk;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::filter::Pattern;
 use crate::domain::id::{ApplicationId, EndpointId, OrganisationId, ReplayId};
-use crate::domain::replay::{Pulse, Rate, ReplayState, Scope};
+use crate::domain::replay::{Pulse, Rate, ReplayState, Scope, untried_max};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::storage::StorageError;
@@ -101,11 +101,12 @@ impl Replays for Sqlite {
     async fn running(&self) -> Result<Vec<Running>, StorageError> {
         self.read(|connection| {
             let mut find = connection.prepare_cached(
-                "SELECT id, rate FROM replays WHERE state = 'running' ORDER BY seq",
+                "SELECT id, rate, because IS NOT NULL FROM replays WHERE state = 'running' \
+                 ORDER BY seq",
             )?;
             find.query_and_then([], |row| {
                 let id = row.get(0)?;
-                Ok(Running { id, rate: rate(id, row.get(1)?)? })
+                Ok(Running { id, rate: rate(id, row.get(1)?)?, waits: row.get(2)? })
             })?
             .collect()
         })
@@ -117,24 +118,22 @@ impl Replays for Sqlite {
     }
 
     async fn step(&self, id: ReplayId, most: u32, now: Timestamp) -> Result<Stepped, StorageError> {
-        let vault = Arc::clone(&self.vault);
-        let looked = self
-            .read(move |connection| match entry(connection, id)? {
-                Some(entry) => {
-                    Ok((entry.replay.state, look::look(connection, &vault, entry, most)?))
-                }
-                None => Ok((ReplayState::Failed, None)),
-            })
-            .await?;
-        match looked {
-            (_, Some(look)) => {
-                let stepped =
-                    self.write(move |connection| take::take(connection, &look, now)).await?;
-                failpoint!("replay.stepped"); // committed
-                Ok(stepped)
-            }
+        match self.look_ahead(id, most).await? {
+            (_, Some(look)) => self.take(look, now).await,
             (state, None) => Ok(Stepped { offered: 0, skipped: 0, state }),
         }
+    }
+
+    async fn waits(&self, id: ReplayId, because: Option<&str>) -> Result<(), StorageError> {
+        let because = because.map(ToOwned::to_owned);
+        self.write(move |connection| {
+            let mut say = connection.prepare_cached(
+                "UPDATE replays SET because = ?2 WHERE id = ?1 AND state = 'running'",
+            )?;
+            say.execute(params![id, because])?;
+            Ok(())
+        })
+        .await
     }
 
     async fn halt(
@@ -157,6 +156,33 @@ impl Replays for Sqlite {
 
     async fn offers(&self, key: DeliveryKey) -> Result<Vec<Offer>, StorageError> {
         self.browse(move |connection| offers(connection, key)).await
+    }
+}
+
+impl Sqlite {
+    /// The first half of a step: what the next one offers, and how the replay stands.
+    pub(super) async fn look_ahead(
+        &self,
+        id: ReplayId,
+        most: u32,
+    ) -> Result<(ReplayState, Option<look::Look>), StorageError> {
+        let vault = Arc::clone(&self.vault);
+        self.read(move |connection| match entry(connection, id)? {
+            Some(entry) => Ok((entry.replay.state, look::look(connection, &vault, entry, most)?)),
+            None => Ok((ReplayState::Failed, None)),
+        })
+        .await
+    }
+
+    /// The second: it is taken, if it is not late.
+    pub(super) async fn take(
+        &self,
+        look: look::Look,
+        now: Timestamp,
+    ) -> Result<Stepped, StorageError> {
+        let stepped = self.write(move |connection| take::take(connection, &look, now)).await?;
+        failpoint!("replay.stepped"); // committed
+        Ok(stepped)
     }
 }
 
@@ -207,6 +233,7 @@ fn read(row: &Row<'_>) -> Result<Entry, StorageError> {
         matched: row.get::<_, Option<i64>>("matched")?.map(self::whole),
         offered: whole("offered")?,
         skipped: whole("skipped")?,
+        tried: whole("tried")?,
         delivered: whole("delivered")?,
         dead: whole("dead")?,
         actor: row.get("actor")?,
@@ -339,17 +366,31 @@ const LIVE_SINCE: &str = "SELECT min(received_at) FROM events WHERE seq IN ( \
          (SELECT min(event) FROM deliveries INDEXED BY deliveries_pending WHERE state = 0), \
          (SELECT min(event) FROM inbox))";
 
+/// How many a replay has offered that wait for their first attempt: counted as far as it matters. Counted where they
+/// lie, and not by who went in and out, so that none which anybody takes away or puts on hold is waited for.
+pub(super) const UNTRIED: &str = "SELECT count(*) FROM \
+     (SELECT 1 FROM deliveries INDEXED BY deliveries_untried \
+      WHERE replay = ?1 AND state = 1 AND attempts = 0 AND due_at < 253402128000000 LIMIT ?2)";
+
 fn pulse(connection: &Connection, id: ReplayId, now: Timestamp) -> Result<Pulse, StorageError> {
     let mut live = connection.prepare_cached(LIVE_SINCE)?;
     let live_since: Option<Timestamp> = live.query_row([], |row| row.get(0))?;
-    let mut find = connection
-        .prepare_cached("SELECT offered, tried, failed, judged FROM replays WHERE id = ?1")?;
-    let counted = find
-        .query_row([id], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))
-        .optional()?;
-    let [offered, tried, failed, judged] = counted.unwrap_or_default().map(whole);
     let live_waits = live_since.map(|since| now.since(since)).unwrap_or_default();
-    Ok(Pulse { offered, tried, failed, judged, live_waits })
+    let mut find =
+        connection.prepare_cached("SELECT seq, rate, failed, judged FROM replays WHERE id = ?1")?;
+    let found = find
+        .query_row([id], |row| {
+            let seq: i64 = row.get(0)?;
+            Ok((seq, row.get(1)?, whole(row.get(2)?), whole(row.get(3)?)))
+        })
+        .optional()?;
+    let Some((seq, per_second, failed, judged)) = found else {
+        return Ok(Pulse { live_waits, ..Pulse::default() });
+    };
+    let most = untried_max(rate(id, per_second)?);
+    let mut untried = connection.prepare_cached(UNTRIED)?;
+    let untried = whole(untried.query_row(params![seq, most], |row| row.get(0))?);
+    Ok(Pulse { untried, failed, judged, live_waits })
 }
 
 /// Every time that a delivery was offered by a replay, unless that one is forgotten.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::look::{self, Found, Walked};
 use super::{Sqlite, whole};
@@ -57,7 +57,7 @@ impl Sqlite {
             Selection::DeadLetters(filter) => {
                 self.dead(organisation, filter, to, now, COUNT_FOR).await
             }
-            Selection::OfEndpoint(of) => self.of_endpoint(of.clone(), to).await,
+            Selection::OfEndpoint(of) => self.of_endpoint(of.clone(), to, now).await,
         }
     }
 
@@ -85,7 +85,9 @@ impl Sqlite {
             let page = Page { limit: LOOK, place: from, order: Order::Descending };
             let Listed { rows, beyond } = self
                 .browse(move |connection| {
-                    list::look(connection, &wanted, &page, |_, one| Ok(Part::of(&one, last)))
+                    list::look(connection, &wanted, &page, |row, one| {
+                        Part::of(row, &one, last, now)
+                    })
                 })
                 .await?;
             for (kind, part) in rows.into_iter().flatten() {
@@ -101,23 +103,43 @@ impl Sqlite {
         };
         let mut endpoints: BTreeSet<_> = sums.keys().map(|kind| kind.endpoint).collect();
         if !counted_all {
-            let kinds = DeadLetterFilter { organisation: Some(organisation), ..wanted.clone() };
-            let (known, all) = self
+            // What died behind the filter's time is taken off, where it is little: who has counted before says
+            // up to when, and that is a moment ago.
+            let kinds = DeadLetterFilter { until: None, ..DeadLetterFilter::clone(&within) };
+            let later = DeadLetterFilter { since: filter.until, ..kinds.clone() };
+            let page = Page { limit: LOOK, place: Place::Beginning, order: Order::Descending };
+            let (known, all, later) = self
                 .browse(move |connection| {
-                    let added =
+                    let known =
                         if kinds.is_by_kind() { groups::sums(connection, &kinds)? } else { None };
-                    Ok((added, groups::endpoints(connection, &kinds, ENDPOINTS_MAX + 1)?))
+                    let later = list::look(connection, &later, &page, |row, one| {
+                        Part::of(row, &one, i64::MAX, now)
+                    })?;
+                    let all = groups::endpoints(connection, &kinds, ENDPOINTS_MAX + 1)?;
+                    Ok((known, all, later))
                 })
                 .await?;
+            let known = known.filter(|_| later.beyond.is_none());
             // Whoever may be meant is taken: what was not looked at is offered all the same.
             endpoints.extend(all);
             if let Some(known) = known {
                 counted_all = true;
-                let mut counted = std::mem::take(&mut sums);
+                let mut totals = BTreeMap::new();
                 for (endpoint, application, reason, count) in known {
-                    let kind = Kind { endpoint, application, reason };
-                    let looked_at = counted.remove(&kind).unwrap_or_default();
-                    sums.entry(kind).or_default().add(Part { count, ..looked_at });
+                    let kind = Kind { endpoint, application, reason, is_expired: false };
+                    *totals.entry(kind).or_insert(0_u64) += count;
+                }
+                for (kind, _) in later.rows.into_iter().flatten() {
+                    let total = totals.entry(Kind { is_expired: false, ..kind }).or_insert(0);
+                    *total = total.saturating_sub(1);
+                }
+                // Which of them have expired is told of those that were looked at.
+                for (kind, total) in totals {
+                    let expired = sums.get(&Kind { is_expired: true, ..kind });
+                    let expired = expired.map_or(0, |part| part.count);
+                    if total > expired {
+                        sums.entry(kind).or_default().count = total - expired;
+                    }
                 }
             }
         }
@@ -132,6 +154,7 @@ impl Sqlite {
         &self,
         of: OfEndpoint,
         to: Option<EndpointId>,
+        now: Timestamp,
     ) -> Result<Counted, StorageError> {
         let begun = Instant::now();
         let ends = of.clone();
@@ -144,7 +167,7 @@ impl Sqlite {
                     look::of_endpoint(connection, &vault, &of, from..=last, look::COUNTED)
                 })
                 .await?;
-            sum.add(&found);
+            sum.add(&found, now);
             match walked {
                 Walked::All => break true,
                 Walked::UpTo(next) => from = next,
@@ -177,15 +200,20 @@ fn span(connection: &Connection, of: &OfEndpoint) -> Result<(i64, i64), StorageE
 struct Sum {
     count: u64,
     forgotten: u64,
+    expired: u64,
     bytes: u64,
     span: Option<(Timestamp, Timestamp)>,
 }
 
 impl Sum {
-    fn add(&mut self, found: &[Found]) {
+    fn add(&mut self, found: &[Found], now: Timestamp) {
         for one in found {
             if one.bytes == 0 {
                 self.forgotten += 1;
+                continue;
+            }
+            if one.is_expired(now) {
+                self.expired += 1;
                 continue;
             }
             self.count += 1;
@@ -204,7 +232,7 @@ impl Sum {
         stands: Option<EndpointState>,
         receiver: EndpointId,
     ) -> Preview {
-        let matched = counted_all.then_some(self.count + self.forgotten);
+        let matched = counted_all.then_some(self.count + self.forgotten + self.expired);
         let mut preview = Preview { matched, ..Preview::default() };
         let mut leave = |why, count| {
             if count > 0 {
@@ -212,6 +240,7 @@ impl Sum {
             }
         };
         leave(Obstacle::PayloadForgotten, self.forgotten);
+        leave(Obstacle::Expired, self.expired);
         match stands {
             None => leave(Obstacle::EndpointGone, self.count),
             Some(EndpointState::Disabled) => leave(Obstacle::EndpointDisabled, self.count),
@@ -256,6 +285,7 @@ struct Kind {
     endpoint: EndpointId,
     application: ApplicationId,
     reason: DeathReason,
+    is_expired: bool,
 }
 
 /// Those of one kind.
@@ -268,10 +298,18 @@ struct Part {
 
 impl Part {
     /// One dead letter, unless it was laid down behind the last that is meant.
-    fn of(one: &DeadLetter, last: i64) -> Option<(Kind, Self)> {
+    fn of(
+        row: &Row<'_>,
+        one: &DeadLetter,
+        last: i64,
+        now: Timestamp,
+    ) -> Result<Option<(Kind, Self)>, StorageError> {
         let DeadLetter { key, application, reason, payload_bytes, died_at, .. } = *one;
+        let expires_at: Option<Timestamp> = row.get("expires_at")?;
+        let is_expired = expires_at.is_some_and(|at| at <= now);
+        let kind = Kind { endpoint: key.endpoint, application, reason, is_expired };
         let part = Self { count: 1, bytes: payload_bytes, span: Some((died_at, died_at)) };
-        (one.number <= last).then_some((Kind { endpoint: key.endpoint, application, reason }, part))
+        Ok((one.number <= last).then_some((kind, part)))
     }
 
     fn add(&mut self, other: Self) {
@@ -301,7 +339,11 @@ fn dead_preview(
          FROM (SELECT ?1 AS endpoint, ?2 AS application) d {WHOSE}"
     ))?;
     let (mut of_each, mut whole) = (BTreeMap::new(), Part::default());
-    for (Kind { endpoint, application, reason }, part) in sums {
+    for (Kind { endpoint, application, reason, is_expired }, part) in sums {
+        if is_expired {
+            *left.entry(Obstacle::Expired).or_insert(0) += part.count;
+            continue;
+        }
         let (obstacle, is_paused): (Option<u8>, Option<bool>) = stands
             .query_row(params![endpoint, application], |row| Ok((row.get(0)?, row.get(1)?)))?;
         // Offered to somebody else, it does not matter how its own endpoint stands.
@@ -332,8 +374,9 @@ fn dead_preview(
                     Some(_) => Obstacle::EndpointDisabled,
                     None => Obstacle::EndpointGone,
                 };
+                let count = preview.replayable();
                 preview = Preview { matched: preview.matched, ..Preview::default() };
-                left.insert(why, counted);
+                *left.entry(why).or_insert(0) += count;
             }
         }
     }

@@ -27,17 +27,20 @@ pub(super) fn take(
 ) -> Result<Stepped, StorageError> {
     let Look { entry, found, next, state } = look;
     let Entry { seq, replay, place: from, .. } = entry;
-    if let Some(because) = nobody_to_offer_to(connection, replay)? {
-        set_state(connection, *seq, ReplayState::Failed, Some(&because), now)?;
-        return Ok(Stepped { offered: 0, skipped: 0, state: ReplayState::Failed });
-    }
+    // Before anything else: whatever it says of the replay, a step that is late says nothing.
     let mut advance = connection.prepare_cached(
         "UPDATE replays SET place = ?3, updated_at = ?4 \
          WHERE seq = ?1 AND place = ?2 AND state = 'running'",
     )?;
     if advance.execute(params![seq, from, next, now])? == 0 {
         // Somebody else has taken this step, or the replay was stopped.
-        return Ok(Stepped { offered: 0, skipped: 0, state: replay.state });
+        let state = super::entry(connection, replay.id)?
+            .map_or(ReplayState::Failed, |entry| entry.replay.state);
+        return Ok(Stepped { offered: 0, skipped: 0, state });
+    }
+    if let Some(because) = nobody_to_offer_to(connection, replay)? {
+        set_state(connection, *seq, ReplayState::Failed, Some(&because), now)?;
+        return Ok(Stepped { offered: 0, skipped: 0, state: ReplayState::Failed });
     }
     let mut step = Step {
         connection,
@@ -57,10 +60,10 @@ pub(super) fn take(
     )?;
     count.execute(params![seq, offered, skipped])?;
     if *state == ReplayState::Finished {
-        // Dead letters that were gone when their turn came were not even seen.
+        // What was gone when its turn came was not even seen.
         let mut gone = connection.prepare_cached(
             "UPDATE replays SET skipped = max(skipped, matched - offered) \
-             WHERE seq = ?1 AND scope = 'dead_letters' AND matched IS NOT NULL",
+             WHERE seq = ?1 AND matched IS NOT NULL",
         )?;
         gone.execute([seq])?;
         set_state(connection, *seq, ReplayState::Finished, None, now)?;
@@ -108,6 +111,9 @@ struct Step<'c> {
 impl Step<'_> {
     /// Offers one; whether it was.
     fn offer(&mut self, one: &Found, to: Option<EndpointId>) -> Result<bool, StorageError> {
+        if one.is_expired(self.now) {
+            return Ok(false);
+        }
         let receiver = to.unwrap_or(one.endpoint);
         let turn = if to.is_some() || self.scope == Scope::Missing {
             let owes = deliveries::owe(

@@ -118,7 +118,7 @@ fn the_worst_are_looked_for_at_the_ends_of_indexes() {
             OVERDUE,
             "SEARCH deliveries USING COVERING INDEX deliveries_waiting (held_by=? AND due_at<?)",
         ),
-        (UNTRIED, "SCAN deliveries USING INDEX deliveries_pending"),
+        (UNTRIED, "SCAN deliveries USING COVERING INDEX deliveries_pending"),
         (FAILING, "SCAN failing"),
         (SLOW, "SCAN attempts"),
     ] {

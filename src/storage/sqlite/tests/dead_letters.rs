@@ -383,6 +383,11 @@ async fn a_preview_that_runs_out_of_time_adds_up_kinds_or_says_that_it_has_not_c
     assert_eq!((hurried.matched, rows(&hurried)), (all.matched, rows(&all)), "by their groups");
     assert!(hurried.bytes < all.bytes, "of those that were looked at");
 
+    let counted = DeadLetterFilter { until: Some(NOW + 19_001 * SECOND), ..mine() };
+    let (all, hurried) = (preview(&counted, time).await, preview(&counted, no_time).await);
+    assert_eq!((all.matched, hurried.matched), (Some(19_000), Some(19_000)), "up to a moment");
+    assert_eq!(rows(&hurried), rows(&all));
+
     let text = DeadLetterFilter { text: Some("nothing".into()), ..mine() };
     let (all, hurried) = (preview(&text, time).await, preview(&text, no_time).await);
     assert_eq!(all.matched, Some(all.replayable()));

@@ -14,6 +14,7 @@ mod journal;
 mod ledger;
 mod long_history;
 mod recovery;
+mod replay_pace;
 mod replay_steps;
 mod replays;
 mod resend;

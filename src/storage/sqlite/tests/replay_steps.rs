@@ -7,7 +7,7 @@ use crate::domain::replay::{ReplayState, Scope};
 use crate::storage::history::History;
 use crate::storage::inbox::{Publication, Publish};
 use crate::storage::journal::Books;
-use crate::storage::replays::Replays;
+use crate::storage::replays::{Change, Replays, Stepped};
 use crate::storage::upkeep::{Old, Place as Walked, Upkeep};
 
 #[tokio::test]
@@ -138,6 +138,25 @@ async fn killed_between_any_two_steps_each_delivery_is_offered_once() {
         }
         assert_eq!(place.books().await.expect("books").unaccounted(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_step_that_is_late_leaves_a_replay_that_was_ended_meanwhile_as_it_is() {
+    let place = Place::new();
+    place.have_active("a", &[], &[]).await;
+    place.with_given_up(&events(3), |_| false).await;
+    let begun = place.have_begun(of_a(1, Scope::GivenUp)).await;
+    let (_, look) = place.look_ahead(begun.id, MOST).await.expect("looked");
+
+    let cancel = place.change(begun.organisation, begun.id, Change::Cancel, NOW + MINUTE).await;
+    assert!(cancel.is_ok(), "{cancel:?}");
+    place.set("a", EndpointState::Disabled).await;
+    let stepped = place.take(look.expect("it was running"), NOW + MINUTE).await;
+
+    let nothing = Stepped { offered: 0, skipped: 0, state: ReplayState::Cancelled };
+    assert_eq!(stepped, Ok(nothing));
+    let replay = place.found(1).await;
+    assert_eq!((replay.state, replay.because), (ReplayState::Cancelled, None));
 }
 
 #[tokio::test]

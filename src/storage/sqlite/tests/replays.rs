@@ -314,7 +314,7 @@ async fn what_becomes_of_the_offered_is_counted_where_it_is_recorded() {
     ];
     place.record(batch).await.expect("recorded");
     let pulse = async || place.pulse(replay_id(1), NOW + MINUTE).await.expect("read");
-    let counted = Pulse { offered: 5, tried: 3, failed: 2, judged: 3, ..Pulse::default() };
+    let counted = Pulse { untried: 2, failed: 2, judged: 3, ..Pulse::default() };
     assert_eq!(pulse().await, counted);
     let replay = place.found(1).await;
     assert_eq!((replay.delivered, replay.dead), (1, 1));
@@ -322,7 +322,7 @@ async fn what_becomes_of_the_offered_is_counted_where_it_is_recorded() {
     // A second attempt is no first one; a success counts as delivered whenever it comes.
     let then = Settled { attempts: 2, ..delivered(key(&events[1], "a"), 3) };
     place.record(vec![then, delivered(key(&events[3], "a"), 3)]).await.expect("recorded");
-    assert_eq!(pulse().await, Pulse { tried: 4, judged: 4, ..counted });
+    assert_eq!(pulse().await, Pulse { untried: 1, judged: 4, ..counted });
     let replay = place.found(1).await;
     assert_eq!((replay.delivered, replay.dead), (3, 1));
     // What is recorded twice is counted once.
