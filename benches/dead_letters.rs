@@ -84,8 +84,8 @@ fn numbered(number: u8) -> [u8; 20] {
 
 fn lay(path: &Path, letters: u64) {
     drop(open(path));
-    let organisation: String =
-        OrganisationId::DEFAULT.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = OrganisationId::DEFAULT.as_bytes().iter();
+    let organisation = bytes.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let sql = LAY
         .replace("$letters", &letters.to_string())
         .replace("$org", &format!("x'{organisation}'"))
@@ -131,8 +131,8 @@ fn searches(letters: i64) -> Vec<(&'static str, DeadLetterFilter)> {
             "reason, one in 10,000, application",
             DeadLetterFilter { reason: Some(DeathReason::Refused), ..of_first() },
         ),
-        ("type, application", DeadLetterFilter { event_type: exact(), ..of.clone() }),
-        ("type, organisation", DeadLetterFilter { event_type: exact(), ..all.clone() }),
+        ("type, application", DeadLetterFilter { event_type: Some(exact()), ..of.clone() }),
+        ("type, organisation", DeadLetterFilter { event_type: Some(exact()), ..all.clone() }),
         ("subject, application", DeadLetterFilter { subject: subject.clone(), ..of_half(letters) }),
         ("subject, organisation", DeadLetterFilter { subject, ..all.clone() }),
         ("a day in the middle", DeadLetterFilter { since: at(40), until: at(50), ..all.clone() }),
@@ -141,8 +141,8 @@ fn searches(letters: i64) -> Vec<(&'static str, DeadLetterFilter)> {
     ]
 }
 
-fn exact() -> Option<posthaste::domain::filter::Pattern> {
-    Some("job.type-3".parse().expect("a type"))
+fn exact() -> posthaste::domain::filter::Pattern {
+    "job.type-3".parse().expect("a type")
 }
 
 fn of_first() -> DeadLetterFilter {

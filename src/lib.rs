@@ -2,7 +2,7 @@
 //!
 //! The modules in the order an event meets them, and who may import whom: dependencies point
 //! inward. `domain` imports nothing of ours; ports (in `storage` and `egress`) know only `domain`;
-//! back ends know their port; `pipeline` and `control` know ports; `api` and `cli` know `control`;
+//! back ends know their port; `pipeline` and `control` know ports; `api`, `console` and `cli` know `control`;
 //! only `runtime` names back ends. `tests/architecture.rs` reads the `use` lines and holds this.
 //!
 //! Start with [`pipeline`], which has the picture.
@@ -21,6 +21,7 @@ pub mod storage;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod control;
 
 // What holds it together.

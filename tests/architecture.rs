@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("control", &["domain", "storage", "control"]),
     ("config", &["domain", "config"]),
     ("api", &["domain", "failpoint", "storage", "control", "telemetry", "api"]),
+    ("console", &["domain", "storage", "control", "console"]),
     (
         "runtime",
         &[
@@ -33,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "control",
             "config",
             "api",
+            "console",
             "runtime",
         ],
     ),

@@ -87,6 +87,13 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
     })
     .await;
     let dead_letter = dead_letter(api, receiver, &app).await;
+    // One is active for an endpoint at a time.
+    let task = made(&task, "id");
+    until("the first replay is at its end", Duration::from_secs(30), async || {
+        let path = format!("/api/v1/background-task/{task}");
+        api.send("GET", &path, &[], &[]).await.json()["status"] == "finished"
+    })
+    .await;
     let replay = json!({ "scope": "delivered", "endpointId": endpoint, "rate": 1 });
     let replay = post(&format!("{below}/replay"), replay).await;
     let names = [
@@ -95,7 +102,7 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
         ("msg", msg),
         ("attempt", attempt.expect("an attempt")),
         ("event_type", event_type),
-        ("task", made(&task, "id")),
+        ("task", task),
         ("replay", made(&replay, "id")),
         ("dead_letter", dead_letter),
     ];

@@ -12,6 +12,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use posthaste::domain::delivery::DeliveryKey;
+use posthaste::domain::id::{EndpointId, EventId};
 use rusqlite::{Connection, params};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -235,25 +237,39 @@ fn fill(router: &Router, dead: usize) {
     let mut connection =
         Connection::open(router.folder.path().join("posthaste.db")).expect("opens");
     let transaction = connection.transaction().expect("begins");
+    let group = "INSERT INTO dead_letter_groups \
+                 SELECT 1, a.organisation, a.id, p.id, 'attempts_exhausted', 503, 'server_error', 0 \
+                 FROM applications a, endpoints p WHERE p.application = a.id";
+    transaction.execute(group, []).expect("a group");
+    let endpoint = "SELECT id FROM endpoints";
+    let endpoint = transaction.query_row(endpoint, [], |row| row.get(0)).expect("one");
+    let endpoint = EndpointId::from_bytes(endpoint);
     {
         let mut statements = [
             "INSERT INTO events (seq, id, application, type, occurred_at, received_at, payload) \
-             SELECT ?1, randomblob(20), id, 'job.completed', ?2, ?2, ?3 FROM applications",
+             SELECT ?1, ?4, id, 'job.completed', ?2, ?2, ?3 FROM applications \
+             WHERE ?5 IS NOT NULL",
             "INSERT INTO deliveries (event, endpoint, turn, attempts, state) \
-             SELECT ?1, id, 1, 1, 3 FROM endpoints WHERE ?2 > 0 AND ?3 IS NOT NULL",
-            "INSERT INTO dead_letters (id, event, event_id, endpoint, application, event_type, \
-                                       reason, attempts, last_status, last_outcome, last_detail, \
-                                       payload_bytes, died_at) \
-             SELECT randomblob(20), e.seq, e.id, p.id, e.application, e.type, \
-                    'attempts_exhausted', 1, 503, 'server_error', '', length(e.payload), ?2 \
-             FROM events e, endpoints p WHERE e.seq = ?1 AND ?3 IS NOT NULL",
+             SELECT ?1, id, 1, 1, 3 FROM endpoints \
+             WHERE coalesce(?2, ?3, ?4, ?5) IS NOT NULL",
+            "INSERT INTO dead_letters (id, event, event_id, endpoint, application, organisation, \
+                                       kind, event_type, reason, attempts, last_status, \
+                                       last_outcome, last_detail, payload_bytes, died_at) \
+             SELECT ?5, e.seq, e.id, g.endpoint, g.application, g.organisation, \
+                    g.number, e.type, g.reason, 1, g.last_status, g.last_outcome, '', \
+                    length(e.payload), ?2 \
+             FROM events e, dead_letter_groups g \
+             WHERE e.seq = ?1 AND coalesce(?3, ?4) IS NOT NULL",
         ]
         .map(|sql| transaction.prepare(sql).expect(sql));
         for number in 0..dead {
             let seq = i64::try_from(number).expect("a row") + 1;
             let body = payload(number);
+            let event = EventId::derived(&[&seq.to_be_bytes()]);
+            let id = DeliveryKey { event, endpoint }.id();
+            let row = params![seq, now, body.as_bytes(), event.as_bytes(), id.as_bytes()];
             for statement in &mut statements {
-                statement.execute(params![seq, now, body.as_bytes()]).expect("inserted");
+                statement.execute(row).expect("inserted");
             }
         }
         let count = i64::try_from(dead).expect("a count");

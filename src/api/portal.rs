@@ -1,8 +1,7 @@
 //! `/auth`: letting tenants in with tokens of their own.
 //!
-//! The link leads to `/portal/enter` of this server, with the token in the part of the address that browsers
-//! keep to themselves. The page that stands there is not part of the API, and is not there yet; the token
-//! works for the API in any case.
+//! The link leads to `/portal/enter` of this server, with a code in the part of the address that browsers keep to
+//! themselves. It opens once, and for minutes; the token beside it is for the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,9 @@ use super::problem::{Fault, FaultKind, Problem, Problems};
 use super::routes::Api;
 use super::wire::portal::{AppPortalAccessIn, AppPortalAccessOut};
 use crate::control::applications::Put;
+use crate::control::sessions::LinkWish;
 use crate::control::tokens::Caller;
+use crate::domain::capability::Capabilities;
 
 /// How long the token holds when nobody says, and at the most: what client libraries know.
 const SPAN_MAX: Duration = Duration::from_hours(24 * 7);
@@ -29,8 +30,8 @@ const FLAG_MAX: usize = 128;
 
 /// Lets a tenant in: a token for its application, and a link with it.
 ///
-/// The link leads to `/portal/enter` of this server; the page that stands there is not part of the API. The
-/// token works for the API in any case.
+/// The link opens the tenants' portal once, within 15 minutes of its making; the session behind it lasts for 12
+/// hours at the most. The token is for the API.
 #[utoipa::path(
     post, path = "/auth/app-portal-access/{app}", tag = "Authentication",
     operation_id = "v1.authentication.app-portal-access",
@@ -76,11 +77,14 @@ pub(super) async fn access(
     let caller = Caller::Application {
         organisation: application.organisation,
         application: application.id,
-        feature_flags,
+        feature_flags: feature_flags.clone(),
     };
     let token = api.tokens().token(&caller, api.now(), span);
     let base = api.public_url().as_str().trim_end_matches('/');
-    Ok(Json(AppPortalAccessOut { url: format!("{base}/portal/enter#t={token}"), token }))
+    let capabilities = Capabilities::ALL;
+    let wish = LinkWish { capabilities, feature_flags, label: None, span };
+    let code = api.sessions().link(&application, wish).await?;
+    Ok(Json(AppPortalAccessOut { url: format!("{base}/portal/enter#t={code}"), token }))
 }
 
 /// Says goodbye. Tokens are not kept anywhere: one ends by its time, or with the key it was signed with, and

@@ -35,6 +35,7 @@ use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::recovery::RecoveryDesk;
 use crate::control::replays::ReplayDesk;
+use crate::control::sessions::SessionDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
@@ -58,7 +59,7 @@ pub struct Parts {
     /// Where events come in.
     pub intake: Intake,
     /// What tokens are signed with.
-    pub tokens: TokenKey,
+    pub tokens: Arc<TokenKey>,
     /// Which URLs endpoints may have.
     pub urls: UrlCheck,
     /// What makes test calls.
@@ -77,6 +78,8 @@ pub struct Parts {
     pub inspector: InspectorDesk,
     /// Where replays are counted, begun and looked after.
     pub replays: ReplayDesk,
+    /// Who is let in to the pages.
+    pub sessions: SessionDesk,
     /// Where what a broker has lost is recovered; `None` where there is no broker.
     pub recovery: Option<RecoveryDesk>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
@@ -112,7 +115,7 @@ impl Api {
         &self.parts.test_calls
     }
 
-    pub(super) const fn tokens(&self) -> &TokenKey {
+    pub(super) fn tokens(&self) -> &TokenKey {
         &self.parts.tokens
     }
 
@@ -142,6 +145,10 @@ impl Api {
 
     pub(super) const fn replays(&self) -> &ReplayDesk {
         &self.parts.replays
+    }
+
+    pub(super) const fn sessions(&self) -> &SessionDesk {
+        &self.parts.sessions
     }
 
     pub(super) const fn recovery(&self) -> Option<&RecoveryDesk> {

@@ -43,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API.
     pub api: Api,
+    /// How the tenants' portal looks, and where it may be shown.
+    pub portal: Portal,
     /// Who is told what operators should know.
     pub operator: Operator,
     /// What becomes of endpoints by themselves.
@@ -148,6 +150,15 @@ pub struct Api {
     pub token_key: Option<KeyPlace>,
     /// Requests per second of one caller, publishing aside; 0 for no limit.
     pub requests_per_second: u16,
+}
+
+/// How the tenants' portal looks, and where it may be shown.
+#[derive(Debug, Clone)]
+pub struct Portal {
+    /// What it is called.
+    pub name: String,
+    /// Sites that may show it in a frame.
+    pub embed_origins: Vec<Url>,
 }
 
 /// Who is told what operators should know.

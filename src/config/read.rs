@@ -12,7 +12,7 @@ use figment::Figment;
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
     Admin, Api, Config, Delivery, Effective, Egress, Encryption, Endpoints, KeySource, Limits, Log,
-    Mistake, Operator, RabbitMq, Retention, Shutdown, layers, settings,
+    Mistake, Operator, Portal, RabbitMq, Retention, Shutdown, layers, settings,
 };
 use crate::domain::event::ApplicationName;
 
@@ -59,6 +59,10 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             token_key: read.at_most_one("api.token_key", str::parse),
             requests_per_second: read
                 .one("api.requests_per_second", |text| number(text, &(0..=65_535))),
+        },
+        portal: Portal {
+            name: read.one("portal.name", some_text),
+            embed_origins: read.list("portal.embed_origins", origin),
         },
         operator: Operator {
             application: read.at_most_one("operator.application", |text| {
@@ -211,6 +215,14 @@ fn base_url(text: &str) -> Result<url::Url, String> {
     let more = url.query().is_some() || url.fragment().is_some();
     let user = !url.username().is_empty() || url.password().is_some();
     if whole && !more && !user { Ok(url) } else { Err(wrong()) }
+}
+
+fn origin(text: &str) -> Result<url::Url, String> {
+    let wrong = || "an origin as https://app.example.com is wanted".to_owned();
+    let url = url::Url::parse(text).map_err(|_| wrong())?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let named = url.has_host() && url.username().is_empty() && url.password().is_none();
+    (bare && named && matches!(url.scheme(), "http" | "https")).then_some(url).ok_or_else(wrong)
 }
 
 fn cidr(text: &str) -> Result<ipnet::IpNet, String> {

@@ -179,6 +179,18 @@ pub const SETTINGS: &[Setting] = &[
               twice as many at once; publishing is not counted.",
     },
     Setting {
+        key: "portal.name",
+        default: "posthaste",
+        accepted: "some text",
+        doc: "What the tenants' portal and the operators' console are called on their pages.",
+    },
+    Setting {
+        key: "portal.embed_origins",
+        default: "",
+        accepted: "origins as https://app.example.com, as a list or with commas between them, or nothing",
+        doc: "Sites that may show the tenants' portal in a frame; none may show the console.",
+    },
+    Setting {
         key: "operator.application",
         default: "",
         accepted: "the id or uid of an application of the default organisation, or nothing",

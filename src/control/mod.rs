@@ -24,6 +24,7 @@ pub mod recovery;
 pub mod replays;
 mod schemas;
 mod secrets;
+pub mod sessions;
 pub mod settings;
 pub mod stories;
 pub mod test_calls;

@@ -2,7 +2,7 @@
 //!
 //! Most requests to an endpoint carry the same headers but for a few values. Those names and values are a
 //! *form*, kept once and known by a number; with an attempt stays what differs: signatures, and whatever its
-//! event says of itself: of a CloudEvent's attributes the names too, for producers choose them. So there are about
+//! event says of itself: of a `CloudEvent`'s attributes the names too, for producers choose them. So there are about
 //! as many forms as endpoints. What stands with the attempt anyway (the event's id, the second) is not kept twice.
 //!
 //! No secret is kept: of what an endpoint has set for itself, its credentials among it, only the names are. A

@@ -34,7 +34,9 @@ use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::recorded::Recorded;
 use crate::storage::recovery::Recovery;
 use crate::storage::replays::Replays;
+use crate::storage::rollups::Rollups;
 use crate::storage::routers::Routers;
+use crate::storage::sessions::Sessions;
 use crate::storage::sqlite::backup::{self, Existing};
 use crate::storage::sqlite::{self, Sqlite};
 use crate::storage::tidings::Tidings;
@@ -324,6 +326,16 @@ impl Backends {
             Queues::Embedded(_) => None,
             Queues::Rabbit(_) => Some((Arc::new(self.sqlite.clone()), Arc::clone(&self.journal))),
         }
+    }
+
+    /// Who is let in to the pages.
+    pub(super) fn sessions(&self) -> Arc<dyn Sessions> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// What charts are drawn from.
+    pub(super) fn rollups(&self) -> Arc<dyn Rollups> {
+        Arc::new(self.sqlite.clone())
     }
 
     /// What targets for development have received.

@@ -11,4 +11,5 @@ pub mod serve;
 pub mod serving;
 mod test_calls;
 mod upkeep;
+mod web;
 mod welcome;

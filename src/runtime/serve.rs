@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,32 +16,21 @@ use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
 use super::failing::Warden;
-use super::living::LivingRouter;
 use super::loose_ends::LooseEnds;
 use super::serving::Note;
-use super::test_calls::TestLine;
 use super::upkeep::Keeper;
+use super::web::Web;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
-use crate::api::routes::{self, Api};
 use crate::api::server;
 use crate::config::{Config, LogFormat};
-use crate::control::adoption::Here;
-use crate::control::inspector::InspectorDesk;
-use crate::control::publish::Intake;
-use crate::control::recovery::RecoveryDesk;
-use crate::control::replays::ReplayDesk;
 use crate::control::replays::runner::Runner;
-use crate::control::test_calls::TestCalls;
-use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
 use crate::egress::Sender;
 use crate::pipeline::World;
-use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::{Engine, Parts};
 use crate::pipeline::herald::Operator;
 use crate::pipeline::request::Options;
-use crate::storage::StorageError;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
 use crate::telemetry::log;
@@ -74,7 +62,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let admin_listener = listen("admin.listen", config.admin.listen).await?;
     let api_listener = listen("api.listen", config.api.listen).await?;
     let (admin_address, api_address) = (admin_listener.local_addr()?, api_listener.local_addr()?);
-    let tokens = assemble::token_key(&config)?;
+    let tokens = Arc::new(assemble::token_key(&config)?);
     let mut backends = assemble::backends(&config).await?;
     let sender = assemble::sender(&config)?;
 
@@ -102,10 +90,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let api = Api::new(api_parts(&config, &backends, sender, tokens, &engine, api_address)?);
+    let web = Web { config: &config, backends: &backends, engine: &engine }.routes(
+        sender,
+        tokens,
+        api_address,
+    )?;
     let api_stop = CancellationToken::new();
-    let mut api =
-        tokio::spawn(server::serve(api_listener, routes::routes(Arc::new(api)), api_stop.clone()));
+    let mut api = tokio::spawn(server::serve(api_listener, web, api_stop.clone()));
     let note = Note::write(&config, api_address)?;
     // Last: once it answers that it is ready, everything is.
     let admin_stop = CancellationToken::new();
@@ -193,7 +184,7 @@ fn parts(
 }
 
 /// What holds for every request.
-fn options(config: &Config) -> Options {
+pub(super) fn options(config: &Config) -> Options {
     Options {
         svix_headers: config.delivery.svix_headers,
         ceiling: assemble::ceiling(config),
@@ -229,68 +220,6 @@ async fn give_missing_keys(backends: &Backends) -> anyhow::Result<()> {
         info!(given, "applications have signing keys of their own now");
     }
     Ok(())
-}
-
-/// What stands behind the API.
-fn api_parts(
-    config: &Config,
-    backends: &Backends,
-    sender: Arc<dyn Sender>,
-    tokens: TokenKey,
-    engine: &Engine,
-    address: SocketAddr,
-) -> anyhow::Result<routes::Parts> {
-    let context = control::Context { now: clock::now, chance: chance::bytes };
-    let adoption = backends.adoption(config, Box::new(OwnRouter(engine.adopter())));
-    let control = Control::new(backends.control.clone(), context)
-        .adopting(adoption)
-        .under(assemble::ceiling(config));
-    let test_line = TestLine { sender, options: options(config) };
-    let max_payload_bytes = config.limits.max_payload_bytes;
-    let publisher = Arc::clone(&backends.publisher);
-    let public_url = match &config.api.public_url {
-        Some(url) => url.clone(),
-        None => format!("http://{}", welcome::reachable(address)).parse()?,
-    };
-    Ok(routes::Parts {
-        intake: Intake::new(
-            control.clone(),
-            publisher,
-            assemble::url_check(config).into(),
-            max_payload_bytes,
-        ),
-        control,
-        test_calls: TestCalls::new(Arc::new(test_line)),
-        tokens,
-        urls: assemble::url_check(config),
-        now: clock::now,
-        max_payload_bytes,
-        public_url,
-        answers: backends.answers(),
-        audit: backends.audit(),
-        inspector: InspectorDesk::new(backends.inspectors(), context),
-        replays: ReplayDesk::new(backends.replays(), context),
-        recovery: recovery_desk(backends, engine),
-        requests_per_second: config.api.requests_per_second,
-    })
-}
-
-/// Where what a broker has lost is recovered, where there is a broker.
-fn recovery_desk(backends: &Backends, engine: &Engine) -> Option<RecoveryDesk> {
-    let (recovery, journal) = backends.recovery()?;
-    let Adopter { routes, catalogue, .. } = engine.adopter();
-    let living = Arc::new(LivingRouter { window: engine.window(), routes, catalogue });
-    Some(RecoveryDesk { recovery, journal, living, now: clock::now })
-}
-
-/// The router of this process, as edits wait for it.
-struct OwnRouter(Adopter);
-
-#[async_trait]
-impl Here for OwnRouter {
-    async fn adopt(&self) -> Result<(), StorageError> {
-        self.0.adopt().await.map(drop)
-    }
 }
 
 /// Takes a port.

@@ -14,7 +14,9 @@
 //! - [`inspector`]: what built-in targets for development have received.
 //! - [`history`]: what tenants ask of the record.
 //! - [`replays`]: deliveries that are offered again, by a filter and at a rate.
+//! - [`rollups`]: how many requests ended how, for charts.
 //! - [`routers`]: which version of the catalogue each router goes by.
+//! - [`sessions`]: who is let in to the pages.
 //! - [`page`]: a part of a list.
 //! - [`tidings`]: what operators are to be told of.
 //! - [`upkeep`]: what keeps a store within bounds.
@@ -45,7 +47,9 @@ pub mod upkeep;
 
 pub mod memory;
 pub mod rabbitmq;
+pub mod rollups;
 pub mod routers;
+pub mod sessions;
 pub mod sqlite;
 pub mod vault;
 

@@ -42,8 +42,7 @@ async fn ctrl_c_leaves_the_replay_to_itself_and_says_how_to_look_again() {
     terminal.shows("replay 30 deliveries? type y to confirm").await;
     terminal.types("y\n");
     terminal.shows("eta").await;
-    terminal.types("\u{3}");
-    let (code, screen) = terminal.ends().await;
+    let (code, screen) = terminal.ends_by_ctrl_c().await;
     assert_eq!(code, 130, "{screen}");
     let id = text(&case.posthaste.list(&["replay", "list"])[0], "id");
     let again = format!("to look again: `posthaste replay status {id} --app acme --watch`");
@@ -87,15 +86,14 @@ async fn tables_are_for_people_and_what_a_terminal_would_obey_is_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worst_endpoints_are_drawn_again_until_ctrl_c() {
     let case = Case::with_dead_letters(1).await;
-    let mut terminal = case.on_terminal(&["endpoint", "top", "--by", "failures", "--watch"]);
+    let terminal = case.on_terminal(&["endpoint", "top", "--by", "failures", "--watch"]);
     terminal.shows("\u{1b}[H\u{1b}[J").await;
     let first = terminal.screen().matches("\u{1b}[H").count();
     crate::until("it is drawn again", crate::SOON, async || {
         terminal.screen().matches("\u{1b}[H").count() > first
     })
     .await;
-    terminal.types("\u{3}");
-    let (code, screen) = terminal.ends().await;
+    let (code, screen) = terminal.ends_by_ctrl_c().await;
     assert_eq!(code, 130, "{screen}");
 }
 

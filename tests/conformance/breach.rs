@@ -17,6 +17,13 @@ impl From<StorageError> for Breach {
     }
 }
 
+impl Breach {
+    /// Whether it is only that a broker has refused a message: it could not be written in time.
+    pub(crate) fn is_a_brokers_refusal(&self) -> bool {
+        self.0.contains("the broker refused")
+    }
+}
+
 /// Ends the promise with a breach unless this is so.
 macro_rules! hold {
     ($so:expr, $($sentence:tt)+) => {

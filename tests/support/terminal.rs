@@ -70,6 +70,22 @@ impl Terminal {
         to.write_all(keys.as_bytes()).and_then(|()| to.flush()).expect("somebody listens");
     }
 
+    /// Presses Ctrl-C, again every second as people do, until it ends: the exit code, and all that it has shown.
+    pub(crate) async fn ends_by_ctrl_c(mut self) -> (i32, String) {
+        let mut looks = 0_u32;
+        let gone = async || {
+            if looks.is_multiple_of(50)
+                && let Some(keys) = &mut self.keys
+            {
+                let _ = keys.write_all(b"\x03").and_then(|()| keys.flush()); // it may be gone
+            }
+            looks += 1;
+            self.child.try_wait().expect("our own child").is_some()
+        };
+        super::until("Ctrl-C ends the command on the terminal", PATIENCE, gone).await;
+        self.ends().await
+    }
+
     /// Waits for its end: the exit code, and all that it has shown.
     pub(crate) async fn ends(mut self) -> (i32, String) {
         let ended = async || {

@@ -124,7 +124,7 @@ pub(in super::super) struct PreviewOut {
     /// Those that would be offered, of those that were counted.
     replayable: u64,
     /// Those that would be left as they are, and why: `endpoint_gone`, `endpoint_disabled`, `no_default_url`,
-    /// `payload_forgotten`.
+    /// `payload_forgotten`, `expired`.
     not_replayable: Vec<NotReplayableOut>,
     /// Those that would be offered, by the endpoint that they were for and why they were given up, most first:
     /// 1,000 at the most.

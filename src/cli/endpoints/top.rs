@@ -4,9 +4,11 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use crate::cli::client::{Client, Path};
+use crate::cli::exit::Short;
 use crate::cli::output::{Output, note, or_dash};
 use crate::cli::wire::{Told, Top};
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two looks. Two seconds: slower than people read twenty lines, faster than trouble grows.
 const LOOK: Duration = Duration::from_secs(2);
@@ -52,6 +54,8 @@ pub(in super::super) async fn run(
     let path = Path::within(None, &["endpoint-top"])
         .with("by", Some(args.by.as_str()))
         .with("limit", Some(args.limit));
+    // Heard wherever it is run from: a shell that starts us behind something else has us ignore it.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         let top: Top = client.get(&path).await?;
         if args.watch && !output.json && std::io::stdout().is_terminal() {
@@ -62,7 +66,11 @@ pub(in super::super) async fn run(
         if !args.watch {
             return Ok(());
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => return Err(Short::Detached("no longer watched".into()).into()),
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
 }
 

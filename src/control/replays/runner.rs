@@ -190,7 +190,7 @@ fn failing(pulse: &Pulse) -> String {
     let Pulse { failed, judged, .. } = *pulse;
     let percent = failed * 100 / judged.max(1);
     format!(
-        "{failed} of {judged} first attempts failed ({percent} %): what made the dead letters is not \
+        "{failed} of the last {judged} first attempts failed ({percent} %): what made the dead letters is not \
          over; see what the endpoint answers, then resume the replay, or cancel it"
     )
 }
@@ -273,7 +273,7 @@ mod tests {
             panic!("{halted:?}")
         };
         assert_eq!(*which, id(1));
-        assert!(because.starts_with("20 of 30 first attempts failed (66 %)"), "{because}");
+        assert!(because.starts_with("20 of the last 30 first attempts failed (66 %)"), "{because}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,12 +17,14 @@ use crate::storage::journal::Overdue;
 
 /// What can be claimed: the journal's due by `?1`, a router's abandoned before `?2`, the ladder's
 /// lost before `?3`, each through `deliveries_waiting`; and what is pending and forgotten since before
-/// `?5`. What replays have offered is among the first only when `?6` says so. Of the pending only the oldest are looked at: they are in the order in which they were received.
+/// `?5`. Of the pending only the oldest are looked at: they are in the order in which they were received.
 macro_rules! to_claim {
-    () => {
-        "SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
-         FROM deliveries \
-         WHERE state = 1 AND held_by = 2 AND due_at <= ?1 AND (?6 OR replay IS NULL) \
+    ($held:literal) => {
+        concat!(
+            "SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
+         FROM deliveries ",
+            $held,
+            " \
          UNION ALL \
          SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
          FROM deliveries \
@@ -38,10 +40,21 @@ macro_rules! to_claim {
                WHERE state = 0 ORDER BY event LIMIT 200) AS oldest \
          JOIN events ON events.seq = oldest.event \
          WHERE received_at < ?5 \
-         ORDER BY due_at"
+         ORDER BY due_at LIMIT ?4"
+        )
     };
 }
-pub(super) const TO_CLAIM: &str = concat!(to_claim!(), " LIMIT ?4");
+pub(super) const TO_CLAIM: &str = to_claim!("WHERE state = 1 AND held_by = 2 AND due_at <= ?1");
+/// The same without what replays have offered: by an index in which that is not, or each claim would go over all
+/// of it.
+pub(super) const TO_CLAIM_LIVE: &str = to_claim!(
+    "INDEXED BY deliveries_live \
+     WHERE state = 1 AND held_by = 2 AND replay IS NULL AND due_at <= ?1"
+);
+
+const fn to_claim(replayed: bool) -> &'static str {
+    if replayed { TO_CLAIM } else { TO_CLAIM_LIVE }
+}
 
 /// Payloads of one claim, together: they are read in the writer's transaction, and held in memory until
 /// the window takes them in.
@@ -50,15 +63,8 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Whether there is anything to claim.
 pub(super) fn any(connection: &Connection, overdue: Overdue) -> Result<bool, StorageError> {
     let Overdue { due_by, abandoned_before, lost_before, forgotten_before, replayed } = overdue;
-    let mut look = connection.prepare_cached(TO_CLAIM)?;
-    Ok(look.exists(params![
-        due_by,
-        abandoned_before,
-        lost_before,
-        1,
-        forgotten_before,
-        replayed
-    ])?)
+    let mut look = connection.prepare_cached(to_claim(replayed))?;
+    Ok(look.exists(params![due_by, abandoned_before, lost_before, 1, forgotten_before])?)
 }
 
 /// Claims up to `limit`, or up to [`BYTES_MAX`], oldest due first: their turn grows, and their lease ends at `lease_until`.
@@ -70,10 +76,10 @@ pub(super) fn claim(
 ) -> Result<Vec<Delivery>, StorageError> {
     let Overdue { due_by, abandoned_before, lost_before, forgotten_before, replayed } = overdue;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut find = connection.prepare_cached(TO_CLAIM)?;
+    let mut find = connection.prepare_cached(to_claim(replayed))?;
     let due = find
         .query_map(
-            params![due_by, abandoned_before, lost_before, limit, forgotten_before, replayed],
+            params![due_by, abandoned_before, lost_before, limit, forgotten_before],
             |row| {
                 Ok(Due {
                     seq: row.get(0)?,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::storage::StorageError;
 
 /// The steps, first to last.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_embedded.sql"),
     include_str!("migrations/0003_tenants.sql"),
@@ -17,6 +17,7 @@ const STEPS: [&str; 7] = [
     include_str!("migrations/0005_replays.sql"),
     include_str!("migrations/0006_dead_letters.sql"),
     include_str!("migrations/0007_audit.sql"),
+    include_str!("migrations/0008_pages.sql"),
 ];
 
 /// Marks a file as ours (`PRAGMA application_id`): "phst" in ASCII.

@@ -61,6 +61,9 @@ ALTER TABLE deliveries ADD COLUMN replay INTEGER;
 -- which no replay waits. Of what no replay has offered nothing is in it.
 CREATE INDEX deliveries_untried ON deliveries (replay)
     WHERE replay IS NOT NULL AND state = 1 AND attempts = 0 AND due_at < 253402128000000;
+-- What the journal holds of live traffic, by when it is due: claimed alone while a router has little room, however
+-- much is on offer beside it.
+CREATE INDEX deliveries_live ON deliveries (due_at) WHERE state = 1 AND held_by = 2 AND replay IS NULL;
 -- What was offered and is taken back before its first attempt has had it: whoever takes it back counts it,
 -- whether they know of replays or not.
 CREATE TRIGGER offered_taken_back AFTER UPDATE OF state ON deliveries

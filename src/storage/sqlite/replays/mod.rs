@@ -199,7 +199,7 @@ struct Entry {
 
 /// All of a row but the deliveries that its filter names, and how many those are.
 const LISTED: &str = "seq, id, organisation, scope, application, endpoint, event_type, since, until, \
-     recipient, rate, state, because, place, last, matched, offered, skipped, delivered, dead, actor, \
+     recipient, rate, state, because, place, last, matched, offered, skipped, tried, delivered, dead, actor, \
      reason, created_at, updated_at, ended_at, json_remove(filter, '$.ids') AS filter, \
      coalesce(json_array_length(filter, '$.ids'), 0) AS named";
 

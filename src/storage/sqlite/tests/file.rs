@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::super::claim::TO_CLAIM;
+use super::super::claim::{TO_CLAIM, TO_CLAIM_LIVE};
 use super::super::inbox;
 use super::*;
 use crate::storage::StorageError;
@@ -236,7 +236,10 @@ fn what_waits_is_found_by_index_however_much_there_is() {
         let steps = explain.query_map(values, |row| row.get::<_, String>(3)).expect("run");
         steps.collect::<Result<Vec<_>, _>>().expect("read").join("\n")
     };
-    let claim = plan(TO_CLAIM, 6);
+    let live = plan(TO_CLAIM_LIVE, 5);
+    assert!(live.contains("SEARCH deliveries USING INDEX deliveries_live (due_at<?)"), "{live}");
+    assert_eq!(live.matches("USING INDEX deliveries_waiting").count(), 2, "{live}");
+    let claim = plan(TO_CLAIM, 5);
     assert_eq!(claim.matches("USING INDEX deliveries_waiting").count(), 3, "{claim}");
     let scans: Vec<_> = claim.lines().filter(|step| step.starts_with("SCAN")).collect();
     // The oldest pending, 200 at the most, and those 200.

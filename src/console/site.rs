@@ -1,0 +1,185 @@
+//! What stands behind the pages, and every path there is.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::middleware;
+use axum::response::Redirect;
+use axum::routing::{any, get, post};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::Url;
+
+use super::refusal::Refusal;
+use super::{assets, deeds, operator, portal, session, shield};
+use crate::control::Control;
+use crate::control::publish::Intake;
+use crate::control::replays::ReplayDesk;
+use crate::control::sessions::SessionDesk;
+use crate::control::test_calls::TestCalls;
+use crate::control::tokens::TokenKey;
+use crate::domain::time::Timestamp;
+use crate::storage::audit::Audit;
+use crate::storage::rollups::Rollups;
+
+/// Pages that are made at the same time. A page asks the store a handful of questions of a few milliseconds: this many keep its
+/// readers busy, and leave them to the router's own within a second.
+const PAGES: usize = 32;
+
+/// Judges the URL of an endpoint: the normalised one, or a sentence about what is wrong with it.
+pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
+
+/// What the pages are made of.
+pub struct Parts {
+    /// What a person may do.
+    pub control: Control,
+    /// Where events come in.
+    pub intake: Intake,
+    /// What makes test calls.
+    pub test_calls: TestCalls,
+    /// Where replays are counted, begun and looked after.
+    pub replays: ReplayDesk,
+    /// Who is let in.
+    pub sessions: SessionDesk,
+    /// What tokens are signed with.
+    pub tokens: Arc<TokenKey>,
+    /// Which URLs endpoints may have.
+    pub urls: UrlCheck,
+    /// Who did what.
+    pub audit: Arc<dyn Audit>,
+    /// What charts are drawn from.
+    pub rollups: Arc<dyn Rollups>,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// What this server is called by.
+    pub public_url: Url,
+    /// How the portal looks, and where it may be shown.
+    pub brand: Brand,
+}
+
+/// How the portal looks, and where it may be shown.
+#[derive(Debug, Clone)]
+pub struct Brand {
+    /// What it is called.
+    pub name: String,
+    /// Sites that may show it in a frame: origins.
+    pub embed_origins: Vec<String>,
+}
+
+/// What stands behind the pages.
+pub struct Site {
+    parts: Parts,
+    places: Semaphore,
+    portal_policy: HeaderValue,
+    console_policy: HeaderValue,
+}
+
+impl Site {
+    /// A site of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let ancestors = if parts.brand.embed_origins.is_empty() {
+            "'none'".to_owned()
+        } else {
+            parts.brand.embed_origins.join(" ")
+        };
+        Self {
+            places: Semaphore::new(PAGES),
+            portal_policy: shield::policy(&ancestors),
+            console_policy: shield::policy("'none'"),
+            parts,
+        }
+    }
+
+    pub(super) const fn control(&self) -> &Control {
+        &self.parts.control
+    }
+
+    pub(super) const fn intake(&self) -> &Intake {
+        &self.parts.intake
+    }
+
+    pub(super) const fn test_calls(&self) -> &TestCalls {
+        &self.parts.test_calls
+    }
+
+    pub(super) const fn replays(&self) -> &ReplayDesk {
+        &self.parts.replays
+    }
+
+    pub(super) const fn sessions(&self) -> &SessionDesk {
+        &self.parts.sessions
+    }
+
+    pub(super) fn tokens(&self) -> &TokenKey {
+        &self.parts.tokens
+    }
+
+    pub(super) const fn urls(&self) -> &UrlCheck {
+        &self.parts.urls
+    }
+
+    pub(super) fn audit(&self) -> &dyn Audit {
+        self.parts.audit.as_ref()
+    }
+
+    pub(super) fn rollups(&self) -> &dyn Rollups {
+        self.parts.rollups.as_ref()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.parts.now)()
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.parts.brand.name
+    }
+
+    /// Whether it is called over TLS: by what it is called from outside, since a proxy may end it.
+    pub(super) fn is_secure(&self) -> bool {
+        self.parts.public_url.scheme() == "https"
+    }
+
+    /// Whether other sites may show the portal.
+    pub(super) fn is_framed(&self) -> bool {
+        !self.parts.brand.embed_origins.is_empty()
+    }
+
+    /// What browsers call it.
+    pub(super) fn origin(&self) -> String {
+        self.parts.public_url.origin().ascii_serialization()
+    }
+
+    pub(super) const fn policy(&self, portal: bool) -> &HeaderValue {
+        if portal { &self.portal_policy } else { &self.console_policy }
+    }
+
+    /// A place among the pages that are made, if one is free.
+    pub(super) fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
+    }
+}
+
+/// Every page there is.
+pub fn pages(site: Arc<Site>) -> Router {
+    let with = |site: &Arc<Site>| Arc::clone(site);
+    let nothing = async || Refusal::NotFound("There is no such page.".into());
+    Router::new()
+        .merge(portal::pages())
+        .merge(operator::pages())
+        .route("/portal/enter", get(portal::enter::page).post(portal::enter::enter))
+        .route("/portal/leave", post(portal::enter::leave))
+        .route("/console/login", get(operator::login::page).post(operator::login::login))
+        .route("/console/logout", post(operator::login::logout))
+        .route("/portal/", get(async || Redirect::permanent("/portal")))
+        .route("/console/", get(async || Redirect::permanent("/console")))
+        .route("/portal/{*rest}", any(nothing))
+        .route("/console/{*rest}", any(nothing))
+        .method_not_allowed_fallback(nothing)
+        .route_layer(middleware::from_fn_with_state(with(&site), deeds::written_down))
+        .route_layer(middleware::from_fn_with_state(with(&site), shield::from_here))
+        .route_layer(middleware::from_fn_with_state(with(&site), session::known))
+        .route("/assets/{hash}/{name}", get(assets::get))
+        .layer(middleware::from_fn_with_state(with(&site), shield::bounded))
+        .with_state(site)
+}

@@ -1,0 +1,138 @@
+//! What is served over HTTP to those who have a token or a session: the API, and the pages beside it.
+//!
+//! On one port and by one name, since a link that the API gives leads to the pages.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+
+use super::assemble::{self, Backends};
+use super::living::LivingRouter;
+use super::test_calls::TestLine;
+use super::{chance, clock, welcome};
+use crate::api::routes::{self, Api};
+use crate::config::Config;
+use crate::console::site::{self, Brand, Site};
+use crate::control::adoption::Here;
+use crate::control::inspector::InspectorDesk;
+use crate::control::publish::Intake;
+use crate::control::recovery::RecoveryDesk;
+use crate::control::replays::ReplayDesk;
+use crate::control::sessions::SessionDesk;
+use crate::control::test_calls::TestCalls;
+use crate::control::tokens::TokenKey;
+use crate::control::{self, Control};
+use crate::egress::Sender;
+use crate::pipeline::adopt::Adopter;
+use crate::pipeline::engine::Engine;
+use crate::storage::StorageError;
+
+/// What it is made of.
+pub(super) struct Web<'a> {
+    /// What was configured.
+    pub(super) config: &'a Config,
+    /// What stands behind the ports.
+    pub(super) backends: &'a Backends,
+    /// The router that is running.
+    pub(super) engine: &'a Engine,
+}
+
+impl Web<'_> {
+    /// Every path there is.
+    ///
+    /// # Errors
+    /// When the address it is served on is no part of a URL.
+    pub(super) fn routes(
+        &self,
+        sender: Arc<dyn Sender>,
+        tokens: Arc<TokenKey>,
+        address: SocketAddr,
+    ) -> anyhow::Result<Router> {
+        let Self { config, backends, engine } = self;
+        let context = control::Context { now: clock::now, chance: chance::bytes };
+        let adoption = backends.adoption(config, Box::new(OwnRouter(engine.adopter())));
+        let control = Control::new(backends.control.clone(), context)
+            .adopting(adoption)
+            .under(assemble::ceiling(config));
+        let max_payload_bytes = config.limits.max_payload_bytes;
+        let intake = || {
+            Intake::new(
+                control.clone(),
+                Arc::clone(&backends.publisher),
+                assemble::url_check(config).into(),
+                max_payload_bytes,
+            )
+        };
+        let public_url = match &config.api.public_url {
+            Some(url) => url.clone(),
+            None => format!("http://{}", welcome::reachable(address)).parse()?,
+        };
+        let test_calls =
+            TestCalls::new(Arc::new(TestLine { sender, options: super::serve::options(config) }));
+        let replays = ReplayDesk::new(backends.replays(), context);
+        let sessions = SessionDesk::new(backends.sessions(), context);
+        let api = Api::new(routes::Parts {
+            intake: intake(),
+            control: control.clone(),
+            test_calls: test_calls.clone(),
+            tokens: Arc::clone(&tokens),
+            urls: assemble::url_check(config),
+            now: clock::now,
+            max_payload_bytes,
+            public_url: public_url.clone(),
+            answers: backends.answers(),
+            audit: backends.audit(),
+            inspector: InspectorDesk::new(backends.inspectors(), context),
+            replays: replays.clone(),
+            sessions: sessions.clone(),
+            recovery: self.recovery_desk(),
+            requests_per_second: config.api.requests_per_second,
+        });
+        let pages = Site::new(site::Parts {
+            intake: intake(),
+            control,
+            test_calls,
+            replays,
+            sessions,
+            tokens,
+            urls: assemble::url_check(config),
+            audit: backends.audit(),
+            rollups: backends.rollups(),
+            now: clock::now,
+            public_url,
+            brand: self.brand(),
+        });
+        let api = routes::routes(Arc::new(api));
+        Ok(site::pages(Arc::new(pages)).fallback_service(api))
+    }
+
+    /// How the pages look.
+    fn brand(&self) -> Brand {
+        let portal = &self.config.portal;
+        let origins = portal.embed_origins.iter();
+        Brand {
+            name: portal.name.clone(),
+            embed_origins: origins.map(|url| url.origin().ascii_serialization()).collect(),
+        }
+    }
+
+    /// Where what a broker has lost is recovered, where there is a broker.
+    fn recovery_desk(&self) -> Option<RecoveryDesk> {
+        let (recovery, journal) = self.backends.recovery()?;
+        let Adopter { routes, catalogue, .. } = self.engine.adopter();
+        let living = Arc::new(LivingRouter { window: self.engine.window(), routes, catalogue });
+        Some(RecoveryDesk { recovery, journal, living, now: clock::now })
+    }
+}
+
+/// The router of this process, as edits wait for it.
+struct OwnRouter(Adopter);
+
+#[async_trait]
+impl Here for OwnRouter {
+    async fn adopt(&self) -> Result<(), StorageError> {
+        self.0.adopt().await.map(drop)
+    }
+}
