@@ -89,7 +89,7 @@ async fn page(State(shown): State<Arc<Shown>>) -> Response {
         })
         .collect();
     let done = shown.done.load(Ordering::Relaxed);
-    let state = if done == 100 { "done" } else { "goes on" };
+    let state = if done == 100 { "" } else { "data-progress" };
     let text = format!(
         r#"<!doctype html><html lang="en"><head><title>Page</title><link rel="stylesheet" href="/style.css">
         <script src="/pages.js" defer></script></head><body>
@@ -100,9 +100,9 @@ async fn page(State(shown): State<Arc<Shown>>) -> Response {
         <input type="search" aria-label="Search">
         <pre data-json aria-label="Payload">{{"big": 12345678901234567890, "text": "&lt;img src=x onerror='window.hit=1'&gt; \u202e", "list": [1, {{"deep": null}}], "none": {{}}}}</pre>
         <pre data-json>{{"cut": "off</pre>
-        <div id="part" data-progress="{state}"><p>{done} of 100</p></div>
+        <div {state}><p>{done} of 100</p></div>
         <p data-selected="rows"></p>
-        <div id="list" data-live><table id="rows" data-select><thead><tr><th></th><th>Row</th><th>Text</th></tr></thead><tbody>{rows}</tbody></table></div>
+        <div data-live><table id="rows" data-select><thead><tr><th></th><th>Row</th><th>Text</th></tr></thead><tbody>{rows}</tbody></table></div>
         <p><a href="/other" data-press="r">Replay</a></p>
         </main></body></html>"#
     );

@@ -4,8 +4,8 @@
 //   <time datetime>            the reader's zone, how long ago, UTC in the title (parts.rs writes them)
 //   data-copy, data-copy="…"   a button beside it copies its text, or this one
 //   <pre data-json>            can be folded, as it is written (big numbers and escapes stay)
-//   id="…" data-live           (list) can follow what comes in: key l, a button is put before it
-//   id="…" data-progress       is fetched anew every two seconds until the page no longer has it so; data-progress="done" ends it
+//   data-live                  (list) can follow what comes in: key l, a button is put before it
+//   data-progress              is fetched anew every two seconds, seldom when nothing changes, as long as the page has it so
 //   data-select                (table with a checkbox in each row) a box for all in its first <th>, x, Shift+x, Shift+click;
 //                              an element with data-selected="TABLE-ID" says how many
 //   data-key="o"               (link) g o goes there; data-press="r" (link, button) is pressed by r; rel="next", "prev": n, p
@@ -197,55 +197,58 @@
     const text = await answer.text();
     return new DOMParser().parseFromString(trusted ? trusted.createHTML(text) : text, "text/html");
   };
-  const put = (old, page) => {
-    const next = page.getElementById(old.id);
-    if (!next) return null;
-    const known = new Set(all("tbody tr", old).map((row) => one("a", row)?.href));
+  const part = (name, page = document) => one(`[${name}]`, page);
+  const put = (name, page) => {
+    const [old, next] = [part(name), part(name, page)];
+    if (!old || !next) return false;
+    const known = new Set(all("tbody a", old).map((link) => link.href));
     const took = document.importNode(next, true);
     if (known.size) {
       for (const row of all("tbody tr", took)) row.classList.toggle("fresh", !known.has(one("a", row)?.href));
     }
     old.replaceWith(took);
     dress(took.parentElement);
-    return took;
+    return true;
   };
   const EVERY = 3e3;
   const EVERY_MAX = 60e3;
   const away = () => document.hidden || !document.hasFocus();
 
-  const progress = (id) => {
+  const progress = () => {
     let wait = 2e3;
     const step = async () => {
-      const part = document.getElementById(id);
-      if (!part || part.dataset.progress === "done") return;
-      if (!document.hidden && !part.contains(document.activeElement)) {
+      const now = part("data-progress");
+      if (!document.hidden && !now.contains(document.activeElement)) {
         try {
-          put(part, await again());
-          wait = 2e3;
+          const page = await again();
+          const same = part("data-progress", page)?.textContent === seen;
+          seen = part("data-progress", page)?.textContent;
+          if (!put("data-progress", page)) { location.reload(); return; } // it has ended: the rest of the page says how
+          wait = same ? Math.min(wait * 1.5, EVERY_MAX) : 2e3;
         } catch { wait = Math.min(wait * 2, EVERY_MAX); }
       }
       setTimeout(step, wait);
     };
-    if (id) setTimeout(step, wait);
+    let seen;
+    if (part("data-progress")) setTimeout(step, wait);
   };
 
   let live;
-  const following = (part) => {
+  const following = () => {
     const asked = new URLSearchParams(location.search);
-    if (!part.id || asked.has("after") || asked.has("before")) return;
+    if (!part("data-live") || asked.has("after") || asked.has("before")) return;
     const place = `live ${location.pathname}`;
     const button = make("button", "Live: off", { type: "button", class: "live" });
     let [on, wait, timer] = [false, EVERY, 0];
     const say = (text) => { if (button.textContent !== text) button.textContent = text; };
     const step = async () => {
-      const now = document.getElementById(part.id);
-      if (!on || !now) return;
+      if (!on) return;
       if (chosen()) say("Live: paused, rows are selected");
-      else if (away() || now.contains(document.activeElement)) say("Live: paused");
+      else if (away() || part("data-live").contains(document.activeElement)) say("Live: paused");
       else {
         try {
           const page = await again();
-          if (on && !chosen()) put(now, page);
+          if (on && !chosen()) put("data-live", page);
           wait = EVERY;
           say("Live: on");
         } catch {
@@ -265,7 +268,7 @@
     };
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => live());
-    part.before(button);
+    part("data-live").before(button);
     if (keep(session, place)) live();
   };
 
@@ -348,8 +351,7 @@
     top.before(themeButton, keys);
   }
   dress(document);
-  const first = one("[data-live]");
-  if (first) following(first);
-  for (const part of all("[data-progress]")) progress(part.id);
+  following();
+  progress();
   setInterval(() => tell(document), 30e3);
 })();
