@@ -11,7 +11,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::{clock, eventually, until};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 const APP: &str = "/api/v1/app/acme";
 const MESSAGES: &str = "/api/v1/app/acme/msg";
 
