@@ -176,7 +176,20 @@ impl Frame {
 
 /// What `?done=` says, in a sentence of ours: an address tells nobody anything that we would not say.
 fn notice(word: &str) -> Option<&'static str> {
-    const NOTICES: [(&str, &str); 2] =
-        [("saved", "Saved. It holds from the next request on."), ("deleted", "Deleted.")];
+    const NOTICES: [(&str, &str); 13] = [
+        ("saved", "Saved. It holds from the next request on."),
+        ("deleted", "Deleted. No request starts any more."),
+        ("sent", "Asked for: it is sent within seconds. Reload to see how it went."),
+        ("example", "An example is on its way. Reload to see how it went."),
+        ("cancelled", "Cancelled: nothing more happens by itself."),
+        ("paused", "Paused. What is owed waits until it is resumed."),
+        ("resumed", "Resumed: what waited is offered now."),
+        ("disabled", "Disabled. It is owed nothing new."),
+        ("enabled", "Enabled: what waited is offered now."),
+        ("rate", "The rate is changed."),
+        ("begun", "Begun. It goes on whether this page is open or not."),
+        ("ended", "All sessions are ended."),
+        ("archived", "Archived: it is on no list any more."),
+    ];
     NOTICES.iter().find(|(known, _)| *known == word).map(|(_, sentence)| *sentence)
 }
