@@ -1,4 +1,5 @@
-//! Every page and form there is, as the console's source names them: a route stands there as a literal.
+//! Every page and form there is, as the console's source names them: a route stands there as a literal, as a constant, or
+//! as a format of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -54,17 +55,20 @@ pub(crate) fn routes() -> Vec<Route> {
     for text in &texts {
         for (place, _) in text.match_indices(".route(") {
             let route = inside(&text[place + ".route(".len()..]);
-            let path = route.split('"').nth(1);
-            let path = path.unwrap_or_else(|| panic!("a path is written out: .route({route})"));
+            let (named, answers) = route.split_once(',').expect("a path and what answers");
+            let path = written_out(named.trim(), &text[..place]);
             if path.starts_with("/assets/") || path.ends_with('/') || path.contains("{*") {
                 continue;
             }
-            let answers = route.rsplit_once('"').expect("a path stands in quotes").1;
-            let by = |method: &str| answers.contains(method);
+            let is_word = |before: char| before.is_alphanumeric() || before == '_';
+            let by = |method: &str| {
+                let mut found = answers.match_indices(method);
+                found.any(|(place, _)| !answers[..place].ends_with(is_word))
+            };
             let (get, post) = (by("get("), by("post("));
             assert!(get || post, "{path} is asked by get or post: {answers}");
-            let new = found.insert(Route { path: path.to_owned(), get, post });
-            assert!(new, "{path} stands there twice");
+            let new = found.insert(Route { path, get, post });
+            assert!(new, "{named} stands there twice");
         }
     }
     assert!(!texts.iter().any(|text| text.contains(".nest(")), "paths are written out whole");
@@ -81,6 +85,29 @@ fn read(folder: &Path, texts: &mut Vec<String>) {
             texts.push(std::fs::read_to_string(&path).expect("text"));
         }
     }
+}
+
+/// The path that a route names: `"…"`, `NAME` or `&format!("{NAME}…")`, where `NAME` is the last constant of that name above it.
+fn written_out(named: &str, above: &str) -> String {
+    let literal = |text: &str| text.split('"').nth(1).map(str::to_owned);
+    let constant = |name: &str| {
+        let found = above.rsplit_once(&format!("const {name}: &str = "));
+        let value = found.and_then(|(_, value)| literal(value.split(';').next()?));
+        value.unwrap_or_else(|| panic!("what is {name} in .route({named})?"))
+    };
+    if named.starts_with('"') {
+        return literal(named).expect("a literal");
+    }
+    let Some(format) = named.strip_prefix("&format!(") else { return constant(named) };
+    let mut path = literal(format).expect("a format").replace("{{", "\u{1}").replace("}}", "\u{2}");
+    while let Some((before, rest)) = path.split_once('{') {
+        let (name, behind) = rest.split_once('}').expect("it is closed");
+        path = format!(
+            "{before}{}{behind}",
+            constant(name).replace('{', "\u{1}").replace('}', "\u{2}")
+        );
+    }
+    path.replace('\u{1}', "{").replace('\u{2}', "}")
 }
 
 /// What stands before the parenthesis that closes.
