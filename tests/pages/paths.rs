@@ -87,27 +87,48 @@ fn read(folder: &Path, texts: &mut Vec<String>) {
     }
 }
 
-/// The path that a route names: `"…"`, `NAME` or `&format!("{NAME}…")`, where `NAME` is the last constant of that name above it.
+/// The path that a route names: `"…"`, `NAME`, `&format!("…{NAME}…")`, or `&name("…")` of a closure that is such a format.
+/// What has a name is the last thing of that name above it.
+///
+/// # Panics
+/// When a path is named in another way: a route that is not read is a page that is not tried.
 fn written_out(named: &str, above: &str) -> String {
+    fn nothing<T>(named: &str) -> T {
+        panic!("what is the path of .route({named}? Write it as the others are")
+    }
     let literal = |text: &str| text.split('"').nth(1).map(str::to_owned);
+    let below = |what: &str| above.rsplit_once(what).map(|(_, below)| below);
     let constant = |name: &str| {
-        let found = above.rsplit_once(&format!("const {name}: &str = "));
-        let value = found.and_then(|(_, value)| literal(value.split(';').next()?));
-        value.unwrap_or_else(|| panic!("what is {name} in .route({named})?"))
+        let value = below(&format!("const {name}: &str = ")).and_then(literal);
+        value.unwrap_or_else(|| nothing(named))
+    };
+    // Braces that are doubled stand for themselves, and so do those of what is filled in.
+    let filled = |format: &str, hole: &str, filling: &str| {
+        let mut path = format.replace("{{", "\u{1}").replace("}}", "\u{2}");
+        while let Some((before, rest)) = path.split_once('{') {
+            let (name, behind) = rest.split_once('}').expect("it is closed");
+            let value = if name == hole { filling.to_owned() } else { constant(name) };
+            let value = value.replace('{', "\u{1}").replace('}', "\u{2}");
+            path = format!("{before}{value}{behind}");
+        }
+        path.replace('\u{1}', "{").replace('\u{2}', "}")
     };
     if named.starts_with('"') {
-        return literal(named).expect("a literal");
+        literal(named).unwrap_or_else(|| nothing(named))
+    } else if let Some(format) = named.strip_prefix("&format!(") {
+        filled(&literal(format).unwrap_or_else(|| nothing(named)), "", "")
+    } else if let Some((closure, rest)) = named.strip_prefix('&').and_then(|it| it.split_once('('))
+    {
+        let made = below(&format!("let {closure} = |")).unwrap_or_else(|| nothing(named));
+        let (argument, body) = made.split_once(':').unwrap_or_else(|| nothing(named));
+        filled(
+            &literal(body).unwrap_or_else(|| nothing(named)),
+            argument,
+            &literal(rest).unwrap_or_else(|| nothing(named)),
+        )
+    } else {
+        constant(named)
     }
-    let Some(format) = named.strip_prefix("&format!(") else { return constant(named) };
-    let mut path = literal(format).expect("a format").replace("{{", "\u{1}").replace("}}", "\u{2}");
-    while let Some((before, rest)) = path.split_once('{') {
-        let (name, behind) = rest.split_once('}').expect("it is closed");
-        path = format!(
-            "{before}{}{behind}",
-            constant(name).replace('{', "\u{1}").replace('}', "\u{2}")
-        );
-    }
-    path.replace('\u{1}', "{").replace('\u{2}', "}")
 }
 
 /// What stands before the parenthesis that closes.
