@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::middleware;
+use axum::response::Redirect;
 use axum::routing::{any, get, post};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
@@ -12,6 +13,7 @@ use url::Url;
 use super::refusal::Refusal;
 use super::{assets, deeds, operator, portal, session, shield};
 use crate::control::Control;
+use crate::control::installation::Desks;
 use crate::control::publish::Intake;
 use crate::control::replays::ReplayDesk;
 use crate::control::sessions::SessionDesk;
@@ -19,6 +21,7 @@ use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
 use crate::storage::audit::Audit;
+use crate::storage::directory::Directory;
 use crate::storage::rollups::Rollups;
 
 /// Pages that are made at the same time. A page asks the store a handful of questions of a few milliseconds: this many keep its
@@ -48,6 +51,10 @@ pub struct Parts {
     pub audit: Arc<dyn Audit>,
     /// What charts are drawn from.
     pub rollups: Arc<dyn Rollups>,
+    /// The endpoints of all applications.
+    pub directory: Arc<dyn Directory>,
+    /// What is nobody's but the installation's: queues, addresses, configuration.
+    pub installation: Desks,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// What this server is called by.
@@ -125,6 +132,15 @@ impl Site {
         self.parts.rollups.as_ref()
     }
 
+    pub(super) fn directory(&self) -> &dyn Directory {
+        self.parts.directory.as_ref()
+    }
+
+    /// Its desks ask for an `Installation`, which is made of the operator's organisation.
+    pub(super) const fn installation(&self) -> &Desks {
+        &self.parts.installation
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         (self.parts.now)()
     }
@@ -170,8 +186,11 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/portal/leave", post(portal::enter::leave))
         .route("/console/login", get(operator::login::page).post(operator::login::login))
         .route("/console/logout", post(operator::login::logout))
+        .route("/portal/", get(async || Redirect::permanent("/portal")))
+        .route("/console/", get(async || Redirect::permanent("/console")))
         .route("/portal/{*rest}", any(nothing))
         .route("/console/{*rest}", any(nothing))
+        .method_not_allowed_fallback(nothing)
         .route_layer(middleware::from_fn_with_state(with(&site), deeds::written_down))
         .route_layer(middleware::from_fn_with_state(with(&site), shield::from_here))
         .route_layer(middleware::from_fn_with_state(with(&site), session::known))
