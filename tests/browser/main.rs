@@ -7,3 +7,5 @@
 mod support;
 
 mod comfort;
+mod every_page;
+mod stage;
