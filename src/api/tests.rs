@@ -30,6 +30,7 @@ use crate::control::sessions::SessionDesk;
 use crate::control::test_calls::{Called, TestCaller, TestCalls};
 use crate::control::tokens::{Caller, TokenKey};
 use crate::domain::application::Tenant;
+use crate::domain::capability::Capability;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::id::OrganisationId;
@@ -166,7 +167,12 @@ impl Sessions for Nothing {
         Ok(())
     }
 
-    async fn end_sessions(&self, _: Tenant, _: &[String]) -> Result<u64, StorageError> {
+    async fn end_sessions(
+        &self,
+        _: Tenant,
+        _: &[String],
+        _: Timestamp,
+    ) -> Result<u64, StorageError> {
         Ok(0)
     }
 }
@@ -284,6 +290,7 @@ async fn every_problem_is_json() {
     for (problem, status) in [
         (Problem::Unauthenticated, 401),
         (Problem::Forbidden, 403),
+        (Problem::Lacks(Capability::ManageEndpoint), 403),
         (Problem::NoSuchPath, 404),
         (Problem::NoSuchMethod, 405),
         (Problem::NotFound(why()), 404),

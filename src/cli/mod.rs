@@ -149,7 +149,10 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
     let global = &cli.global;
     match cli.command {
-        Command::Serve => assemble::serve(load(global)?.0).await,
+        Command::Serve => {
+            let (config, effective) = load(global)?;
+            assemble::serve(config, effective).await
+        }
         Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {

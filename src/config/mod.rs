@@ -240,6 +240,13 @@ pub struct Effective {
     pub origin: String,
 }
 
+impl Effective {
+    /// Why its value is not safe outside a developer's machine, if it is not, in a sentence.
+    pub fn danger(&self) -> Option<&'static str> {
+        settings::danger(self.key, &self.value)
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {

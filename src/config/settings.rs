@@ -28,6 +28,35 @@ pub fn setting(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }
 
+/// Why a setting is not safe with this value outside a developer's machine, if it is not.
+pub(super) fn danger(key: &str, value: &str) -> Option<&'static str> {
+    let is_public = || value.parse().is_ok_and(|at: std::net::SocketAddr| !at.ip().is_loopback());
+    match key {
+        "dev" if value == "true" => {
+            Some("Tenants can have this machine's own addresses called, and over plain http.")
+        }
+        "egress.allow_http" if value == "true" => {
+            Some("Payloads and credentials can go over networks in the clear.")
+        }
+        "egress.allow_cidrs" if !value.is_empty() => Some(
+            "Tenants can have these networks called: keep it to receivers that are meant for them.",
+        ),
+        "delivery.allow_unsigned" if value == "true" => {
+            Some("Endpoints can ask for requests that nobody can tell from forged ones.")
+        }
+        "api.public_url" if value.starts_with("http:") => {
+            Some("Tokens and sessions go over networks in the clear: https is wanted.")
+        }
+        "api.requests_per_second" if value == "0" => {
+            Some("One caller can take all that the API has to give.")
+        }
+        "admin.listen" if is_public() => {
+            Some("Metrics and probes are for whoever reaches this address: they ask for no token.")
+        }
+        _ => None,
+    }
+}
+
 /// Every setting there is.
 pub const SETTINGS: &[Setting] = &[
     Setting {

@@ -13,6 +13,7 @@ use url::Url;
 use super::refusal::Refusal;
 use super::{assets, deeds, operator, portal, session, shield};
 use crate::control::Control;
+use crate::control::installation::Desks;
 use crate::control::publish::Intake;
 use crate::control::replays::ReplayDesk;
 use crate::control::sessions::SessionDesk;
@@ -20,6 +21,7 @@ use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::domain::time::Timestamp;
 use crate::storage::audit::Audit;
+use crate::storage::directory::Directory;
 use crate::storage::rollups::Rollups;
 
 /// Pages that are made at the same time. A page asks the store a handful of questions of a few milliseconds: this many keep its
@@ -49,6 +51,10 @@ pub struct Parts {
     pub audit: Arc<dyn Audit>,
     /// What charts are drawn from.
     pub rollups: Arc<dyn Rollups>,
+    /// The endpoints of all applications.
+    pub directory: Arc<dyn Directory>,
+    /// What is nobody's but the installation's: queues, addresses, configuration.
+    pub installation: Desks,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// What this server is called by.
@@ -124,6 +130,15 @@ impl Site {
 
     pub(super) fn rollups(&self) -> &dyn Rollups {
         self.parts.rollups.as_ref()
+    }
+
+    pub(super) fn directory(&self) -> &dyn Directory {
+        self.parts.directory.as_ref()
+    }
+
+    /// Its desks ask for an `Installation`, which is made of the operator's organisation.
+    pub(super) const fn installation(&self) -> &Desks {
+        &self.parts.installation
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -16,6 +16,7 @@ pub mod examples;
 pub mod headers;
 pub mod history;
 pub mod inspector;
+pub mod installation;
 mod names;
 pub mod policies;
 pub mod publish;

@@ -144,6 +144,10 @@ id!(
     /// Deliveries that are offered again, by a filter and at a rate.
     ReplayId, "rpl_"
 );
+id!(
+    /// A message that is no event, or that nobody took: derived from what it is.
+    HeldId, "held_"
+);
 
 fn mint(now: Timestamp, chance: [u8; 15]) -> [u8; SIZE] {
     let seconds = u32::try_from((now.as_seconds() - EPOCH_SECONDS).max(0)).unwrap_or(u32::MAX);

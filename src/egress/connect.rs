@@ -157,7 +157,7 @@ impl Service<Uri> for Plain {
             if let Err(refusal) = check_peer(peer, local.ip(), &policy) {
                 // For operators alone, as what a name leads to.
                 tracing::info!(%peer, reason = refusal.reason(), "{peer} may not be called");
-                return Err(Unresolved::Refused(refusal).into());
+                return Err(Unresolved::Refused(refusal, peer.ip()).into());
             }
             Ok(Line { tcp, made: Made { at: Instant::now(), phases } })
         })

@@ -6,10 +6,12 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 
 use hyper_util::client::legacy;
 
 use super::connect::Late;
+use super::guard::Refusal;
 use super::resolve::Unresolved;
 use crate::domain::outcome::Outcome;
 
@@ -22,7 +24,7 @@ pub(super) fn judge(error: &legacy::Error) -> (Outcome, String) {
     if let Some(unresolved) = found.unresolved {
         let outcome = match unresolved {
             Unresolved::NoAddress | Unresolved::Failed => Outcome::DnsFailed,
-            Unresolved::Refused(_) => Outcome::TargetNotAllowed,
+            Unresolved::Refused(..) => Outcome::TargetNotAllowed,
         };
         return (outcome, unresolved.to_string());
     }
@@ -63,6 +65,14 @@ pub(super) fn judge(error: &legacy::Error) -> (Outcome, String) {
         Some(_) | None => {
             (Outcome::ConnectionLost, "the connection ended before an answer came".to_owned())
         }
+    }
+}
+
+/// What policy refused, and which address, if that is what happened.
+pub(super) fn refused(error: &legacy::Error) -> Option<(Refusal, IpAddr)> {
+    match Found::of(error).unresolved? {
+        Unresolved::Refused(refusal, address) => Some((refusal, address)),
+        Unresolved::NoAddress | Unresolved::Failed => None,
     }
 }
 

@@ -21,6 +21,7 @@
 //! tenants may call), each would need its own: a connection made under one must not carry a request
 //! under another, and the pool knows hosts, not tenants.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -37,8 +38,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::blocked::{BlockedLog, Whose};
 use super::connect::{Connector, Made, PHASES, Phases, ms_since};
-use super::guard::{EgressPolicy, check_scheme, check_target};
+use super::guard::{EgressPolicy, Refusal, check_scheme, check_target};
 use super::resolve::{Guarded, Resolve, SystemNames};
 use super::{Reply, Request, Sender, failure};
 use crate::domain::delivery::RESPONSE_KEPT_MAX;
@@ -83,6 +85,7 @@ pub struct HttpSender {
     once: Client<Connector, Full<Bytes>>,
     policy: Arc<EgressPolicy>,
     user_agent: HeaderValue,
+    blocked: Option<Arc<BlockedLog>>,
 }
 
 /// The sender cannot be made.
@@ -130,7 +133,25 @@ impl HttpSender {
         // end of one that is not tried again.
         let once =
             builder.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector);
-        Ok(Self { client, once, policy, user_agent })
+        Ok(Self { client, once, policy, user_agent, blocked: None })
+    }
+
+    /// The same, noting what it was not allowed to send.
+    #[must_use]
+    pub fn noting(self, blocked: Arc<BlockedLog>) -> Self {
+        Self { blocked: Some(blocked), ..self }
+    }
+
+    fn note(
+        &self,
+        whose: Option<Whose>,
+        host: Option<&str>,
+        refusal: Refusal,
+        address: Option<IpAddr>,
+    ) {
+        if let (Some(blocked), Some(whose)) = (&self.blocked, whose) {
+            blocked.note(whose, host.unwrap_or_default(), refusal, address);
+        }
     }
 }
 
@@ -142,12 +163,16 @@ impl Sender for HttpSender {
         let allowed = check_target(&request.url, &self.policy);
         if let Err(refusal) = allowed.and_then(|()| check_scheme(&request.url, request.allow_http))
         {
+            let literal = request.url.host().and_then(literal);
+            self.note(request.whose, request.url.host_str(), refusal, literal);
             return unanswered(Outcome::TargetNotAllowed, refusal.to_string());
         }
+        let whose = request.whose;
         let mut request = match outgoing(request, &self.user_agent) {
             Ok(request) => request,
             Err(detail) => return unanswered(Outcome::Internal, detail),
         };
+        let target = request.uri().clone();
         let connection = capture_connection(&mut request);
         let (begun, phases) = (Instant::now(), Arc::new(Phases::default()));
         let interim = Arc::new(Interim::default());
@@ -167,6 +192,9 @@ impl Sender for HttpSender {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let (outcome, detail) = failure::judge(&error);
+                if let Some((refusal, address)) = failure::refused(&error) {
+                    self.note(whose, target.host(), refusal, Some(address));
+                }
                 let timing = timing(&connection, &phases, None);
                 return Reply { timing, ..unanswered(outcome, detail) };
             }
@@ -241,6 +269,15 @@ fn timing(connection: &CaptureConnection, phases: &Arc<Phases>, head_ms: Option<
         connect_ms: phases.connect_ms.get().copied(),
         tls_ms: phases.tls_ms.get().copied(),
         first_byte_ms: head_ms.map(|head_ms| head_ms.saturating_sub(phases.sum_ms())),
+    }
+}
+
+/// The address that a host is, if it is one.
+fn literal(host: url::Host<&str>) -> Option<IpAddr> {
+    match host {
+        url::Host::Domain(_) => None,
+        url::Host::Ipv4(address) => Some(address.into()),
+        url::Host::Ipv6(address) => Some(address.into()),
     }
 }
 

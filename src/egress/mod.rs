@@ -2,13 +2,16 @@
 //!
 //! The port is [`Sender`]; `http` is the real one (hyper), `guard` decides which addresses may be
 //! called, `resolve` asks it about every address of a name, `connect` about every peer, and `failure`
-//! says what an error of the client means. Nothing else in the program opens a connection to a tenant's URL.
+//! says what an error of the client means. `blocked` keeps the last requests that were not made, and `trial` tells what would
+//! become of one, both for operators. Nothing else in the program opens a connection to a tenant's URL.
 
+pub mod blocked;
 mod connect;
 mod failure;
 pub mod guard;
 pub mod http;
 pub mod resolve;
+pub mod trial;
 
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
+use self::blocked::Whose;
 use crate::domain::exchange::Timing;
 use crate::domain::outcome::Outcome;
 
@@ -34,6 +38,8 @@ pub struct Request {
     pub allow_http: bool,
     /// Whether not even the client may begin it a second time.
     pub once: bool,
+    /// Whose it is, for operators, should it not be allowed.
+    pub whose: Option<Whose>,
 }
 
 /// What came of it.

@@ -50,7 +50,7 @@ pub enum Unresolved {
     Failed,
     /// One of its addresses may not be called.
     #[error("the host does not resolve to an allowed address")]
-    Refused(Refusal),
+    Refused(Refusal, IpAddr),
 }
 
 /// A resolver whose every answer has passed the guard.
@@ -83,7 +83,7 @@ impl Guarded {
                     reason = refusal.reason(),
                     "host {name} has an address that may not be called"
                 );
-                return Err(Unresolved::Refused(refusal));
+                return Err(Unresolved::Refused(refusal, *address));
             }
         }
         addresses.truncate(ADDRESSES_MAX);

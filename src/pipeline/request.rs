@@ -20,6 +20,7 @@ use crate::domain::policy::{Ceiling, Guarantee};
 use crate::domain::signature::{self, SigningScheme};
 use crate::domain::time::Timestamp;
 use crate::egress::Request;
+use crate::egress::blocked::Whose;
 
 /// What of a request is neither its event's nor its endpoint's to say.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,6 +87,7 @@ pub fn signed(event: &Event, endpoint: &Endpoint, now: Timestamp, options: Optio
         timeout: policy.timeout(),
         allow_http: policy.allow_http,
         once: policy.guarantee == Guarantee::AtMostOnce,
+        whose: Some(Whose { application: event.application, endpoint: endpoint.id }),
     }
 }
 

@@ -17,11 +17,14 @@ use crate::control::adoption::{Adoption, Here};
 use crate::control::tokens::TokenKey;
 use crate::domain::policy::Ceiling;
 use crate::egress::Sender;
+use crate::egress::blocked::BlockedLog;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
+use crate::egress::resolve::{Resolve, SystemNames};
 use crate::storage::answers::Answers;
 use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
+use crate::storage::directory::Directory;
 use crate::storage::failing::FailingEndpoints;
 use crate::storage::history::History;
 use crate::storage::inbox::{Inbox, Publish};
@@ -29,6 +32,8 @@ use crate::storage::inspector::Inspectors;
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
+use crate::storage::quarantine::Quarantine;
+use crate::storage::queues;
 use crate::storage::rabbitmq::topology::{self, Topology};
 use crate::storage::rabbitmq::{self, Rabbit};
 use crate::storage::recorded::Recorded;
@@ -259,10 +264,27 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
     })
 }
 
+/// The way out, and what operators look at of it.
+pub(super) struct WayOut {
+    /// It.
+    pub(super) sender: Arc<dyn Sender>,
+    /// What it may call.
+    pub(super) policy: EgressPolicy,
+    /// Whom it asks for addresses.
+    pub(super) names: Arc<dyn Resolve>,
+    /// What it was not allowed to send.
+    pub(super) blocked: Arc<BlockedLog>,
+}
+
 /// The way out, under the configured policy.
-pub(super) fn sender(config: &Config) -> anyhow::Result<Arc<dyn Sender>> {
-    let sender = HttpSender::new(egress_policy(config), &config.egress.user_agent)?;
-    Ok(Arc::new(sender))
+pub(super) fn way_out(config: &Config) -> anyhow::Result<WayOut> {
+    let policy = egress_policy(config);
+    let names = Arc::new(SystemNames::new(&policy).map_err(anyhow::Error::msg)?);
+    let blocked = Arc::new(BlockedLog::new(clock::now));
+    let (user_agent, own) = (&config.egress.user_agent, Arc::clone(&names));
+    let sender = HttpSender::with_names(policy.clone(), user_agent, own)?;
+    let sender = Arc::new(sender.noting(Arc::clone(&blocked)));
+    Ok(WayOut { sender, policy, names, blocked })
 }
 
 impl Backends {
@@ -333,6 +355,27 @@ impl Backends {
         Arc::new(self.sqlite.clone())
     }
 
+    /// Messages that nobody takes: on record, and those of a broker.
+    pub(super) fn quarantines(&self, max_payload_bytes: usize) -> Vec<Arc<dyn Quarantine>> {
+        let publisher = Arc::clone(&self.publisher);
+        vec![Arc::new(self.sqlite.quarantine(publisher, max_payload_bytes))]
+    }
+
+    /// Where anything waits.
+    pub(super) fn queues(&self) -> Vec<Arc<dyn queues::Queues>> {
+        vec![Arc::new(self.sqlite.clone())]
+    }
+
+    /// What waits, by the record.
+    pub(super) fn waits(&self) -> Arc<dyn queues::Waits> {
+        Arc::new(self.sqlite.clone())
+    }
+
+    /// The endpoints of all applications.
+    pub(super) fn directory(&self) -> Arc<dyn Directory> {
+        Arc::new(self.sqlite.clone())
+    }
+
     /// What charts are drawn from.
     pub(super) fn rollups(&self) -> Arc<dyn Rollups> {
         Arc::new(self.sqlite.clone())
@@ -358,6 +401,8 @@ impl Backends {
             nacked: health.nacked.load(Relaxed),
             returned: health.returned.load(Relaxed),
             batches_failed: health.batches_failed.load(Relaxed),
+            routers: health.routers.load(Relaxed),
+            inbox_ready: health.inbox_ready.load(Relaxed),
         }))
     }
 

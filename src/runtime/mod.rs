@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod chance;
 pub mod clock;
 mod failing;
+mod installation;
 mod keys;
 mod living;
 mod loose_ends;

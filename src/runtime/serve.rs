@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::assemble::{self, Backends};
 use super::failing::Warden;
+use super::installation::Installed;
 use super::loose_ends::LooseEnds;
 use super::serving::Note;
 use super::upkeep::Keeper;
@@ -23,7 +24,7 @@ use super::web::Web;
 use super::{chance, clock, welcome};
 use crate::api::admin::{self, Condition};
 use crate::api::server;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Effective, LogFormat};
 use crate::control::replays::runner::Runner;
 use crate::control::{self, Control};
 use crate::egress::Sender;
@@ -40,11 +41,12 @@ use crate::telemetry::metrics::Metrics;
 /// time that a confirm may take.
 const CLOSING: Duration = Duration::from_secs(10);
 
-/// Routes events until it is told to stop.
+/// Routes events until it is told to stop. `effective` is the configuration as operators are shown it.
 ///
 /// # Errors
 /// When it cannot start. Trouble after that is waited out.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(config: Config, effective: Vec<Effective>) -> anyhow::Result<()> {
+    let started_at = clock::now();
     let form = match config.log.format {
         LogFormat::Text => log::Format::Text,
         LogFormat::Json => log::Format::Json,
@@ -64,10 +66,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (admin_address, api_address) = (admin_listener.local_addr()?, api_listener.local_addr()?);
     let tokens = Arc::new(assemble::token_key(&config)?);
     let mut backends = assemble::backends(&config).await?;
-    let sender = assemble::sender(&config)?;
+    let way_out = Arc::new(assemble::way_out(&config)?);
 
     give_missing_keys(&backends).await?;
-    let mut engine = Engine::start(parts(&config, &mut backends, &sender, &metrics)).await?;
+    let mut engine =
+        Engine::start(parts(&config, &mut backends, &way_out.sender, &metrics)).await?;
     let upkeep = backends.upkeep();
     let condition = Arc::new(Shown {
         metrics: Arc::clone(&metrics),
@@ -90,11 +93,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let welcome =
         welcome::Facts { api: api_address, admin: admin_address, config: &config, tokens: &tokens };
     welcome.print(&mut lock);
-    let web = Web { config: &config, backends: &backends, engine: &engine }.routes(
-        sender,
-        tokens,
-        api_address,
-    )?;
+    let web = Web {
+        engine: &engine,
+        installed: Installed {
+            config: &config,
+            effective: &effective,
+            backends: &backends,
+            way_out: &way_out,
+            shown: &condition,
+            started_at,
+        },
+    };
+    let web = web.routes(tokens, api_address)?;
     let api_stop = CancellationToken::new();
     let mut api = tokio::spawn(server::serve(api_listener, web, api_stop.clone()));
     let note = Note::write(&config, api_address)?;
@@ -172,6 +182,7 @@ fn parts(
         inbox: backends.inbox(),
         ladder: Arc::clone(&backends.ladder),
         outlet: Arc::clone(&backends.outlet),
+        rollups: backends.rollups(),
         sender: Arc::clone(sender),
         world: World { now: Arc::new(clock::now), chance: Arc::new(chance::bits) },
         metrics: Arc::clone(metrics),
@@ -280,11 +291,13 @@ pub(super) fn a_router_runs(config: &Config) -> bool {
 }
 
 /// What the admin port shows of a running router.
-struct Shown {
-    metrics: Arc<Metrics>,
+pub(super) struct Shown {
+    /// What is counted.
+    pub(super) metrics: Arc<Metrics>,
     /// The broker's side, where there is a broker.
-    numbers: Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>>,
-    upkeep: Arc<dyn Upkeep>,
+    pub(super) numbers: Option<Box<dyn Fn() -> BrokerNumbers + Send + Sync>>,
+    /// The store.
+    pub(super) upkeep: Arc<dyn Upkeep>,
 }
 
 impl Shown {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 
-use super::assemble::{self, Backends};
+use super::assemble;
+use super::installation::Installed;
 use super::living::LivingRouter;
 use super::test_calls::TestLine;
 use super::{chance, clock, welcome};
 use crate::api::routes::{self, Api};
-use crate::config::Config;
 use crate::console::site::{self, Brand, Site};
 use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
@@ -24,19 +24,16 @@ use crate::control::sessions::SessionDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
-use crate::egress::Sender;
 use crate::pipeline::adopt::Adopter;
 use crate::pipeline::engine::Engine;
 use crate::storage::StorageError;
 
 /// What it is made of.
 pub(super) struct Web<'a> {
-    /// What was configured.
-    pub(super) config: &'a Config,
-    /// What stands behind the ports.
-    pub(super) backends: &'a Backends,
     /// The router that is running.
     pub(super) engine: &'a Engine,
+    /// What it stands on.
+    pub(super) installed: Installed<'a>,
 }
 
 impl Web<'_> {
@@ -46,11 +43,12 @@ impl Web<'_> {
     /// When the address it is served on is no part of a URL.
     pub(super) fn routes(
         &self,
-        sender: Arc<dyn Sender>,
         tokens: Arc<TokenKey>,
         address: SocketAddr,
     ) -> anyhow::Result<Router> {
-        let Self { config, backends, engine } = self;
+        let Self { engine, installed } = self;
+        let Installed { config, backends, .. } = installed;
+        let sender = Arc::clone(&installed.way_out.sender);
         let context = control::Context { now: clock::now, chance: chance::bytes };
         let adoption = backends.adoption(config, Box::new(OwnRouter(engine.adopter())));
         let control = Control::new(backends.control.clone(), context)
@@ -100,6 +98,8 @@ impl Web<'_> {
             urls: assemble::url_check(config),
             audit: backends.audit(),
             rollups: backends.rollups(),
+            directory: backends.directory(),
+            installation: installed.desks(),
             now: clock::now,
             public_url,
             brand: self.brand(),
@@ -110,7 +110,7 @@ impl Web<'_> {
 
     /// How the pages look.
     fn brand(&self) -> Brand {
-        let portal = &self.config.portal;
+        let portal = &self.installed.config.portal;
         let origins = portal.embed_origins.iter();
         Brand {
             name: portal.name.clone(),
@@ -120,7 +120,7 @@ impl Web<'_> {
 
     /// Where what a broker has lost is recovered, where there is a broker.
     fn recovery_desk(&self) -> Option<RecoveryDesk> {
-        let (recovery, journal) = self.backends.recovery()?;
+        let (recovery, journal) = self.installed.backends.recovery()?;
         let Adopter { routes, catalogue, .. } = self.engine.adopter();
         let living = Arc::new(LivingRouter { window: self.engine.window(), routes, catalogue });
         Some(RecoveryDesk { recovery, journal, living, now: clock::now })

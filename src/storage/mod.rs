@@ -5,6 +5,7 @@
 //! - [`catalogue`]: who there is and who wants what.
 //! - [`journal`]: the record of every event, delivery and attempt.
 //! - [`dead_letters`]: what was given up, and who looks after it.
+//! - [`directory`]: the endpoints of all applications.
 //! - [`inbox`]: events that are not finished yet.
 //! - [`recovery`]: what a broker had and has lost.
 //! - [`recorded`]: publishing on a broker, and what it published on record at once.
@@ -13,6 +14,8 @@
 //! - [`failing`]: endpoints that do nothing but fail.
 //! - [`inspector`]: what built-in targets for development have received.
 //! - [`history`]: what tenants ask of the record.
+//! - [`quarantine`]: messages that are no events, or that nobody took.
+//! - [`queues`]: how much waits, where, and until when.
 //! - [`replays`]: deliveries that are offered again, by a filter and at a rate.
 //! - [`rollups`]: how many requests ended how, for charts.
 //! - [`routers`]: which version of the catalogue each router goes by.
@@ -31,6 +34,7 @@ pub mod attention;
 pub mod audit;
 pub mod catalogue;
 pub mod dead_letters;
+pub mod directory;
 pub mod failing;
 pub mod history;
 pub mod inbox;
@@ -39,6 +43,8 @@ pub mod journal;
 pub mod ladder;
 pub mod outlet;
 pub mod page;
+pub mod quarantine;
+pub mod queues;
 pub mod recorded;
 pub mod recovery;
 pub mod replays;

@@ -25,6 +25,10 @@ pub struct BrokerNumbers {
     pub returned: u64,
     /// Batches of publishes that were not wholly confirmed, for whatever reason.
     pub batches_failed: u64,
+    /// Routers on its inbox, as counted last; 0 when unknown.
+    pub routers: u64,
+    /// Events ready in its inbox, as counted last.
+    pub inbox_ready: u64,
 }
 
 /// The broker's series.
@@ -78,6 +82,14 @@ impl BrokerMetrics {
     pub(super) fn received(&self, redelivered: bool) {
         let redelivered = if redelivered { "true" } else { "false" };
         self.received.with_label_values(&[redelivered]).inc();
+    }
+
+    /// Messages that were consumed.
+    pub(super) fn all_received(&self) -> u64 {
+        ["false", "true"]
+            .map(|redelivered| self.received.with_label_values(&[redelivered]).get())
+            .iter()
+            .sum()
     }
 
     /// Shows what was last counted, and what of it is needed to be `ready`.

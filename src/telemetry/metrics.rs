@@ -62,6 +62,27 @@ fn schema_faults(book: &Book<'_>) -> IntCounterVec {
     book.counters("schema_faults_total", asks, &["mode"])
 }
 
+/// Some of it as numbers, for who does not read Prometheus. Gauges are current, counters since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Messages that a broker has delivered.
+    pub received: u64,
+    /// Events recorded for the first time.
+    pub accepted: u64,
+    /// Events that were on record already.
+    pub known: u64,
+    /// Messages that are no events.
+    pub quarantined: u64,
+    /// Deliveries in memory.
+    pub in_memory: u64,
+    /// Requests on the way.
+    pub in_flight: u64,
+    /// Requests that have ended.
+    pub attempts: u64,
+    /// Deliveries that came to a good end.
+    pub delivered: u64,
+}
+
 /// The metrics of one router.
 #[derive(Debug)]
 pub struct Metrics {
@@ -400,6 +421,30 @@ impl Metrics {
     /// Whether the router stops.
     pub fn is_draining(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// What a person wants of it at a glance.
+    pub fn reading(&self) -> Reading {
+        let gauge = |gauge: &IntGauge| u64::try_from(gauge.get()).unwrap_or_default();
+        let sum = |counters: &IntCounterVec, labels: &[&str]| -> u64 {
+            labels.iter().map(|label| counters.with_label_values(&[label]).get()).sum()
+        };
+        let attempts = |outcome| {
+            ["first", "retry"]
+                .map(|attempt| self.attempts.with_label_values(&[outcome, attempt]).get())
+                .iter()
+                .sum::<u64>()
+        };
+        Reading {
+            received: self.broker.as_ref().map_or(0, BrokerMetrics::all_received),
+            accepted: self.events_accepted.get(),
+            known: sum(&self.events_known, &["redelivered", "published_twice"]),
+            quarantined: sum(&self.events_quarantined, &QUARANTINE_REASONS),
+            in_memory: gauge(&self.window),
+            in_flight: gauge(&self.in_flight),
+            attempts: CLASSES.into_iter().map(attempts).sum(),
+            delivered: self.finished.with_label_values(&["delivered", "none"]).get(),
+        }
     }
 
     /// All metrics in the text format of Prometheus.

@@ -70,7 +70,8 @@ async fn sent(url: Url, names: Arc<StubNames>) -> Outcome {
     let sender = HttpSender::with_names(policy(), "test", names).expect("a sender");
     let timeout = Duration::from_secs(15);
     let (headers, body) = (Vec::new(), "{}".into());
-    let request = Request { url, headers, body, timeout, allow_http: true, once: false };
+    let request =
+        Request { url, headers, body, timeout, allow_http: true, once: false, whose: None };
     sender.send(request).await.outcome
 }
 
@@ -119,7 +120,7 @@ async fn refused_when_called(row: &Row<'_>) {
         guarded.addresses(row.host).await.expect(row.id);
     }
     match guarded.addresses(row.host).await {
-        Err(Unresolved::Refused(refusal)) => assert_eq!(refusal.reason(), row.reason),
+        Err(Unresolved::Refused(refusal, _)) => assert_eq!(refusal.reason(), row.reason),
         other => panic!("row {}: {other:?}", row.id),
     }
     assert_eq!(sent(url, names).await, Outcome::TargetNotAllowed, "row {}", row.id);

@@ -53,7 +53,7 @@ fn request(url: Url, timeout: Duration) -> Request {
         ("webhook-id".to_owned(), "msg_1".to_owned()),
     ];
     let body = r#"{"a":1}"#.into();
-    Request { url, headers, body, timeout, allow_http: true, once: false }
+    Request { url, headers, body, timeout, allow_http: true, once: false, whose: None }
 }
 
 /// One request to `url`, with a sender of its own.

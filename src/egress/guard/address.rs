@@ -35,6 +35,19 @@ pub(super) fn check_literal(address: Ipv6Addr, policy: &EgressPolicy) -> Result<
     if NAT64.contains(&address) { Err(Refusal::Address("nat64_literal")) } else { Ok(()) }
 }
 
+/// Every range that is refused by itself, and the word for what it is. Beside these, all of IPv6 that was not given out for
+/// public use (`2000::/3`) is.
+pub fn refused_ranges() -> Vec<(IpNet, &'static str)> {
+    let v4 = V4.iter().map(|(net, (word, _))| (IpNet::V4(*net), *word));
+    let v6 = V6.iter().chain(&SPELLINGS).map(|(net, word)| (IpNet::V6(*net), *word));
+    v4.chain(v6).collect()
+}
+
+/// Where clouds hand out credentials: refused unless one is allowed alone.
+pub fn metadata_addresses() -> Vec<IpAddr> {
+    METADATA_V4.map(IpAddr::V4).into_iter().chain(METADATA_V6.map(IpAddr::V6)).collect()
+}
+
 /// The word for an address that is refused, and the word for it when it came through NAT64.
 type Words = (&'static str, &'static str);
 

@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-pub use address::check_address;
+pub use address::{check_address, metadata_addresses, refused_ranges};
 
 use crate::domain::url_form::{self, BadForm};
 
@@ -273,6 +273,16 @@ const SPECIAL_USE: [&str; 10] = [
     "svc",
     "test",
 ];
+
+/// Last labels of names that are not looked up, unless policy says so.
+pub fn special_names() -> &'static [&'static str] {
+    &SPECIAL_USE
+}
+
+/// Ports from 1024 up that are never called, in ascending order.
+pub fn refused_ports() -> &'static [u16] {
+    &REFUSED_PORTS
+}
 
 /// Ports from 1024 up that no webhook receiver has: those that browsers refuse (WHATWG Fetch, "bad
 /// port"), and those of container engines, stores, brokers and clusters. Never lifted: it is in the

@@ -11,7 +11,8 @@
 //!   while running.
 //! - [`ledger`], with [`dead_letters`] and [`offer`]: what people ask of it.
 //! - [`history`]: what tenants ask of it, page by page; [`replays`]: what is offered again, by a filter and at a rate.
-//! - [`attention`]: what operators look at one by one.
+//! - [`attention`]: what operators look at one by one; [`directory`], [`queues`], [`quarantine`]: all endpoints, how much waits,
+//!   what nobody can route.
 //! - [`recovery`]: what a broker had and has lost, offered again.
 //! - [`inspector`]: targets for development and what came to them.
 //! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
@@ -32,6 +33,7 @@ mod books;
 mod catalogue;
 mod claim;
 mod dead_letters;
+mod directory;
 mod endpoints;
 mod event_types;
 mod failing;
@@ -46,6 +48,8 @@ mod ledger;
 mod migrations;
 mod offer;
 pub mod publish;
+pub mod quarantine;
+mod queues;
 mod readers;
 mod record;
 mod recovery;

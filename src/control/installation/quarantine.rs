@@ -1,0 +1,170 @@
+//! Looking after messages that are no events: what lies on which shelf, one of them whole, corrected and resubmitted, or
+//! thrown away for a reason.
+//!
+//! How each shelf keeps its promises is told at the port ([`storage::quarantine`](crate::storage::quarantine)). Here what a person
+//! sends is judged before anything is done: a correction that would only come back is refused, in the words that it would come
+//! back with.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::Installation;
+use crate::control::{Answer, ControlError, reasons};
+use crate::domain::event::{ApplicationName, EventType, NotAnEventType};
+use crate::domain::id::{HeldId, OrganisationId};
+use crate::storage::catalogue::Catalogue;
+use crate::storage::quarantine::{
+    DISCARD_MAX, Fix, HeldMessage, Look, Quarantine, Resubmitted, Shelf,
+};
+
+/// Longest routing key, in bytes: what AMQP carries.
+const ROUTING_KEY_MAX: usize = 255;
+
+/// What throwing messages away came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discarded {
+    /// So many are gone.
+    pub gone: usize,
+    /// So many were not there any more, or not among those that a look goes over.
+    pub missing: usize,
+}
+
+/// Where they are looked after.
+#[derive(Clone)]
+pub struct QuarantineDesk {
+    stores: Arc<[Arc<dyn Quarantine>]>,
+    catalogue: Arc<dyn Catalogue>,
+}
+
+impl QuarantineDesk {
+    /// A desk over these stores; the catalogue says who is there to get what is corrected.
+    pub fn new(stores: Vec<Arc<dyn Quarantine>>, catalogue: Arc<dyn Catalogue>) -> Self {
+        Self { stores: stores.into(), catalogue }
+    }
+
+    /// The shelves that there are, in the order in which they are shown.
+    pub fn shelves(&self) -> Vec<Shelf> {
+        let mut all: Vec<_> =
+            self.stores.iter().flat_map(|store| store.shelves()).copied().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Looks at a shelf.
+    ///
+    /// # Errors
+    /// `NotFound` for a shelf that there is not; `Unavailable`.
+    pub async fn look(&self, _: Installation, shelf: Shelf) -> Answer<Look> {
+        Ok(self.store(shelf)?.look(shelf).await?)
+    }
+
+    /// One message, whole.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not there (any more); `Unavailable`.
+    pub async fn held(&self, _: Installation, shelf: Shelf, id: &str) -> Answer<HeldMessage> {
+        let id = read(id)?;
+        self.store(shelf)?.held(shelf, id).await?.ok_or_else(|| gone(shelf, id))
+    }
+
+    /// Publishes a message anew with this correction, and takes it off its shelf when that is durable.
+    ///
+    /// # Errors
+    /// `InvalidField` (`routingKey`, `eventType`), or `Invalid`: even so it is no event, or there is nobody to get it; nothing
+    /// was done. `NotFound`; `Unavailable`: done, half done or not; doing it again is safe.
+    pub async fn resubmit(
+        &self,
+        _: Installation,
+        shelf: Shelf,
+        id: &str,
+        fix: &Fix,
+    ) -> Answer<Resubmitted> {
+        let id = read(id)?;
+        self.judge(fix).await?;
+        let done = self.store(shelf)?.resubmit(shelf, id, fix).await.map_err(|error| {
+            match ControlError::from(error) {
+                ControlError::Conflict(why) => ControlError::Invalid(why), // as the store reads it, it is no event
+                other => other,
+            }
+        })?;
+        let done = done.ok_or_else(|| gone(shelf, id))?;
+        info!(%shelf, %id, message_id = done.message_id, "{id} was resubmitted from {shelf}");
+        Ok(done)
+    }
+
+    /// Throws messages away for good. The reason is logged; the audit log has it from whoever asks.
+    ///
+    /// # Errors
+    /// `InvalidField`: no id, too many, or no reason; `NotFound` for a shelf that there is not; `Unavailable`: some may be gone.
+    pub async fn discard(
+        &self,
+        _: Installation,
+        shelf: Shelf,
+        ids: &[&str],
+        reason: &str,
+    ) -> Answer<Discarded> {
+        let reason = reasons::said(Some(reason))?.ok_or_else(|| {
+            ControlError::field("reason", "why are they thrown away? Some words are wanted")
+        })?;
+        if !(1..=DISCARD_MAX).contains(&ids.len()) {
+            let why = format!("{} messages are named: 1 to {DISCARD_MAX} are accepted", ids.len());
+            return Err(ControlError::field("ids", why));
+        }
+        let mut ids = ids.iter().map(|id| read(id)).collect::<Answer<Vec<_>>>()?;
+        ids.sort_unstable();
+        ids.dedup();
+        let gone = self.store(shelf)?.discard(shelf, &ids).await?;
+        info!(%shelf, gone, reason, "{gone} messages of {shelf} were thrown away: {reason}");
+        Ok(Discarded { gone, missing: ids.len().saturating_sub(gone) })
+    }
+
+    fn store(&self, shelf: Shelf) -> Answer<&dyn Quarantine> {
+        let found = self.stores.iter().find(|store| store.shelves().contains(&shelf));
+        found.map(AsRef::as_ref).ok_or_else(|| {
+            ControlError::NotFound(format!("there is no shelf `{shelf}` in this installation"))
+        })
+    }
+
+    /// Refuses what can be seen to be wrong from here: the rest is the store's to read.
+    async fn judge(&self, fix: &Fix) -> Answer<()> {
+        if let Some(event_type) = fix.event_type.as_deref().filter(|named| !named.is_empty()) {
+            check_type(event_type).map_err(|fault| ControlError::field("eventType", fault))?;
+        }
+        let Some(key) = &fix.routing_key else { return Ok(()) };
+        let wanted = |why: String| ControlError::field("routingKey", why);
+        let (application, tail) = key.split_once('.').unwrap_or((key, ""));
+        if application.is_empty() || key.len() > ROUTING_KEY_MAX {
+            return Err(wanted(format!(
+                "`<application>.<event type>` of at most {ROUTING_KEY_MAX} bytes is wanted"
+            )));
+        }
+        if fix.event_type.as_deref().unwrap_or_default().is_empty() && !tail.is_empty() {
+            check_type(tail).map_err(wanted)?;
+        }
+        let name = ApplicationName::from(application);
+        // An id may be of any organisation's application, and a uid alone is the default one's: the router tells.
+        if let ApplicationName::Uid(_) = &name {
+            let known = self.catalogue.application(OrganisationId::DEFAULT, &name).await?;
+            if known.is_none() {
+                return Err(wanted(format!("no application is called `{application}`")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_type(text: &str) -> Result<(), String> {
+    let read: Result<EventType, NotAnEventType> = text.parse();
+    read.map(drop).map_err(|fault| fault.to_string())
+}
+
+fn read(id: &str) -> Answer<HeldId> {
+    id.parse().map_err(|_| ControlError::NotFound(format!("no message is called `{id}` here")))
+}
+
+fn gone(shelf: Shelf, id: HeldId) -> ControlError {
+    ControlError::NotFound(format!(
+        "{id} is not on the shelf `{shelf}` (any more), or lies further back than is looked at"
+    ))
+}
