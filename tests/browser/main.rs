@@ -8,4 +8,5 @@ mod support;
 
 mod comfort;
 mod every_page;
+mod operator;
 mod stage;

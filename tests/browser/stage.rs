@@ -127,11 +127,21 @@ impl Stage {
         self.has_dead(6).await;
     }
 
+    /// The same router, stopped for a while in which a history is laid into its file.
+    pub(crate) async fn with_history(mut self, lay: impl FnOnce(&Posthaste)) -> Self {
+        self.router.signal("TERM");
+        self.router.end().await;
+        lay(&self.posthaste);
+        self.router = self.posthaste.serve().await;
+        self.api.address.clone_from(&self.router.api);
+        self
+    }
+
     /// A tenant, a producer and a receiver who mean harm.
     pub(crate) async fn hostile(&self) {
         let line = format!("{HOSTILE} {}", "W".repeat(1_000_000));
-        let rename =
-            json!({ "name": HOSTILE.chars().take(200).collect::<String>(), "uid": "acme" });
+        let plain: String = HOSTILE.chars().filter(|c| !c.is_control()).collect();
+        let rename = json!({ "name": plain, "uid": "acme" });
         self.done("PUT", "/app/acme", &rename).await;
         let kind = json!({
             "name": "job.completed", "description": HOSTILE,
@@ -144,10 +154,9 @@ impl Stage {
         self.endpoint("waits", Script::Saying(503, HOSTILE.into()), HOSTILE, TWICE).await;
         let headers = json!({ "headers": { "X-Own": "\"><img src=x onerror=window.hit=1>" } });
         self.done("PUT", "/app/acme/endpoint/liar/headers", &headers).await;
-        let subject: String = HOSTILE.chars().filter(|c| !c.is_control()).take(100).collect();
         let payload =
             json!({ "text": HOSTILE, HOSTILE: { "list": [HOSTILE, line.get(..200_000)] } });
-        self.publish("job.completed", &subject, &payload).await;
+        self.publish("job.completed", &plain, &payload).await;
         self.publish("job.completed", "run-2", &json!([HOSTILE])).await;
         self.has_dead(2).await;
     }
