@@ -64,7 +64,7 @@ impl Place {
         let operator = Walker::operator(&self.posthaste, &self.api).await;
         let mut all = BTreeMap::new();
         for walker in [tenant, operator] {
-            for page in walker.pages(1).await {
+            for page in walker.pages(2).await {
                 let mut took = Vec::new();
                 for _ in 0..TIMES {
                     let begun = Instant::now();

@@ -32,7 +32,7 @@ async fn replays_a_group(scripts: Scripts) {
     let browser = stage.operator(scripts).await;
 
     browser.press("Dead letters").await;
-    browser.sees("Groups of dead letters").await;
+    browser.sees("the largest group first").await;
     browser.press_beside("500", "Look at it").await;
     browser.sees("500").await;
     browser.press("Dead letters").await;

@@ -157,7 +157,7 @@ impl Stage {
         let payload =
             json!({ "text": HOSTILE, HOSTILE: { "list": [HOSTILE, line.get(..200_000)] } });
         self.publish("job.completed", &plain, &payload).await;
-        self.publish("job.completed", "run-2", &json!([HOSTILE])).await;
+        self.publish("job.completed", "run-2", &json!({ HOSTILE: [HOSTILE] })).await;
         self.has_dead(2).await;
     }
 }

@@ -71,12 +71,12 @@ impl Walker {
         self.api.send("GET", path, &[("cookie", &self.cookie)], b"").await
     }
 
-    /// Every page that is linked to, from the first one on: of each kind, `each` of them at the most. What answers
-    /// with something else than a page is not one.
+    /// Every page that is linked to, from the first one on: one of each kind, and of those that differ in what is
+    /// behind their question marks `queries` at the most. What answers with something else than a page is not one.
     ///
     /// # Panics
     /// When a page links to one that is not there, or that has failed.
-    pub(crate) async fn pages(&self, each: usize) -> Vec<Found> {
+    pub(crate) async fn pages(&self, queries: usize) -> Vec<Found> {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut ahead = VecDeque::from([(self.area.to_owned(), "nowhere".to_owned())]);
         let mut found: Vec<Found> = Vec::new();
@@ -85,8 +85,9 @@ impl Walker {
                 continue;
             }
             let kind = kind(&path);
-            let count = seen.entry(kind.clone()).or_default();
-            if *count >= each {
+            let plain = kind.split('?').next().unwrap_or_default().to_owned();
+            let count = seen.entry(plain).or_default();
+            if *count > queries || found.iter().any(|page| page.kind == kind) {
                 continue;
             }
             *count += 1;
