@@ -32,7 +32,7 @@ const LAY: &str = "
         FROM to_lay;
     INSERT INTO deliveries (event, endpoint, turn, attempts, state, held_by, due_at)
         SELECT seq, endpoint, 1, 1, CASE WHEN share < 80 THEN 2 WHEN share < 95 THEN 3 WHEN share < 99 THEN 4 ELSE 1 END,
-               iif(share = 99, 2, NULL), iif(share = 99, $now + 86400000, NULL)
+               iif(share = 99, 1, NULL), iif(share = 99, $now + 86400000, NULL)
         FROM to_lay;
     INSERT INTO attempts (event, endpoint, id, number, started_at, duration_ms, outcome, status, url, detail, response)
         SELECT seq, endpoint, id, 1, at, 20 + i % 900, iif(share < 80, 'success', 'server_error'),
