@@ -2,8 +2,10 @@
 
 mod deliveries;
 mod delivery;
+mod endpoints;
 pub(super) mod enter;
 mod event;
+mod history;
 mod names;
 mod overview;
 
@@ -19,6 +21,7 @@ pub(super) fn pages() -> Router<Arc<Site>> {
     const DELIVERY: &str = "/portal/deliveries/{event}/{endpoint}";
     let below = |rest: &str| format!("{DELIVERY}{rest}");
     Router::new()
+        .merge(endpoints::pages())
         .route("/portal", get(overview::page))
         .route("/portal/deliveries", get(deliveries::page))
         .route(DELIVERY, get(delivery::page))
