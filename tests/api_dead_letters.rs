@@ -12,7 +12,7 @@ use support::router::{Posthaste, Running};
 use support::{eventually, until};
 use tokio::net::TcpSocket;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 const MINE: &str = "/api/v1/app/acme/dead-letter";
 const GROUPS: &str = "/api/v1/app/acme/dead-letter-group";
 const ALL: &str = "/api/v1/admin/dead-letter";

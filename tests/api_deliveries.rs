@@ -11,7 +11,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 
 /// A router with the application `acme`, and a receiver.
 struct Case {

@@ -11,7 +11,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
 
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 const OTHER_ORGANISATION: &str = "org_2Mwk7aBcDeFgHiJkLmNoPqRsTuV";
 
 /// A router with the application `acme`, and a receiver.

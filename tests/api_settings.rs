@@ -13,7 +13,7 @@ use support::router::{Posthaste, Running};
 use support::until;
 use tokio::net::TcpSocket;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 const APP: &str = "/api/v1/app/acme";
 const SETTINGS: &str = "/api/v1/app/acme/settings";
 

@@ -18,7 +18,7 @@ use support::router::Posthaste;
 use support::{unique_prefix, until};
 use tokio::process::Command;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 const CLOUDEVENT: &str = "/api/v1/app/acme/cloudevent";
 /// Every way in that the SDK knows.
 const WAYS: [&str; 7] = [

@@ -10,7 +10,7 @@ use support::receiver::{Receiver, Script};
 use support::router::Posthaste;
 use support::until;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_endpoints_at_one_host_get_no_more_than_it_may_have_and_other_hosts_go_on() {

@@ -14,7 +14,7 @@ use support::router::{Posthaste, Running};
 use support::store::Store;
 use support::until;
 
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 
 /// Publishes without pause, from a process of its own, until it is dropped.
 struct Hammer(Child);

@@ -16,7 +16,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::{until, within};
 
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_mins(2);
 
 /// Events of a case that is killed once: a backlog, and then some that come one by one, so that every
 /// step is taken many times.
@@ -227,8 +227,13 @@ async fn killed_at(step: &str, hit: usize) -> Vec<String> {
     posthaste.list(&[publish.as_slice(), &["--count", &count]].concat());
     posthaste.set("FAILPOINT_KILL_AT", &format!("{step}={hit}"));
     let mut doomed = posthaste.start();
-    for _ in 0..ONE_BY_ONE {
+    for number in BACKLOG..EVENTS {
         posthaste.list(&publish); // into the file, whether there is a router or not
+        // Each received before the next, so that they are taken in as many batches.
+        until("it has come, or the router is gone", SOON, async || {
+            receiver.count("good") > number || doomed.ended().is_some()
+        })
+        .await;
     }
     if step == "reclaim.claimed" {
         settled(&doomed, EVENTS * 3).await;

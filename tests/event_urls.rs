@@ -12,7 +12,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::{unique_prefix, until};
 
-const SOON: Duration = Duration::from_secs(45);
+const SOON: Duration = Duration::from_mins(2);
 const SETTINGS: &str = "/api/v1/app/acme/settings";
 
 struct Scene {

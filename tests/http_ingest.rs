@@ -14,7 +14,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::{clock, unique_prefix, until};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 const MESSAGES: &str = "/api/v1/app/acme/msg";
 
 /// An embedded router with the application `acme` and one endpoint that accepts everything.

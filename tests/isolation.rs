@@ -11,7 +11,7 @@ use support::receiver::{Receiver, Script, now_ms};
 use support::router::Posthaste;
 use support::{unique_prefix, until};
 
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 
 /// The time from publishing to arrival that 99 of 100 deliveries stay below, in ms: 100 events a
 /// second for six seconds, each to the four healthy endpoints.

@@ -19,7 +19,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 /// Another organisation than the one that everybody begins with.
 const OTHER_ORGANISATION: &str = "org_2Mwk7aBcDeFgHiJkLmNoPqRsTuV";
 /// Digits of an id that nothing ever had: KSUIDs of the year 2014.

@@ -20,7 +20,7 @@ use support::router::{Posthaste, Running};
 use support::store::Store;
 use support::{unique_prefix, until};
 
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_mins(2);
 
 /// Events of one case: a few that are there before the router is, and some that come one by one.
 const BACKLOG: usize = 8;
@@ -166,9 +166,13 @@ async fn killed_at(broker: Option<&str>, step: &str, hit: usize) -> usize {
         doomed
     } else {
         case.posthaste.list(&[publish.as_slice(), &["--count", &BACKLOG.to_string()]].concat());
-        let doomed = case.posthaste.start();
-        for _ in 0..ONE_BY_ONE {
+        let mut doomed = case.posthaste.start();
+        for number in BACKLOG..EVENTS {
             case.posthaste.list(&publish); // into the file, whether there is a router or not
+            until("it has come, or the router is gone", SOON, async || {
+                case.receiver.count("refusing") > number || doomed.ended().is_some()
+            })
+            .await;
         }
         doomed
     };

@@ -13,7 +13,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::{unique_prefix, until};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 const MESSAGES: &str = "/api/v1/app/acme/msg";
 
 /// A router with the published types listed, and one endpoint for everything.

@@ -14,7 +14,7 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
 
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 
 /// A schedule that goes on for longer than a test does.
 const LONG_SCHEDULE: &str = "2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s";

@@ -11,6 +11,8 @@
 //! | [`ForApplication`] | its applications | its own application |
 //! | [`ForEither`] | its applications | its own application, with less than all |
 //! | [`ForReader`] | yes | yes |
+//!
+//! What a token may of that, where it was made with less than all, is looked at before: [`capabilities`](super::capabilities).
 
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use axum::http::request::Parts;
 use super::problem::Problem;
 use super::routes::Api;
 use crate::control::Control;
-use crate::control::tokens::Caller;
+use crate::control::tokens::{Caller, Holder};
 use crate::domain::application::{Application, Tenant};
 use crate::domain::id::OrganisationId;
 
@@ -146,11 +148,19 @@ fn organisation(caller: &Caller) -> Result<OrganisationId, Problem> {
 /// # Errors
 /// `Unauthenticated`.
 pub(super) fn caller(headers: &HeaderMap, api: &Api) -> Result<Caller, Problem> {
+    holder(headers, api).map(|holder| holder.caller)
+}
+
+/// The same with what the token allows them.
+///
+/// # Errors
+/// `Unauthenticated`.
+pub(super) fn holder(headers: &HeaderMap, api: &Api) -> Result<Holder, Problem> {
     let told = || {
         let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = header.split_once(' ')?;
         let token = scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())?;
-        api.tokens().caller(token, api.now())
+        api.tokens().holder(token, api.now())
     };
     told().ok_or(Problem::Unauthenticated)
 }

@@ -1,7 +1,7 @@
 //! A request that is repeated with its idempotency key is answered as it was the first time, and not done
 //! again.
 //!
-//! The same request is the same caller, method, path, query and key; with another body it is a mistake of
+//! The same request is the same caller with the same rights, method, path, query and key; with another body it is a mistake of
 //! its sender, and refused. Only what was done (2xx) is kept, for [`KEPT_FOR`]: what was refused may be
 //! asked again with better luck. Publishing has its own way, without a table (`control::publish`), and
 //! what answers with a token is never kept. Of an answer with a secret in it only that it was given is
@@ -27,6 +27,7 @@ use super::body::Body as Sent;
 use super::problem::{Fault, FaultKind, Problem};
 use super::routes::Api;
 use crate::control::ControlError;
+use crate::domain::capability::Capabilities;
 use crate::storage::answers::{Hash, Kept};
 
 /// The header that names a request.
@@ -104,11 +105,15 @@ fn key(request: &Request, api: &Api) -> Result<Option<Hash>, Problem> {
     }
     let Some(key) = key_of(request.headers())? else { return Ok(None) };
     // Without a token that holds there is nothing to repeat: the handler says so.
-    let Ok(caller) = auth::caller(request.headers(), api) else { return Ok(None) };
+    let Ok(holder) = auth::holder(request.headers(), api) else { return Ok(None) };
+    let (name, query) = (holder.caller.name(), request.uri().query().unwrap_or_default());
     let mut hash = Sha256::new();
-    for part in [&caller.name(), path, request.uri().query().unwrap_or_default(), key] {
+    for part in [&name, path, query, key] {
         hash.update((part.len() as u64).to_be_bytes()); // so that no two lists of parts are alike
         hash.update(part);
+    }
+    if holder.capabilities != Capabilities::ALL {
+        hash.update([holder.capabilities.bits()]); // who may less is not shown what others were answered
     }
     Ok(Some(hash.finalize().into()))
 }

@@ -4,8 +4,8 @@
 //! - [`routes`]: every path there is, and what holds for all of them.
 //! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
 //!   sees either.
-//! - [`pace`], [`idempotency`], [`audit`]: what holds around every operation: how fast one may ask, that
-//!   a repeated request is done once, that who did what is written down.
+//! - [`pace`], [`idempotency`], [`audit`], [`capabilities`]: what holds around every operation: how fast one may ask,
+//!   that a repeated request is done once, that who did what is written down, that their token allows it.
 //! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`settings`],
 //!   [`event_types`], [`examples`],
 //!   [`messages`], [`cloudevents`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`],
@@ -28,6 +28,7 @@ mod attempts;
 mod audit;
 mod auth;
 mod body;
+mod capabilities;
 mod cloudevents;
 mod dead_letters;
 mod deliveries;

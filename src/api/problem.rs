@@ -18,6 +18,7 @@ use utoipa::openapi::{self, ContentBuilder, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::control::ControlError;
+use crate::domain::capability::Capability;
 
 /// After how many seconds it is worth asking again when a store is away or full: it does not pass in one.
 const AWAY_S: u16 = 5;
@@ -31,6 +32,8 @@ pub(super) enum Problem {
     Unauthenticated,
     /// Whoever asks may not do this.
     Forbidden,
+    /// The token lacks this capability.
+    Lacks(Capability),
     /// An application's token does not set this field.
     NotForApplications(&'static str),
     /// No such path.
@@ -188,7 +191,7 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::NotForApplications(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Lacks(_) | Self::NotForApplications(_) => StatusCode::FORBIDDEN,
             Self::NoSuchPath | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) | Self::NoDefaultUrl(_) | Self::EventTypeExists(_) => {
@@ -212,6 +215,13 @@ impl Problem {
                 // The code has the space in it where it was first written, and clients know it so.
                 ("insufficient access", "Insufficient access for the given operation.".into())
             }
+            Self::Lacks(capability) => (
+                "insufficient access",
+                format!(
+                    "this token was made without the capability `{}`, which this operation needs",
+                    capability.as_str()
+                ),
+            ),
             Self::NotForApplications(field) => (
                 "insufficient access",
                 format!(
@@ -268,6 +278,7 @@ impl Problem {
             Self::TooMany(seconds) => Some(*seconds),
             Self::Unauthenticated
             | Self::Forbidden
+            | Self::Lacks(_)
             | Self::NotForApplications(_)
             | Self::NoSuchPath
             | Self::NoSuchMethod

@@ -25,10 +25,10 @@ use super::pace::Paces;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{
-    applications, attempts, audit, auth, cloudevents, dead_letters, deliveries, endpoint_headers,
-    endpoint_secrets, endpoints, event_types, examples, health, idempotency, inspector,
-    message_endpoints, messages, openapi, portal, recovery, replays, rest, settings, statistics,
-    test_calls, trails,
+    applications, attempts, audit, auth, capabilities, cloudevents, dead_letters, deliveries,
+    endpoint_headers, endpoint_secrets, endpoints, event_types, examples, health, idempotency,
+    inspector, message_endpoints, messages, openapi, portal, recovery, replays, rest, settings,
+    statistics, test_calls, trails,
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
@@ -172,9 +172,10 @@ impl Api {
 pub fn routes(api: Arc<Api>) -> Router {
     let (operations, document) = operations().split_for_parts();
     // From the outside in: whoever asks too fast costs nothing more, a repeated request is no new deed,
-    // and a deed is written down.
+    // a deed is written down, also one that is refused, and what a token does not allow is refused.
     let with = |api: &Arc<Api>| Arc::clone(api);
     let routes = operations
+        .route_layer(middleware::from_fn_with_state(with(&api), capabilities::held_to))
         .route_layer(middleware::from_fn_with_state(with(&api), audit::written_down))
         .route_layer(middleware::from_fn_with_state(with(&api), idempotency::once))
         .route_layer(middleware::from_fn_with_state(with(&api), paced))
@@ -268,6 +269,7 @@ pub(super) fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(statistics::task))
         .routes(routes!(inspector::get, inspector::delete))
         .routes(routes!(portal::access))
+        .routes(routes!(portal::expire_all))
         .routes(routes!(portal::logout))
         .routes(routes!(health::health))
         .routes(routes!(audit::list))

@@ -26,9 +26,11 @@ use crate::control::fake_replays::FakeReplays;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::replays::ReplayDesk;
+use crate::control::sessions::SessionDesk;
 use crate::control::test_calls::{Called, TestCaller, TestCalls};
 use crate::control::tokens::{Caller, TokenKey};
 use crate::domain::application::Tenant;
+use crate::domain::capability::Capability;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::id::OrganisationId;
@@ -39,6 +41,7 @@ use crate::storage::audit::{Audit, AuditEntry, Deed};
 use crate::storage::inbox::{Publication, Publish, Published};
 use crate::storage::inspector::{Inspected, Inspectors, TokenHash};
 use crate::storage::page::Page;
+use crate::storage::sessions::{Sessions, Visitor};
 
 /// A store that never answers.
 struct Silent;
@@ -132,6 +135,48 @@ impl Inspectors for Nothing {
     }
 }
 
+#[async_trait]
+impl Sessions for Nothing {
+    async fn add_link(&self, _: TokenHash, _: &Visitor, _: Timestamp) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn enter(
+        &self,
+        _: TokenHash,
+        _: TokenHash,
+        _: Timestamp,
+    ) -> Result<Option<Visitor>, StorageError> {
+        Ok(None)
+    }
+
+    async fn begin_session(
+        &self,
+        _: TokenHash,
+        _: &Visitor,
+        _: Timestamp,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn session(&self, _: TokenHash, _: Timestamp) -> Result<Option<Visitor>, StorageError> {
+        Ok(None)
+    }
+
+    async fn end_session(&self, _: TokenHash) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn end_sessions(
+        &self,
+        _: Tenant,
+        _: &[String],
+        _: Timestamp,
+    ) -> Result<u64, StorageError> {
+        Ok(0)
+    }
+}
+
 fn key() -> TokenKey {
     TokenKey::new(SecretBox::new(Box::new([1; 32])))
 }
@@ -153,7 +198,7 @@ async fn silent() -> axum::Router {
         ),
         control,
         test_calls: TestCalls::new(Arc::new(Silent)),
-        tokens: key(),
+        tokens: Arc::new(key()),
         urls: Box::new(|_| Err("no URL is accepted here".into())),
         now: || NOW,
         max_payload_bytes: 1_024,
@@ -162,6 +207,7 @@ async fn silent() -> axum::Router {
         audit: Arc::new(Nothing),
         inspector: InspectorDesk::new(Arc::new(Nothing), context),
         replays: ReplayDesk::new(Arc::new(FakeReplays::default()), context),
+        sessions: SessionDesk::new(Arc::new(Nothing), context),
         recovery: None,
         requests_per_second: 0,
     })))
@@ -244,6 +290,7 @@ async fn every_problem_is_json() {
     for (problem, status) in [
         (Problem::Unauthenticated, 401),
         (Problem::Forbidden, 403),
+        (Problem::Lacks(Capability::ManageEndpoint), 403),
         (Problem::NoSuchPath, 404),
         (Problem::NoSuchMethod, 405),
         (Problem::NotFound(why()), 404),

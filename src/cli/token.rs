@@ -13,6 +13,7 @@ use super::span::span;
 use crate::config::Config;
 use crate::control::Control;
 use crate::control::tokens::{APPLICATION_SPAN, Caller, ORGANISATION_SPAN};
+use crate::domain::capability::Capabilities;
 use crate::domain::id::OrganisationId;
 use crate::runtime::{assemble, clock};
 
@@ -33,6 +34,9 @@ pub(super) struct CreateArgs {
     /// With --app: which event types it is shown besides those for everybody
     #[arg(long = "feature-flag", value_name = "FLAG", requires = "app")]
     feature_flags: Vec<String>,
+    /// For looking alone: what changes something or shows a secret is refused, over the API and in the console
+    #[arg(long)]
+    read_only: bool,
     /// How long it holds, as 12h or 90d [default: ten years; with --app, 28d]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     expires: Option<Duration>,
@@ -61,14 +65,20 @@ pub(super) async fn run(
         }
     };
     let (now, span) = (clock::now(), args.expires.unwrap_or(usual));
-    let token = assemble::token_key(config)?.token(&caller, now, span);
+    let capabilities = if args.read_only { Capabilities::VIEW } else { Capabilities::ALL };
+    let token = assemble::token_key(config)?.token_with(&caller, capabilities, now, span);
     let expires_at = now + span;
     if output.json {
-        output.one(&json!({ "token": token, "subject": subject, "expiresAt": expires_at }), &[])?;
+        let read_only = args.read_only;
+        let made = json!({
+            "token": token, "subject": subject, "readOnly": read_only, "expiresAt": expires_at,
+        });
+        output.one(&made, &[])?;
     } else {
         // Alone on its line, so that a shell can take it: "$(posthaste token create)".
         output.line(&token)?;
-        note(&format!("for {subject}, until {expires_at}"));
+        let looking = if args.read_only { ", for looking alone" } else { "" };
+        note(&format!("for {subject}{looking}, until {expires_at}"));
     }
     Ok(())
 }

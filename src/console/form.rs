@@ -31,6 +31,17 @@ impl Fields {
         named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The same without these fields.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let others = self.0.iter().filter(|(known, _)| !names.contains(&known.as_str()));
+        Self(others.cloned().collect())
+    }
+
+    /// Whether anything is said in one of these fields.
+    pub(super) fn says(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.one(name).is_some())
+    }
+
     /// The same as text behind a question mark, with this field set instead; without it when it is empty.
     pub(super) fn with(&self, name: &str, value: &str) -> String {
         let mut text = form_urlencoded::Serializer::new(String::new());
@@ -80,5 +91,7 @@ mod tests {
         assert_eq!(fields.all("type").collect::<Vec<_>>(), ["job.a", "job.b"]);
         assert_eq!(fields.with("after", "x y"), "type=job.a&type=job.b&q=two+words&after=x+y");
         assert_eq!(fields.with("type", ""), "q=two+words");
+        assert_eq!(fields.without(&["q", "empty"]).with("type", ""), "");
+        assert!(fields.says(&["empty", "q"]) && !fields.says(&["empty", "other"]));
     }
 }

@@ -8,6 +8,7 @@
 //! - [`shield`]: what holds around all of them: the answer's headers, where a form may come from, its bounds.
 //! - [`session`], [`rights`]: who looks, and what they may do, before a handler runs; [`deeds`]: who did what.
 //! - [`frame`], [`parts`], [`text`], [`form`]: what pages are made of; nothing of outside is shown but as a [`text::Text`].
+//! - [`views`]: what portal and console both show, each made once: lists' ends, charts, deliveries, replays, event types.
 //! - [`refusal`]: the pages for what is not there, not allowed or away.
 //! - [`portal`], [`operator`]: the pages, one file for each.
 //!
@@ -26,3 +27,4 @@ mod session;
 mod shield;
 pub mod site;
 mod text;
+mod views;

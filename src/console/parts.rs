@@ -12,12 +12,18 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct When(pub(super) Timestamp);
 
+impl When {
+    /// To the second, with its zone: what is read without a script, and where no markup may stand.
+    pub(super) fn plain(self) -> String {
+        let exact = self.0.to_string();
+        let read = exact.get(..19).map(|text| text.replace('T', " ")).unwrap_or_default();
+        format!("{read} UTC")
+    }
+}
+
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = self.0.to_string();
-        // To the second, with its zone: what is read without a script.
-        let read = exact.get(..19).map(|text| text.replace('T', " ")).unwrap_or_default();
-        write!(f, "<time datetime=\"{exact}\">{read} UTC</time>")
+        write!(f, "<time datetime=\"{}\">{}</time>", self.0, self.plain())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::middleware;
+use axum::response::Redirect;
 use axum::routing::{any, get, post};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
@@ -185,8 +186,11 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/portal/leave", post(portal::enter::leave))
         .route("/console/login", get(operator::login::page).post(operator::login::login))
         .route("/console/logout", post(operator::login::logout))
+        .route("/portal/", get(async || Redirect::permanent("/portal")))
+        .route("/console/", get(async || Redirect::permanent("/console")))
         .route("/portal/{*rest}", any(nothing))
         .route("/console/{*rest}", any(nothing))
+        .method_not_allowed_fallback(nothing)
         .route_layer(middleware::from_fn_with_state(with(&site), deeds::written_down))
         .route_layer(middleware::from_fn_with_state(with(&site), shield::from_here))
         .route_layer(middleware::from_fn_with_state(with(&site), session::known))

@@ -41,6 +41,11 @@ impl Text {
         Self(shown)
     }
 
+    /// The value of a form's field, whole and as it was typed: it stands in a box of its own, and comes back with the form.
+    pub(super) fn typed(raw: &str) -> Self {
+        Self(raw.to_owned())
+    }
+
     /// Bytes that may be text: as [`block`](Self::block), what is no UTF-8 as its number.
     pub(super) fn bytes(raw: &[u8]) -> Self {
         let mut shown = String::new();

@@ -118,12 +118,13 @@ impl SessionDesk {
         Ok(self.store.end_session(hash_of(secret)).await?)
     }
 
-    /// Ends a tenant's sessions and links, those with these labels or all; how many sessions.
+    /// Ends a tenant's sessions and links, those with these labels or all, after `span`; how many sessions.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn end_all(&self, tenant: Tenant, labels: &[String]) -> Answer<u64> {
-        Ok(self.store.end_sessions(tenant, labels).await?)
+    pub async fn end_all(&self, tenant: Tenant, labels: &[String], span: Duration) -> Answer<u64> {
+        let at = (self.context.now)() + span;
+        Ok(self.store.end_sessions(tenant, labels, at).await?)
     }
 
     fn secret(&self) -> String {

@@ -2,8 +2,9 @@
 //!
 //! A token is a JWT in the form that webhook client libraries know: an organisation's has its id as
 //! the subject; an application's has the application as the subject and the organisation beside it
-//! (`org`), and may do less. Nothing is stored: whoever holds the key can make and check them, every
-//! router alike, and a token ends by its time or with its key.
+//! (`org`), and may do less. What either may of all that is its own stands in it as well
+//! (`capabilities`), where that is not everything. Nothing is stored: whoever holds the key can make and
+//! check them, every router alike, and a token ends by its time or with its key.
 //!
 //! Only HS256 is made and accepted, in the sixty lines below: see
 //! `docs/decisions/0007-tokens-without-a-library.md`. The signature is checked before anything else of
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::domain::capability::{Capabilities, Capability};
 use crate::domain::id::{ApplicationId, OrganisationId};
 use crate::domain::time::Timestamp;
 
@@ -86,6 +88,17 @@ impl Caller {
     }
 }
 
+/// What a token says of whoever holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Who asks.
+    pub caller: Caller,
+    /// What they may do, of what the caller may.
+    pub capabilities: Capabilities,
+    /// When the token is over.
+    pub expires_at: Timestamp,
+}
+
 /// What tokens are signed with.
 #[derive(Debug)]
 pub struct TokenKey(SecretBox<[u8; 32]>);
@@ -110,6 +123,38 @@ struct Claims {
     org: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     feature_flags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Rights::are_all")]
+    capabilities: Rights,
+}
+
+/// Capabilities as a token has them: a list of their words. All of them when there is no list, as in tokens that were made
+/// before there was one; a word that we do not know stands for nothing.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<&'static str>")]
+struct Rights(Capabilities);
+
+impl Rights {
+    fn are_all(&self) -> bool {
+        self.0 == Capabilities::ALL
+    }
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self(Capabilities::ALL)
+    }
+}
+
+impl From<Vec<String>> for Rights {
+    fn from(words: Vec<String>) -> Self {
+        Self(words.iter().filter_map(|word| Capability::named(word)).collect())
+    }
+}
+
+impl From<Rights> for Vec<&'static str> {
+    fn from(Rights(these): Rights) -> Self {
+        these.iter().map(Capability::as_str).collect()
+    }
 }
 
 impl TokenKey {
@@ -118,8 +163,19 @@ impl TokenKey {
         Self(bytes)
     }
 
-    /// A token for this caller, from `now` on for `span`.
+    /// A token for this caller, from `now` on for `span`, with all that it may do.
     pub fn token(&self, caller: &Caller, now: Timestamp, span: Duration) -> String {
+        self.token_with(caller, Capabilities::ALL, now, span)
+    }
+
+    /// The same with these capabilities alone.
+    pub fn token_with(
+        &self,
+        caller: &Caller,
+        capabilities: Capabilities,
+        now: Timestamp,
+        span: Duration,
+    ) -> String {
         let (sub, org, feature_flags) = match caller {
             Caller::Organisation(id) => (id.to_string(), None, Vec::new()),
             Caller::Application { organisation, application, feature_flags } => {
@@ -128,7 +184,9 @@ impl TokenKey {
         };
         let (iat, exp) = (now.as_seconds(), (now + span).as_seconds());
         let header = Header { alg: "HS256".into(), typ: Some("JWT".into()) };
-        let claims = Claims { iss: ISSUER.into(), sub, iat, nbf: iat, exp, org, feature_flags };
+        let capabilities = Rights(capabilities);
+        let iss = ISSUER.into();
+        let claims = Claims { iss, sub, iat, nbf: iat, exp, org, feature_flags, capabilities };
         let signed = format!("{}.{}", part(&header), part(&claims));
         let signature = self.mac(&signed).finalize().into_bytes();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -137,6 +195,11 @@ impl TokenKey {
     /// Who asks with this token at `now`; `None` when it is forged, over, not begun, or names nobody that
     /// we know. Which of them is not told: it would help nobody but a forger.
     pub fn caller(&self, token: &str, now: Timestamp) -> Option<Caller> {
+        self.holder(token, now).map(|holder| holder.caller)
+    }
+
+    /// The same with what they may do, and until when.
+    pub fn holder(&self, token: &str, now: Timestamp) -> Option<Holder> {
         let (signed, signature) = token.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         self.mac(signed).verify_slice(&signature).ok()?; // in constant time
@@ -146,14 +209,16 @@ impl TokenKey {
         if header.alg != "HS256" || !begun || claims.exp <= now.as_seconds() {
             return None;
         }
-        Some(match claims.org {
+        let caller = match claims.org {
             None => Caller::Organisation(claims.sub.parse().ok()?),
             Some(organisation) => Caller::Application {
                 organisation: organisation.parse().ok()?,
                 application: claims.sub.parse().ok()?,
                 feature_flags: claims.feature_flags,
             },
-        })
+        };
+        let expires_at = Timestamp::from_seconds(claims.exp);
+        Some(Holder { caller, capabilities: claims.capabilities.0, expires_at })
     }
 
     fn mac(&self, signed: &str) -> Hmac<Sha256> {
@@ -210,6 +275,36 @@ mod tests {
     }
 
     #[test]
+    fn a_token_says_what_its_holder_may_do() {
+        let caller = Caller::Organisation(OURS);
+        let some: Capabilities =
+            [Capability::ViewBase, Capability::CreateAttempts].into_iter().collect();
+        for capabilities in [Capabilities::ALL, Capabilities::VIEW, some, Capabilities::default()] {
+            let token = key(1).token_with(&caller, capabilities, NOW, DAY);
+            let expected = Holder { caller: caller.clone(), capabilities, expires_at: NOW + DAY };
+            assert_eq!(key(1).holder(&token, NOW), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_list_may_do_all_and_unknown_words_are_no_right() {
+        let claims = |capabilities: Option<serde_json::Value>| {
+            let mut claims = json!({
+                "iss": "", "sub": OURS, "iat": 1_790_000_000, "nbf": 1_790_000_000,
+                "exp": 1_790_000_060,
+            });
+            if let Some(capabilities) = capabilities {
+                claims["capabilities"] = capabilities;
+            }
+            let token = signed(&json!({ "alg": "HS256" }), &claims);
+            key(1).holder(&token, NOW).expect("it is ours").capabilities
+        };
+        assert_eq!(claims(None), Capabilities::ALL);
+        assert_eq!(claims(Some(json!([]))), Capabilities::default());
+        assert_eq!(claims(Some(json!(["ViewBase", "RuleTheWorld"]))), Capabilities::VIEW);
+    }
+
+    #[test]
     fn a_token_that_another_program_signed_with_the_key_is_as_good() {
         // Made with Python's hmac and base64, claims as Svix writes them.
         let token = [
@@ -258,6 +353,8 @@ mod tests {
             (with("exp", json!("2999-01-01")), "an end that is no number"),
             (with("exp", json!(null)), "no end"),
             (with("nbf", json!("soon")), "a beginning that is no number"),
+            (with("capabilities", json!("ViewBase")), "capabilities that are no list"),
+            (with("capabilities", json!(null)), "capabilities that are nothing"),
         ] {
             assert_eq!(key(1).caller(&token, NOW), None, "{why}");
         }

@@ -46,6 +46,11 @@ impl Capability {
         }
     }
 
+    /// The one of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+
     /// Its place in a set.
     const fn bit(self) -> u8 {
         match self {
@@ -115,6 +120,7 @@ mod tests {
             assert_eq!(some.has(one), expected, "{}", one.as_str());
             assert!(Capabilities::ALL.has(one));
             assert!(!Capabilities::default().has(one));
+            assert_eq!(Capability::named(one.as_str()), Some(one));
         }
         assert_eq!(some.and(Capabilities::VIEW), Capabilities::VIEW);
         assert_eq!(Capabilities::from_bits(some.bits()), some);

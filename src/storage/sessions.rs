@@ -93,10 +93,15 @@ pub trait Sessions: Send + Sync {
     /// `Unavailable`.
     async fn end_session(&self, session: TokenHash) -> Result<(), StorageError>;
 
-    /// Ends a tenant's sessions and what links there are for it: those with one of these labels, or all when none
-    /// is named. How many sessions.
+    /// Ends a tenant's sessions at this moment, and what links there are for it: those with one of these labels, or all
+    /// when none is named. What ends before stays as it is. How many sessions are meant.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn end_sessions(&self, tenant: Tenant, labels: &[String]) -> Result<u64, StorageError>;
+    async fn end_sessions(
+        &self,
+        tenant: Tenant,
+        labels: &[String],
+        at: Timestamp,
+    ) -> Result<u64, StorageError>;
 }

@@ -16,7 +16,7 @@ use support::router::{Posthaste, Running};
 use support::until;
 
 /// Longest that a settlement of some deliveries may take.
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 
 /// A router whose endpoint `broken` of `acme` has turned down some deliveries, and now accepts.
 pub(crate) struct Case {

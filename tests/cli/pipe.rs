@@ -47,8 +47,9 @@ const GROUP: [&str; 12] = [
     "status",
     "url",
 ];
-const PREVIEW: [&str; 10] = [
+const PREVIEW: [&str; 11] = [
     "byEndpoint",
+    "byEndpointLeftOut",
     "bytes",
     "estimatedSeconds",
     "matched",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not there: Debian's RabbitMQ, amqp-tools, Node.js and openssl; in a
+# Installs what the tests need and is not there: Debian's RabbitMQ, amqp-tools, Node.js, openssl and Chromium; in a
 # virtual environment of the project's own (first argument) what they borrow from Python; in a folder of
 # its own (second argument) what they borrow from JavaScript; and beside the two what the examples borrow.
 # Does nothing when all is there. The broker itself is started by the tests, as private nodes.
@@ -23,6 +23,8 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 command -v openssl >/dev/null || packages+=(openssl)
+command -v chromium >/dev/null || packages+=(chromium)
+command -v chromedriver >/dev/null || packages+=(chromium-driver)
 if [ ${#packages[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
     echo "missing: ${packages[*]}, and this is not a Debian to install them on" >&2

@@ -5,6 +5,7 @@
 
 pub(crate) mod api;
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod operations;
 pub(crate) mod outside;
 pub(crate) mod producer;

@@ -111,6 +111,9 @@ impl From<ReplayIn> for Wish {
     }
 }
 
+/// Most rows for endpoints in an answer: more than anybody looks through.
+const BY_ENDPOINT_MAX: usize = 1_000;
+
 /// What a replay would do.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -123,9 +126,12 @@ pub(in super::super) struct PreviewOut {
     /// Those that would be left as they are, and why: `endpoint_gone`, `endpoint_disabled`, `no_default_url`,
     /// `payload_forgotten`, `expired`.
     not_replayable: Vec<NotReplayableOut>,
-    /// Those that would be offered, by the endpoint that they were for and why they were given up, most first.
+    /// Those that would be offered, by the endpoint that they were for and why they were given up, most first:
+    /// 1,000 at the most.
     by_endpoint: Vec<ForEndpointOut>,
-    /// Payload bytes that would be sent.
+    /// Rows that are left out of `byEndpoint`.
+    by_endpoint_left_out: usize,
+    /// Payload bytes that would be sent, of those that were looked at: each is, for about two seconds.
     bytes: u64,
     /// When the oldest of them was given up; for the other scopes, when its message was received.
     #[schema(required, value_type = Option<String>, format = DateTime)]
@@ -169,7 +175,9 @@ impl From<Previewed> for PreviewOut {
         let replayable = previewed.preview.replayable();
         let Previewed { preview, rate } = previewed;
         let Preview { matched, by_endpoint, not_replayable, bytes, span, paused } = preview;
-        let by_endpoint = by_endpoint.into_iter().map(|(endpoint, reason, count)| ForEndpointOut {
+        let left_out = by_endpoint.len().saturating_sub(BY_ENDPOINT_MAX);
+        let most = by_endpoint.into_iter().take(BY_ENDPOINT_MAX);
+        let by_endpoint = most.map(|(endpoint, reason, count)| ForEndpointOut {
             endpoint_id: endpoint.to_string(),
             reason: reason.map(DeathReason::as_str),
             count,
@@ -182,6 +190,7 @@ impl From<Previewed> for PreviewOut {
             replayable,
             not_replayable: not_replayable.collect(),
             by_endpoint: by_endpoint.collect(),
+            by_endpoint_left_out: left_out,
             bytes,
             oldest_died_at: span.map(|(oldest, _)| oldest),
             newest_died_at: span.map(|(_, newest)| newest),

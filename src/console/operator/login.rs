@@ -15,8 +15,7 @@ use crate::console::rights::{OperatorMay, View};
 use crate::console::session::{self, CONSOLE_LOGIN, Realm};
 use crate::console::site::Site;
 use crate::console::text::Text;
-use crate::control::tokens::{Caller, ORGANISATION_SPAN};
-use crate::domain::capability::Capabilities;
+use crate::control::tokens::{Caller, Holder};
 
 #[derive(Template)]
 #[template(path = "operator/login.html")]
@@ -43,11 +42,16 @@ pub(in crate::console) async fn login(
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
     let token = form.one("token").unwrap_or_default();
-    let Some(Caller::Organisation(organisation)) = site.tokens().caller(token, site.now()) else {
+    let now = site.now();
+    let Some(Holder { caller: Caller::Organisation(organisation), capabilities, expires_at }) =
+        site.tokens().holder(token, now)
+    else {
         let page = shown(&Login::new(&site, true))?;
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     };
-    let secret = site.sessions().begin(organisation, Capabilities::ALL, ORGANISATION_SPAN).await?;
+    // No longer than the token: who is to be out by then is out.
+    let span = expires_at.since(now);
+    let secret = site.sessions().begin(organisation, capabilities, span).await?;
     let cookie = session::given(&site, Realm::Console, &secret);
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/console")).into_response())
 }

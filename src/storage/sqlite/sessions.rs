@@ -119,16 +119,22 @@ impl Sessions for Sqlite {
         .await
     }
 
-    async fn end_sessions(&self, tenant: Tenant, labels: &[String]) -> Result<u64, StorageError> {
+    async fn end_sessions(
+        &self,
+        tenant: Tenant,
+        labels: &[String],
+        at: Timestamp,
+    ) -> Result<u64, StorageError> {
         let (application, labels) = (tenant.application(), json(&labels));
         self.write(move |connection| {
-            let named =
-                "application = ?1 AND (?2 = '[]' OR label IN (SELECT value FROM json_each(?2)))";
             let mut ended = 0;
             for table in ["portal_links", "sessions"] {
-                let mut end =
-                    connection.prepare_cached(&format!("DELETE FROM {table} WHERE {named}"))?;
-                ended = end.execute(params![application, labels])?;
+                // What is over is removed when somebody logs in, as ever.
+                let mut end = connection.prepare_cached(&format!(
+                    "UPDATE {table} SET expires_at = min(expires_at, ?3) WHERE application = ?1 \
+                     AND (?2 = '[]' OR label IN (SELECT value FROM json_each(?2)))"
+                ))?;
+                ended = end.execute(params![application, labels, at])?;
             }
             Ok(ended as u64)
         })

@@ -55,6 +55,10 @@ async function portal(run, svix) {
     holds(/^https?:/.test(access.url) && access.token, "a URL and a token");
     hasFields(await run.client(access.token).application.get(APP), { uid: APP });
   });
+  await run.check("authentication.expire_all", "ends sessions by their ids, or all", async () => {
+    await svix.authentication.expireAll(APP, { sessionIds: ["one"] });
+    await svix.authentication.expireAll(APP, {});
+  });
   await run.check("authentication.logout", "is answered, or not offered", async () => {
     const access = await svix.authentication.appPortalAccess(APP, {});
     try {

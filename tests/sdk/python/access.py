@@ -10,6 +10,7 @@ from svix.models import (
     AppPortalAccessIn,
     ApplicationIn,
     ApplicationPatch,
+    ApplicationTokenExpireIn,
     EndpointIn,
     EventExampleIn,
     EventTypeIn,
@@ -99,10 +100,18 @@ def portal(run, svix):
         equal(holder.application.get(APP).uid, APP, "the application")
         with refused(403, "insufficient access"):
             holder.application.list()
-    with run.check("authentication.app_portal_access", "narrower rights are refused, not ignored"):
-        for narrower in [{"read_only": True}, {"capabilities": ["ViewBase"]}]:
-            with refused(422):
-                svix.authentication.app_portal_access(APP, AppPortalAccessIn(**narrower))
+    with run.check("authentication.app_portal_access", "gives narrower rights where they are asked for"):
+        for narrower in [{"read_only": True}, {"capabilities": ["ViewBase"], "session_id": "one"}]:
+            access = svix.authentication.app_portal_access(APP, AppPortalAccessIn(**narrower))
+            reader = run.client(access.token)
+            reader.endpoint.list(APP)
+            with refused(403, "insufficient access"):
+                reader.endpoint.create(APP, EndpointIn(url="http://127.0.0.1:1024/not"))
+    with run.check("authentication.expire_all", "ends sessions by their ids, or all"):
+        svix.authentication.expire_all(APP, ApplicationTokenExpireIn(session_ids=["one"]))
+        svix.authentication.expire_all(APP, ApplicationTokenExpireIn(expiry=60))
+        with refused(404, "not_found"):
+            svix.authentication.expire_all("nobody", ApplicationTokenExpireIn())
     with run.check("authentication.app_portal_access", "makes its application when there is none"):
         new = ApplicationIn(name="From a portal", uid="from-a-portal")
         svix.authentication.app_portal_access("from-a-portal", AppPortalAccessIn(application=new))

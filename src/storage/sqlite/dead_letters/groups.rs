@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::super::rows::corrupt;
 use super::super::walk::{Reach, Walk};
 use super::{is_within, reason_of, whole};
-use crate::domain::id::{EndpointId, OrganisationId};
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
+use crate::domain::settlement::DeathReason;
 use crate::storage::StorageError;
 use crate::storage::dead_letters::{DeadLetterFilter, DeadLetterGroup, GroupPlace};
 use crate::storage::page::{Listed, Order, Page, Place};
@@ -185,4 +186,44 @@ pub(super) fn count(
         Ok(true)
     })?;
     Ok((looked <= GROUPS_MAX).then_some(letters))
+}
+
+/// How many dead letters there are for each endpoint and reason; as [`count`] otherwise.
+pub(in super::super) fn sums(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+) -> Result<Option<Vec<(EndpointId, ApplicationId, DeathReason, u64)>>, StorageError> {
+    let page = Page { limit: GROUPS_MAX, place: Place::Beginning, order: Order::Descending };
+    let mut sums = Vec::new();
+    let mut looked = 0;
+    walk(filter, &page).columns("g.*").each(connection, GROUPS_MAX + 1, |row| {
+        looked += 1;
+        let word: String = row.get("reason")?;
+        if is_meant(filter, row)?
+            && let Some(reason) = reason_of(&word)
+        {
+            let letters = whole(row.get("letters")?);
+            sums.push((row.get("endpoint")?, row.get("application")?, reason, letters));
+        }
+        Ok(true)
+    })?;
+    Ok((looked <= GROUPS_MAX).then_some(sums))
+}
+
+/// Endpoints that have dead letters of the filter's application, or its organisation: at the most so many.
+pub(in super::super) fn endpoints(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+    most: u32,
+) -> Result<Vec<EndpointId>, StorageError> {
+    if let Some(endpoint) = filter.endpoint {
+        return Ok(vec![endpoint]);
+    }
+    let mut find = connection.prepare_cached(
+        "SELECT DISTINCT endpoint FROM dead_letter_groups \
+         WHERE organisation = coalesce(?1, organisation) AND application = coalesce(?2, application) \
+         LIMIT ?3",
+    )?;
+    let values = params![filter.organisation, filter.application, most];
+    Ok(find.query_map(values, |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

@@ -33,7 +33,7 @@ pub(in super::super) fn page(
 }
 
 /// The same, with what is made of each row.
-pub(super) fn look<T>(
+pub(in super::super) fn look<T>(
     connection: &Connection,
     filter: &DeadLetterFilter,
     page: &Page<Place>,

@@ -32,13 +32,24 @@ use crate::storage::page::{Listed, Page};
 pub(super) const WHOSE: &str = "LEFT JOIN endpoints e ON e.id = d.endpoint \
      LEFT JOIN settings s ON s.application = d.application";
 
-/// Whether there is somebody to replay it to: an endpoint that is not disabled; or, for a URL that nobody
-/// lists as one, its application, and the default URL itself where it went there.
-pub(super) const TAKES_REPLAYS: &str = "CASE WHEN e.id IS NOT NULL \
-          THEN e.deleted_at IS NULL AND e.state <> 'disabled' \
-          ELSE EXISTS (SELECT 1 FROM applications a \
-                       WHERE a.id = d.application AND a.deleted_at IS NULL) \
-               AND (s.default_id IS NOT d.endpoint OR s.default_url IS NOT NULL) END";
+/// What stands in the way of its own endpoint's getting a dead letter again, as a term.
+macro_rules! obstacle {
+    () => {
+        "CASE \
+         WHEN e.id IS NOT NULL THEN \
+              CASE WHEN e.deleted_at IS NOT NULL THEN 0 WHEN e.state = 'disabled' THEN 1 END \
+         WHEN NOT EXISTS (SELECT 1 FROM applications a \
+                          WHERE a.id = d.application AND a.deleted_at IS NULL) THEN 0 \
+         WHEN s.default_id IS d.endpoint AND s.default_url IS NULL THEN 2 END"
+    };
+}
+
+/// Beside `dead_letters d` and [`WHOSE`]: what stands in the way, by the place in
+/// [`Obstacle::ALL`](crate::storage::replays::Obstacle::ALL); NULL: nothing.
+pub(super) const OBSTACLE: &str = obstacle!();
+
+/// Whether there is somebody to replay it to: nothing stands in the way.
+pub(super) const TAKES_REPLAYS: &str = concat!("(", obstacle!(), ") IS NULL");
 
 /// Whether a text is in what a dead letter says. SQLite's `lower` knows ASCII alone, as its port says.
 const SAYS: &str = "(instr(lower(d.subject), ?) OR instr(lower(d.last_detail), ?) \

@@ -1,34 +1,38 @@
 //! Counting what a replay would do, before it does anything.
 //!
-//! Dead letters are counted in one walk over those that match. Of an endpoint's deliveries nothing is counted
-//! anywhere: they are looked for as the steps would look for them, one look after the other, for as
-//! long as [`COUNT_FOR`].
+//! They are looked for one look after the other, for as long as [`COUNT_FOR`]: dead letters as a list looks for
+//! them, an endpoint's deliveries as the steps would. Of dead letters that are told apart by nothing but their
+//! kind there is a count of each (`dead_letter_groups`): where the time does not do, those are added up.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params};
 
 use super::look::{self, Found, Walked};
 use super::{Sqlite, whole};
 use crate::domain::endpoint::EndpointState;
-use crate::domain::id::{EndpointId, OrganisationId};
+use crate::domain::id::{ApplicationId, EndpointId, OrganisationId};
 use crate::domain::settlement::DeathReason;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::replays::{Obstacle, OfEndpoint, Preview, Selection};
-use crate::storage::sqlite::dead_letters::{self, Conditions, WHOSE};
+use crate::storage::dead_letters::{DeadLetter, DeadLetterFilter};
+use crate::storage::page::{Listed, Order, Page, Place};
+use crate::storage::replays::{ENDPOINTS_MAX, Obstacle, OfEndpoint, Preview, Selection};
+use crate::storage::sqlite::dead_letters::{self, Conditions, OBSTACLE, WHOSE, groups, list};
 use crate::storage::sqlite::history::moments::{self, SLACK};
 use crate::storage::sqlite::rows::corrupt;
+use crate::storage::sqlite::walk::LOOK;
 
-/// How long an endpoint's deliveries are counted: some 300,000 rows. Who asks waits for it; a replay can be begun
+/// How long is counted: some 300,000 rows. Who asks waits for it; a replay can be begun
 /// without the count.
 const COUNT_FOR: Duration = Duration::from_secs(2);
 
 /// What was counted, and is what is run.
-pub(super) struct Counted {
+pub(in crate::storage::sqlite) struct Counted {
     /// The selection, with what it is fixed by.
     pub(super) selection: Selection,
     /// The walk begins behind this dead letter or event, by its number.
@@ -37,7 +41,7 @@ pub(super) struct Counted {
     pub(super) last: i64,
     /// Whom it is about.
     pub(super) endpoints: Vec<EndpointId>,
-    pub(super) preview: Preview,
+    pub(in crate::storage::sqlite) preview: Preview,
 }
 
 impl Sqlite {
@@ -51,16 +55,99 @@ impl Sqlite {
     ) -> Result<Counted, StorageError> {
         match selection {
             Selection::DeadLetters(filter) => {
-                let mut filter = filter.clone();
-                // `until` is exclusive: the next millisecond, so that what died just now is in.
-                let moment = now + Duration::from_millis(1);
-                filter.until = Some(filter.until.map_or(moment, |until| until.min(moment)));
-                let selection = Selection::DeadLetters(filter);
-                self.browse(move |connection| dead(connection, organisation, selection, to, now))
-                    .await
+                self.dead(organisation, filter, to, now, COUNT_FOR).await
             }
             Selection::OfEndpoint(of) => self.of_endpoint(of.clone(), to, now).await,
         }
+    }
+
+    /// Counts dead letters, for about so long.
+    pub(in crate::storage::sqlite) async fn dead(
+        &self,
+        organisation: OrganisationId,
+        wanted: &DeadLetterFilter,
+        to: Option<EndpointId>,
+        now: Timestamp,
+        count_for: Duration,
+    ) -> Result<Counted, StorageError> {
+        let begun = Instant::now();
+        let mut filter = wanted.clone();
+        // `until` is exclusive: the next millisecond, so that what died just now is in.
+        let moment = now + Duration::from_millis(1);
+        filter.until = Some(filter.until.map_or(moment, |until| until.min(moment)));
+        let last = self.browse(dead_letters::last_seq).await?;
+        let within =
+            Arc::new(DeadLetterFilter { organisation: Some(organisation), ..filter.clone() });
+        let (mut sums, mut place) = (BTreeMap::<Kind, Part>::new(), None);
+        let mut counted_all = loop {
+            let (wanted, from) =
+                (Arc::clone(&within), place.map_or(Place::Beginning, Place::Behind));
+            let page = Page { limit: LOOK, place: from, order: Order::Descending };
+            let Listed { rows, beyond } = self
+                .browse(move |connection| {
+                    list::look(connection, &wanted, &page, |row, one| {
+                        Part::of(row, &one, last, now)
+                    })
+                })
+                .await?;
+            for (kind, part) in rows.into_iter().flatten() {
+                sums.entry(kind).or_default().add(part);
+            }
+            place = beyond;
+            if place.is_none() {
+                break true;
+            }
+            if begun.elapsed() >= count_for {
+                break false;
+            }
+        };
+        let mut endpoints: BTreeSet<_> = sums.keys().map(|kind| kind.endpoint).collect();
+        if !counted_all {
+            // What died behind the filter's time is taken off, where it is little: who has counted before says
+            // up to when, and that is a moment ago.
+            let kinds = DeadLetterFilter { until: None, ..DeadLetterFilter::clone(&within) };
+            let later = DeadLetterFilter { since: filter.until, ..kinds.clone() };
+            let page = Page { limit: LOOK, place: Place::Beginning, order: Order::Descending };
+            let (known, all, later) = self
+                .browse(move |connection| {
+                    let known =
+                        if kinds.is_by_kind() { groups::sums(connection, &kinds)? } else { None };
+                    let later = list::look(connection, &later, &page, |row, one| {
+                        Part::of(row, &one, i64::MAX, now)
+                    })?;
+                    let all = groups::endpoints(connection, &kinds, ENDPOINTS_MAX + 1)?;
+                    Ok((known, all, later))
+                })
+                .await?;
+            let known = known.filter(|_| later.beyond.is_none());
+            // Whoever may be meant is taken: what was not looked at is offered all the same.
+            endpoints.extend(all);
+            if let Some(known) = known {
+                counted_all = true;
+                let mut totals = BTreeMap::new();
+                for (endpoint, application, reason, count) in known {
+                    let kind = Kind { endpoint, application, reason, is_expired: false };
+                    *totals.entry(kind).or_insert(0_u64) += count;
+                }
+                for (kind, _) in later.rows.into_iter().flatten() {
+                    let total = totals.entry(Kind { is_expired: false, ..kind }).or_insert(0);
+                    *total = total.saturating_sub(1);
+                }
+                // Which of them have expired is told of those that were looked at.
+                for (kind, total) in totals {
+                    let expired = sums.get(&Kind { is_expired: true, ..kind });
+                    let expired = expired.map_or(0, |part| part.count);
+                    if total > expired {
+                        sums.entry(kind).or_default().count = total - expired;
+                    }
+                }
+            }
+        }
+        let preview =
+            self.browse(move |connection| dead_preview(connection, sums, counted_all, to)).await?;
+        let endpoints = endpoints.into_iter().collect();
+        let selection = Selection::DeadLetters(filter);
+        Ok(Counted { selection, place: 0, last, endpoints, preview })
     }
 
     async fn of_endpoint(
@@ -187,96 +274,95 @@ fn state_of(
     .transpose()
 }
 
-/// Beside `dead_letters d` and [`WHOSE`]: what stands in the way of its own endpoint's getting it again, by the
-/// place in [`Obstacle::ALL`]; NULL: nothing.
-const OBSTACLE: &str = "CASE \
-     WHEN e.id IS NOT NULL THEN \
-          CASE WHEN e.deleted_at IS NOT NULL THEN 0 WHEN e.state = 'disabled' THEN 1 END \
-     WHEN NOT EXISTS (SELECT 1 FROM applications a \
-                      WHERE a.id = d.application AND a.deleted_at IS NULL) THEN 0 \
-     WHEN s.default_id IS d.endpoint AND s.default_url IS NULL THEN 2 END";
-
 /// Of the dead letters `d` of this organisation.
 pub(super) fn of_organisation(conditions: &mut Conditions, organisation: OrganisationId) {
     conditions.and("d.organisation = ?", [Value::Blob(organisation.as_bytes().to_vec())]);
 }
 
-/// Dead letters with the same end.
-struct Group {
+/// What dead letters are told apart by here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
     endpoint: EndpointId,
-    reason: String,
-    count: u64,
-    bytes: u64,
-    span: (Timestamp, Timestamp),
-    obstacle: Option<u8>,
-    is_paused: bool,
+    application: ApplicationId,
+    reason: DeathReason,
     is_expired: bool,
 }
 
-/// Counts dead letters.
-fn dead(
+/// Those of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    count: u64,
+    bytes: u64,
+    span: Option<(Timestamp, Timestamp)>,
+}
+
+impl Part {
+    /// One dead letter, unless it was laid down behind the last that is meant.
+    fn of(
+        row: &Row<'_>,
+        one: &DeadLetter,
+        last: i64,
+        now: Timestamp,
+    ) -> Result<Option<(Kind, Self)>, StorageError> {
+        let DeadLetter { key, application, reason, payload_bytes, died_at, .. } = *one;
+        let expires_at: Option<Timestamp> = row.get("expires_at")?;
+        let is_expired = expires_at.is_some_and(|at| at <= now);
+        let kind = Kind { endpoint: key.endpoint, application, reason, is_expired };
+        let part = Self { count: 1, bytes: payload_bytes, span: Some((died_at, died_at)) };
+        Ok((one.number <= last).then_some((kind, part)))
+    }
+
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+        self.span = match (self.span, other.span) {
+            (Some((oldest, newest)), Some((first, last))) => {
+                Some((oldest.min(first), newest.max(last)))
+            }
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// What these would come to.
+fn dead_preview(
     connection: &Connection,
-    organisation: OrganisationId,
-    selection: Selection,
+    sums: BTreeMap<Kind, Part>,
+    counted_all: bool,
     to: Option<EndpointId>,
-    now: Timestamp,
-) -> Result<Counted, StorageError> {
-    let Selection::DeadLetters(filter) = &selection else {
-        unreachable!("the caller has just made it of dead letters")
-    };
-    let last = dead_letters::last_seq(connection)?;
-    let mut conditions = Conditions::of(filter);
-    conditions.and("d.seq <= ?", [Value::from(last)]);
-    of_organisation(&mut conditions, organisation);
-    let groups = conditions.rows(
-        connection,
-        &format!(
-            "SELECT d.endpoint, d.reason, count(*), sum(d.payload_bytes), min(d.died_at), \
-                    max(d.died_at), {OBSTACLE} AS obstacle, e.state = 'paused', \
-                    coalesce(d.expires_at <= {}, 0) AS expired \
-             FROM dead_letters d {WHOSE}",
-            now.as_millis()
-        ),
-        "GROUP BY d.endpoint, d.reason, obstacle, expired ORDER BY count(*) DESC, d.endpoint, d.reason",
-        |row| {
-            Ok(Group {
-                endpoint: row.get(0)?,
-                reason: row.get(1)?,
-                count: whole(row.get(2)?),
-                bytes: whole(row.get(3)?),
-                span: (row.get(4)?, row.get(5)?),
-                obstacle: row.get(6)?,
-                is_paused: row.get::<_, Option<bool>>(7)?.unwrap_or(false),
-                is_expired: row.get(8)?,
-            })
-        },
-    )?;
-    let mut preview = Preview { matched: Some(0), ..Preview::default() };
-    let (mut left, mut paused, mut endpoints) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-    for group in groups {
-        preview.matched = preview.matched.map(|matched| matched + group.count);
-        endpoints.insert(group.endpoint);
-        if group.is_expired {
-            *left.entry(Obstacle::Expired).or_insert(0) += group.count;
+) -> Result<Preview, StorageError> {
+    let counted: u64 = sums.values().map(|part| part.count).sum();
+    let mut preview = Preview { matched: counted_all.then_some(counted), ..Preview::default() };
+    let (mut left, mut paused) = (BTreeMap::new(), BTreeSet::new());
+    let mut stands = connection.prepare_cached(&format!(
+        "SELECT {OBSTACLE}, e.state = 'paused' \
+         FROM (SELECT ?1 AS endpoint, ?2 AS application) d {WHOSE}"
+    ))?;
+    let (mut of_each, mut whole) = (BTreeMap::new(), Part::default());
+    for (Kind { endpoint, application, reason, is_expired }, part) in sums {
+        if is_expired {
+            *left.entry(Obstacle::Expired).or_insert(0) += part.count;
             continue;
         }
+        let (obstacle, is_paused): (Option<u8>, Option<bool>) = stands
+            .query_row(params![endpoint, application], |row| Ok((row.get(0)?, row.get(1)?)))?;
         // Offered to somebody else, it does not matter how its own endpoint stands.
-        if let Some(obstacle) = group.obstacle.filter(|_| to.is_none()) {
-            *left.entry(Obstacle::ALL[usize::from(obstacle)]).or_insert(0) += group.count;
+        if let Some(obstacle) = obstacle.filter(|_| to.is_none()) {
+            *left.entry(Obstacle::ALL[usize::from(obstacle)]).or_insert(0) += part.count;
             continue;
         }
-        let reason = DeathReason::ALL.into_iter().find(|known| known.as_str() == group.reason);
-        preview.by_endpoint.push((group.endpoint, reason, group.count));
-        preview.bytes += group.bytes;
-        let (first, last) = group.span;
-        preview.span = Some(match preview.span {
-            Some((oldest, newest)) => (oldest.min(first), newest.max(last)),
-            None => (first, last),
-        });
-        if group.is_paused && to.is_none() {
-            paused.insert(group.endpoint);
+        *of_each.entry((endpoint, reason)).or_insert(0) += part.count;
+        whole.add(part);
+        if is_paused == Some(true) && to.is_none() {
+            paused.insert(endpoint);
         }
     }
+    preview.by_endpoint =
+        of_each.into_iter().map(|((endpoint, reason), n)| (endpoint, Some(reason), n)).collect();
+    preview.by_endpoint.sort_by_key(|(endpoint, reason, count)| {
+        (Reverse(*count), *endpoint, reason.map(DeathReason::as_str))
+    });
+    (preview.bytes, preview.span) = (whole.bytes, whole.span);
     if let Some(to) = to {
         match state_of(connection, to)? {
             Some(EndpointState::Active) => {}
@@ -290,12 +376,11 @@ fn dead(
                 };
                 let count = preview.replayable();
                 preview = Preview { matched: preview.matched, ..Preview::default() };
-                left.insert(why, count);
+                *left.entry(why).or_insert(0) += count;
             }
         }
     }
     preview.not_replayable = left.into_iter().collect();
     preview.paused = paused.into_iter().collect();
-    let endpoints = endpoints.into_iter().collect();
-    Ok(Counted { selection, place: 0, last, endpoints, preview })
+    Ok(preview)
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, StatementStatus, params_from_iter};
 
 use super::super::dead_letters::{groups, list};
 use super::super::walk::Walk;
+use super::history::MINUTE;
 use super::long_history::plan;
 use super::*;
 use crate::domain::dead_letter::StatusIs;
@@ -15,6 +16,7 @@ use crate::storage::dead_letters::{
 };
 use crate::storage::journal::{Books, Ledger};
 use crate::storage::page::{Listed, Order, Page, Place as InList};
+use crate::storage::replays::Preview;
 
 const LETTERS: u32 = 20_000;
 const PAGE: usize = 250;
@@ -363,6 +365,34 @@ async fn groups_are_counted_by_whoever_lays_down_or_lifts_and_the_largest_comes_
     assert_eq!(told, counted);
     let by_kind = place.count_up_to(&ours(), 10).await;
     assert_eq!(by_kind, Ok(u64::from(LETTERS) - 104), "groups are added up");
+}
+
+#[tokio::test]
+async fn a_preview_that_runs_out_of_time_adds_up_kinds_or_says_that_it_has_not_counted_all() {
+    let place = many().await;
+    let preview = async |filter: &DeadLetterFilter, count_for| {
+        let ours = application("acme").organisation;
+        let now = NOW + 1_000 * MINUTE;
+        place.dead(ours, filter, None, now, count_for).await.expect("counted").preview
+    };
+    let (no_time, time) = (Duration::ZERO, Duration::from_mins(1));
+    let rows = |preview: &Preview| preview.by_endpoint.clone();
+
+    let (all, hurried) = (preview(&mine(), time).await, preview(&mine(), no_time).await);
+    assert_eq!((all.matched, all.replayable()), (Some(u64::from(LETTERS)), u64::from(LETTERS)));
+    assert_eq!((hurried.matched, rows(&hurried)), (all.matched, rows(&all)), "by their groups");
+    assert!(hurried.bytes < all.bytes, "of those that were looked at");
+
+    let counted = DeadLetterFilter { until: Some(NOW + 19_001 * SECOND), ..mine() };
+    let (all, hurried) = (preview(&counted, time).await, preview(&counted, no_time).await);
+    assert_eq!((all.matched, hurried.matched), (Some(19_000), Some(19_000)), "up to a moment");
+    assert_eq!(rows(&hurried), rows(&all));
+
+    let text = DeadLetterFilter { text: Some("nothing".into()), ..mine() };
+    let (all, hurried) = (preview(&text, time).await, preview(&text, no_time).await);
+    assert_eq!(all.matched, Some(all.replayable()));
+    assert_eq!(hurried.matched, None);
+    assert!(hurried.replayable() < all.replayable(), "{hurried:?}");
 }
 
 #[tokio::test]

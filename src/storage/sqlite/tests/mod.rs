@@ -22,6 +22,7 @@ mod replay_steps;
 mod replays;
 mod resend;
 mod retention;
+mod rollups;
 mod routers;
 mod tidings;
 mod tracking;

@@ -30,6 +30,7 @@ fn old_at(moment: Timestamp) -> Old {
         replays: moment,
         deeds: moment,
         inspected: moment,
+        rollups: moment,
     }
 }
 
@@ -41,6 +42,7 @@ fn old_events(moment: Timestamp) -> Old {
         replays: LONG_AGO,
         deeds: LONG_AGO,
         inspected: LONG_AGO,
+        rollups: LONG_AGO,
         ..old_at(moment)
     }
 }
@@ -60,6 +62,7 @@ impl Place {
             all.replays += removed.replays;
             all.deeds += removed.deeds;
             all.inspected += removed.inspected;
+            all.rollups += removed.rollups;
             if caught_up {
                 return all;
             }

@@ -1,0 +1,9 @@
+//! The pages in a browser: what a person does with them, with scripts and without, and what they hold against hostile text.
+//!
+//! A real posthaste with everything in a file, a real receiver, and Chromium driven by the words that pages show. Every page that
+//! can be reached is found by walking from the first, so that none is forgotten.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod comfort;
