@@ -274,7 +274,10 @@ async fn what_found_no_queue_or_came_too_often_is_looked_after_in_the_same_way()
 
 /// It dies in a process of its own: this very test, started again with a word of what to do.
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "a test that is two processes tells them apart by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test that is two processes tells them apart by it"
+)]
 async fn killed_between_publish_and_taking_off_it_comes_twice_and_is_one_event() {
     if let Ok(word) = std::env::var(TO_DIE) {
         return dies(&word).await;
@@ -363,7 +366,8 @@ async fn each_queue_stands_as_the_broker_says_and_one_that_is_not_there_is_named
         ..Publication::default()
     };
     bench.rabbit.producer().publish(&[publication]).await.expect("published");
-    let wait = Waiting { delivery: delivery(), due: Due::exactly(clock() + Duration::from_hours(24)) };
+    let wait =
+        Waiting { delivery: delivery(), due: Due::exactly(clock() + Duration::from_hours(24)) };
     bench.rabbit.ladder().postpone(&[wait]).await.expect("confirmed");
 
     eventually("all three are counted", || async {

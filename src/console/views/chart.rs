@@ -53,18 +53,15 @@ struct Part {
 
 impl Bars {
     /// Of these spans, oldest first; `id` is one that nothing else on the page has.
-    pub(in crate::console) fn of(
-        id: &'static str,
-        caption: &'static str,
-        spans: &Spans,
-    ) -> Self {
+    pub(in crate::console) fn of(id: &'static str, caption: &'static str, spans: &Spans) -> Self {
         let most = spans.iter().map(|(_, tally)| tally.all()).max().unwrap_or(0);
         let count = spans.len().max(1) as u64;
         let mut all = Tally::default();
         let bars = spans.iter().zip(0..).map(|((at, tally), place)| {
             all.add(tally);
             let mut top = HEIGHT;
-            let parts = [("good", tally.delivered), ("warn", tally.failed), ("bad", tally.given_up)];
+            let parts =
+                [("good", tally.delivered), ("warn", tally.failed), ("bad", tally.given_up)];
             let parts = parts.into_iter().filter(|(_, count)| *count > 0).map(|(class, count)| {
                 // At least a line of it, so that one failure among a thousand is seen.
                 let height = (count * (HEIGHT - 4)).checked_div(most).unwrap_or(0).max(1);
@@ -139,9 +136,10 @@ impl Durations {
             stretches.retain(|stretch| !stretch.is_empty());
             Line { word, class, stretches, last }
         });
-        let rows = spans.iter().filter(|(_, tally)| tally.all() > 0).map(|(at, tally)| {
-            (When(*at), [50, 95, 99].map(|percent| tally.percentile(percent)))
-        });
+        let rows = spans
+            .iter()
+            .filter(|(_, tally)| tally.all() > 0)
+            .map(|(at, tally)| (When(*at), [50, 95, 99].map(|percent| tally.percentile(percent))));
         let rows = rows.collect();
         let ends = spans.first().zip(spans.last());
         let ends = ends.map(|((first, _), (last, _))| (When(*first), When(*last)));
@@ -182,7 +180,8 @@ mod tests {
 
     #[test]
     fn bars_stand_on_the_ground_and_the_highest_fits() {
-        let spans = [(BEGIN, tally(900, 99, 1)), (BEGIN, tally(0, 0, 0)), (BEGIN, tally(500, 0, 0))];
+        let spans =
+            [(BEGIN, tally(900, 99, 1)), (BEGIN, tally(0, 0, 0)), (BEGIN, tally(500, 0, 0))];
         let chart = Bars::of("one", "Requests", &spans);
         let [high, none, half] = &chart.bars[..] else { panic!("three bars") };
 

@@ -301,8 +301,12 @@ const fn promise(policy: &Policy) -> &'static str {
 const fn format_note(format: Format) -> &'static str {
     match format {
         Format::Passthrough => "The producer's bytes, as they were published.",
-        Format::Standard => "The producer's bytes as data, in an object with id, type and timestamp.",
-        Format::Cloudevents => "A CloudEvent in one JSON object, with the producer's bytes as data.",
+        Format::Standard => {
+            "The producer's bytes as data, in an object with id, type and timestamp."
+        }
+        Format::Cloudevents => {
+            "A CloudEvent in one JSON object, with the producer's bytes as data."
+        }
         Format::CloudeventsBinary => {
             "The producer's bytes; a CloudEvent's attributes are among the headers."
         }

@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn a_list_is_walked_to_its_end_and_back_with_its_filters() {
         let link = |text: &str| Some(text.to_owned());
-        assert_eq!(page("state=dead&done=saved"), (vec![120, 71], None, link("state=dead&after=71")));
+        assert_eq!(
+            page("state=dead&done=saved"),
+            (vec![120, 71], None, link("state=dead&after=71"))
+        );
         assert_eq!(page("after=71"), (vec![70, 21], link("before=70"), link("after=21")));
         assert_eq!(page("after=21"), (vec![20, 1], link("before=20"), None));
         assert_eq!(page("before=20"), (vec![70, 21], link("before=70"), link("after=21")));
