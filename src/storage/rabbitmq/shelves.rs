@@ -2,13 +2,16 @@
 //!
 //! A queue can only be looked at from its head, by taking messages out and giving them back. Each visit does that on a connection
 //! of its own, so that whatever becomes of it (we die, it is late, its caller has gone) the broker has everything back as soon as
-//! that connection is over; and in a task of its own, so that a caller who goes does not end it half way. What is given back lies
-//! at the head again, in its order. Each look counts as a delivery of what it saw: these queues allow a million
+//! that connection is over; and in a task of its own, so that a caller who goes does not end it half way. Each look counts as a delivery of what it saw: these queues allow a million
 //! ([`topology`](super::topology)), which is somebody looking every second for eleven days.
 //!
 //! While a visit lasts, what it has in its hands is nobody else's to see: one visit at a time in this process, and a look by
 //! another router, or by the broker's own tools, may meet fewer messages than there are. It is short: a look ends after
 //! [`LOOK_MAX`] messages, [`LOOK_BYTES`], or [`LOOK_FOR`].
+//!
+//! The order of a queue is kept, as far as that can be done: a broker puts what comes back behind what came back before, so a
+//! visit takes out all that a look goes over, also when it has found what it came for, and gives it back by its own word and as a
+//! whole. (When a connection is lost, the broker gives back in an order of its own.)
 //!
 //! **What if we die right here?** Taken and not given back: the broker gives it back itself. Published anew and not yet taken off:
 //! it lies here still, and the event is on its way; resubmitted again it has the same id and is one event.
@@ -45,6 +48,10 @@ const LOOK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Longest wait for the visit before ours: its look and its steps.
 const TURN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// As the tag of a message: all that its channel has in its hands. By the tag of the last one the protocol would want that very
+/// one to be among them, which may have been taken off.
+const EVERYTHING: u64 = 0;
 
 /// The queues of what nobody takes. Cheap to clone.
 #[derive(Clone)]
@@ -139,7 +146,6 @@ impl Shelves {
             channel,
             queue,
             until,
-            last: 0,
             seen: 0,
             bytes: 0,
             behind: 0,
@@ -158,8 +164,6 @@ impl Shelves {
         let (outgoing, message_id) =
             shelved::corrected(&message, fix, self.max_payload_bytes, &self.topology)?;
         let routing_key = outgoing.routing_key.clone();
-        // What lies in front of it is everybody's again while the broker writes.
-        visit.give_back(tag - 1).await?;
         self.publisher.publish(vec![outgoing]).await?;
         failpoint!("quarantine.published");
         visit.take_off(tag).await?;
@@ -173,8 +177,6 @@ struct Visit {
     channel: Channel,
     queue: String,
     until: Instant,
-    /// The last message that was taken out, as its channel counts them from 1; 0 before the first.
-    last: u64,
     seen: usize,
     bytes: usize,
     /// Messages that are known to lie behind the last one.
@@ -195,16 +197,17 @@ impl Visit {
             self.behind = 0;
             return Ok(None);
         };
-        (self.last, self.behind) = (got.delivery.delivery_tag, got.message_count);
+        self.behind = got.message_count;
         self.seen += 1;
         self.bytes += got.delivery.data.len();
+        let tag = got.delivery.delivery_tag;
         let message = Raw {
             exchange: got.delivery.exchange,
             routing_key: got.delivery.routing_key,
             properties: got.delivery.properties,
             body: Bytes::from(got.delivery.data),
         };
-        Ok(Some((self.last, message)))
+        Ok(Some((tag, message)))
     }
 
     async fn look(&mut self, shelf: Shelf) -> Result<Look, StorageError> {
@@ -219,20 +222,19 @@ impl Visit {
 
     /// The message of this id, if it is among those that a visit sees; the first, of those that are alike.
     async fn find(&mut self, id: HeldId) -> Result<Option<(u64, Raw)>, StorageError> {
+        let mut found = None;
         while let Some((tag, message)) = self.take().await? {
-            if shelved::id(&message) == id {
-                return Ok(Some((tag, message)));
+            if found.is_none() && shelved::id(&message) == id {
+                found = Some((tag, message));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Throws away one message for each id; how many.
     async fn discard(&mut self, mut ids: Vec<HeldId>) -> Result<usize, StorageError> {
         let mut gone = 0;
-        while !ids.is_empty()
-            && let Some((tag, message)) = self.take().await?
-        {
+        while let Some((tag, message)) = self.take().await? {
             let id = shelved::id(&message);
             if let Some(place) = ids.iter().position(|one| *one == id) {
                 ids.swap_remove(place);
@@ -249,23 +251,20 @@ impl Visit {
         within(STEP_DEADLINE, &format!("taking a message off {}", self.queue), acked).await
     }
 
-    /// Gives back all that was taken out up to this one and not taken off, in its order.
-    async fn give_back(&self, last: u64) -> Result<(), StorageError> {
-        if last == 0 {
-            return Ok(()); // to the protocol it would be everything
-        }
+    /// Gives back all that was taken out and not taken off, in its order.
+    async fn give_back(&self) -> Result<(), StorageError> {
         let options = BasicNackOptions { multiple: true, requeue: true };
-        let given = self.channel.basic_nack(last, options);
+        let given = self.channel.basic_nack(EVERYTHING, options);
         within(STEP_DEADLINE, &format!("giving back what was in {}", self.queue), given).await
     }
 
     /// Gives back what is left, and hangs up. When this returns `Ok`, the broker has heard of all that was done.
     async fn end<T>(self, done: Result<T, StorageError>) -> Result<T, StorageError> {
-        // Closing gives back what was not taken off, too: at once, and as a whole.
+        let given = if self.seen == 0 { Ok(()) } else { self.give_back().await };
         let closing = self.channel.close(200, "OK".into());
         let closed = within(STEP_DEADLINE, &format!("leaving {}", self.queue), closing).await;
         hang_up(&self.connection).await;
-        done.and_then(|done| closed.map(|()| done))
+        done.and_then(|done| given.and(closed).map(|()| done))
     }
 }
 
