@@ -176,7 +176,7 @@ impl Frame {
 
 /// What `?done=` says, in a sentence of ours: an address tells nobody anything that we would not say.
 fn notice(word: &str) -> Option<&'static str> {
-    const NOTICES: [(&str, &str); 17] = [
+    const NOTICES: &[(&str, &str)] = &[
         ("saved", "Saved. It holds from the next request on."),
         ("deleted", "Deleted."),
         ("made", "It is made."),
@@ -200,6 +200,9 @@ fn notice(word: &str) -> Option<&'static str> {
         ),
         ("resubmitted", "Taken in again: it is an event now, and goes its way."),
         ("thrown-away", "Thrown away. The audit log has the reason."),
+        ("sent", "Asked for: it is sent within seconds. Reload to see how it went."),
+        ("example", "An example is on its way. Reload to see how it went."),
+        ("rate", "The rate is changed."),
     ];
     NOTICES.iter().find(|(known, _)| *known == word).map(|(_, sentence)| *sentence)
 }

@@ -42,6 +42,7 @@ pub(crate) fn nobodys() -> BTreeMap<&'static str, String> {
         ("event", id("msg")),
         ("delivery", id("dlv")),
         ("dead_letter", id("dlv")),
+        ("letter", id("dlv")),
         ("attempt", id("atmpt")),
         ("replay", id("rpl")),
         ("event_type", "never.was".to_owned()),
@@ -49,7 +50,9 @@ pub(crate) fn nobodys() -> BTreeMap<&'static str, String> {
         ("name", "never.was".to_owned()),
         ("id", "1000000007".to_owned()),
         ("number", "1000000007".to_owned()),
-        ("hash", "0000000000000001".to_owned()),
+        ("deed", "pause".to_owned()),
+        ("shelf", "quarantine".to_owned()),
+        ("message", "1000000007".to_owned()),
     ])
 }
 

@@ -1,6 +1,7 @@
-//! What is another tenant's is as if it never was, on every page and by every form of the portal.
+//! What is another tenant's is as if it never was, on every page and by every form of the portal; and what is another
+//! organisation's, in the console.
 //!
-//! Each path of the portal is asked for with a neighbour's real ids and with ids that nothing ever had, by a session with
+//! Each path is asked for with a neighbour's real ids and with ids that nothing ever had, by a session with
 //! all rights: the two answers are the same to the letter but for the id that was asked for, and have nothing of the
 //! neighbour in them. So are those of addresses that name a neighbour's things behind their question mark, and of forms that name
 //! them in their fields. Afterwards the neighbour has what it had.
@@ -11,8 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::case::{Case, Visitor, nobodys};
-use crate::paths::routes;
-use crate::support::api::Answer;
+use crate::paths::{Route, routes};
+use crate::support::api::{Answer, Api};
 use crate::support::operations::dead_letter;
 use crate::support::receiver::{Receiver, Script};
 use crate::support::{eventually, until};
@@ -22,30 +23,30 @@ type Names = BTreeMap<&'static str, String>;
 const SOON: Duration = Duration::from_secs(30);
 
 /// Gives a tenant one of everything; the names in paths with the ids of it.
-async fn furnished(case: &Case, receiver: &Receiver, app: &str) -> Names {
+async fn furnished(api: &Api, receiver: &Receiver, app: &str) -> Names {
     let below = format!("/api/v1/app/{app}");
     let id = |answer: &Answer| {
         assert!((200..300).contains(&answer.status), "{answer:?}");
         answer.json()["id"].as_str().expect("an id").to_owned()
     };
-    let see = async |path: &str| case.api.send("GET", path, &[], &[]).await.json();
+    let see = async |path: &str| api.send("GET", path, &[], &[]).await.json();
     let application = see(&below).await["id"].as_str().expect("an id").to_owned();
     let url = receiver.endpoint(app, Script::Answer(200));
     let endpoint = json!({ "url": url, "uid": format!("{app}-endpoint") });
-    let endpoint = id(&case.api.post_json(&format!("{below}/endpoint"), &endpoint).await);
+    let endpoint = id(&api.post_json(&format!("{below}/endpoint"), &endpoint).await);
     let event_type = format!("{app}.only");
     let known = json!({ "name": event_type, "description": app, "featureFlag": app });
-    assert_eq!(case.api.post_json("/api/v1/event-type", &known).await.status, 201);
+    assert_eq!(api.post_json("/api/v1/event-type", &known).await.status, 201);
     let message = json!({ "eventType": "job.done", "eventId": format!("{app}-event"), "payload": { "of": app } });
-    let event = id(&case.api.post_json(&format!("{below}/msg"), &message).await);
+    let event = id(&api.post_json(&format!("{below}/msg"), &message).await);
     let attempt = eventually("the attempt is recorded", async || {
         let list = see(&format!("{below}/attempt/msg/{event}")).await;
         list["data"][0]["id"].as_str().map(str::to_owned)
     })
     .await;
-    let dead = dead_letter(&case.api, receiver, app).await;
+    let dead = dead_letter(api, receiver, app).await;
     let replay = json!({ "all": true });
-    let replay = id(&case.api.post_json(&format!("{below}/replay"), &replay).await);
+    let replay = id(&api.post_json(&format!("{below}/replay"), &replay).await);
     until("the replay is through, and what it sent has come back", SOON, async || {
         let open = see(&format!("{below}/delivery?state=pending")).await;
         let replay = see(&format!("{below}/replay/{replay}")).await;
@@ -59,7 +60,8 @@ async fn furnished(case: &Case, receiver: &Receiver, app: &str) -> Names {
         ("msg", event.clone()),
         ("event", event),
         ("delivery", dead.clone()),
-        ("dead_letter", dead),
+        ("dead_letter", dead.clone()),
+        ("letter", dead),
         ("attempt", attempt),
         ("replay", replay),
         ("event_type", event_type.clone()),
@@ -117,18 +119,77 @@ fn moments_out(text: &str) -> String {
         .collect()
 }
 
+/// A visitor, and whose things they ask for.
 struct Matrix<'a> {
-    tenant: &'a Visitor,
+    visitor: &'a Visitor,
     own: &'a Names,
     theirs: &'a Names,
     never: Names,
+    /// What the neighbour's own names begin with.
+    neighbour: &'static str,
     asked: usize,
     leaks: Vec<String>,
 }
 
 impl Matrix<'_> {
+    /// Asks for everything of the neighbour's by these.
+    async fn ask(&mut self, routes: &[Route]) {
+        for route in routes {
+            self.by_path(route).await;
+            self.by_fields(route).await;
+            if route.get {
+                let answer = self.visitor.get(&self.path(route, self.own)).await;
+                self.silent(&route.path, &answer);
+            }
+        }
+    }
+
+    /// With some of the neighbour's ids in the path, and some of one's own.
+    async fn by_path(&mut self, route: &Route) {
+        let visitor = self.visitor;
+        for (real, nobody) in self.mixtures(route) {
+            let (there, nowhere) = (self.path(route, &real), self.path(route, &nobody));
+            if route.get {
+                let answers = (visitor.get(&there).await, visitor.get(&nowhere).await);
+                self.compare(&format!("GET {}", route.path), &answers);
+                self.silent(&route.path, &answers.0);
+            }
+            if route.post {
+                let answers = (visitor.deed(&there, &[]).await, visitor.deed(&nowhere, &[]).await);
+                self.compare(&format!("POST {}", route.path), &answers);
+            }
+        }
+    }
+
+    /// Behind the question mark, and in a form's fields.
+    async fn by_fields(&mut self, route: &Route) {
+        let (visitor, path) = (self.visitor, self.path(route, self.own));
+        for (kind, real) in self.theirs {
+            let nobody = self.never[kind].clone();
+            for field in [*kind, "after", "before", "q", "ids", "id"].iter().filter(|_| route.get) {
+                let asked = |value: &str| format!("{path}?{field}={value}");
+                let answers = (visitor.get(&asked(real)).await, visitor.get(&asked(&nobody)).await);
+                self.compare(&format!("GET {}?{field}=", route.path), &answers);
+            }
+            // A form about nothing of one's own, so that nothing of one's own is changed by it.
+            if route.post && !route.names().any(|name| self.theirs.contains_key(name)) {
+                let answers = (
+                    visitor.deed(&path, &[(kind, real)]).await,
+                    visitor.deed(&path, &[(kind, &nobody)]).await,
+                );
+                self.compare(&format!("POST {} with {kind}", route.path), &answers);
+            }
+        }
+    }
+
+    fn path(&self, route: &Route, names: &Names) -> String {
+        let mut all = self.never.clone(); // what is no tenant's kind of thing
+        all.extend(names.clone());
+        route.with(&all)
+    }
+
     /// Two answers that have to be the same.
-    fn compare(&mut self, what: &str, there: &Answer, nowhere: &Answer) {
+    fn compare(&mut self, what: &str, (there, nowhere): &(Answer, Answer)) {
         self.asked += 2;
         let (seen, expected) = (bare(there, self.theirs), bare(nowhere, &self.never));
         if seen != expected {
@@ -139,15 +200,14 @@ impl Matrix<'_> {
         }
     }
 
-    /// Names with one of them, or all, of somebody else.
-    fn mixtures(&self, names: &[String]) -> Vec<(Names, Names)> {
+    /// Names with one of them, or several, of somebody else.
+    fn mixtures(&self, route: &Route) -> Vec<(Names, Names)> {
+        let names: Vec<_> = route.names().collect();
         let mut found = Vec::new();
         for mask in 1_usize..1 << names.len() {
             let (mut real, mut nobody) = (self.own.clone(), self.own.clone());
             for (place, name) in names.iter().enumerate() {
-                let Some((key, theirs)) = self.theirs.get_key_value(name.as_str()) else {
-                    continue;
-                };
+                let Some((key, theirs)) = self.theirs.get_key_value(name) else { continue };
                 if mask & (1 << place) != 0 {
                     real.insert(key, theirs.clone());
                     nobody.insert(key, self.never[key].clone());
@@ -159,103 +219,92 @@ impl Matrix<'_> {
         }
         found
     }
+
+    /// Nothing of the neighbour's is on a page that was not asked for it.
+    fn silent(&mut self, path: &str, answer: &Answer) {
+        let is_refused = answer.status == 404 || answer.status == 422; // says what was asked for
+        for (kind, name) in self.theirs {
+            if !is_refused && answer.body.contains(name.as_str()) {
+                self.leaks.push(format!("{path} has the neighbour's {kind} {name}"));
+            }
+        }
+        for name in ["endpoint", "event", "only"].map(|what| format!("{}-{what}", self.neighbour)) {
+            if answer.body.contains(&name) {
+                self.leaks.push(format!("{path} has the neighbour's {name}"));
+            }
+        }
+    }
+
+    /// The same paths with one's own ids are there: else none of them was tried.
+    async fn own_are_there(&self, routes: &[Route]) {
+        for route in routes.iter().filter(|route| route.get) {
+            let answer = self.visitor.get(&self.path(route, self.own)).await;
+            let tried = route.names().all(|name| self.own.contains_key(name));
+            assert!(!tried || answer.status == 200, "{} for its owner: {answer:?}", route.path);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbours_things_are_not_there_on_any_page_or_by_any_form() {
     let case = Case::new().await;
     let receiver = Receiver::start().await;
-    let own = furnished(&case, &receiver, "acme").await;
-    let theirs = furnished(&case, &receiver, "other").await;
+    let own = furnished(&case.api, &receiver, "acme").await;
+    let theirs = furnished(&case.api, &receiver, "other").await;
     let tenant = case.tenant("acme", &json!({ "featureFlags": ["acme"] })).await;
     let before = seen(&case, "other", &theirs).await;
     let sent_before = receiver.count("other");
+    let mine: Vec<_> =
+        routes().into_iter().filter(|route| route.is_portals() && !route.is_a_door()).collect();
     let mut matrix = Matrix {
-        tenant: &tenant,
+        visitor: &tenant,
         own: &own,
         theirs: &theirs,
         never: nobodys(),
+        neighbour: "other",
         asked: 0,
         leaks: Vec::new(),
     };
-    let mine: Vec<_> =
-        routes().into_iter().filter(|route| route.is_portals() && !route.is_a_door()).collect();
-    let kinds: Vec<_> = theirs.keys().copied().collect();
 
-    for route in &mine {
-        let names: Vec<_> = route.names().map(str::to_owned).collect();
-        let with = |names: &Names| {
-            let mut all = matrix.never.clone(); // what is no tenant's kind of thing
-            all.extend(names.clone());
-            route.with(&all)
-        };
-        let own_path = with(&own);
-        let pairs: Vec<_> = matrix
-            .mixtures(&names)
-            .iter()
-            .map(|(real, nobody)| (with(real), with(nobody)))
-            .collect();
-        for (there, nowhere) in pairs {
-            if route.get {
-                let (there, nowhere) = (tenant.get(&there).await, tenant.get(&nowhere).await);
-                matrix.compare(&format!("GET {}", route.path), &there, &nowhere);
-                silent(&mut matrix, &route.path, &there);
-            }
-            if route.post {
-                let (there, nowhere) =
-                    (tenant.deed(&there, &[]).await, tenant.deed(&nowhere, &[]).await);
-                matrix.compare(&format!("POST {}", route.path), &there, &nowhere);
-            }
-        }
-        // Behind the question mark, and in a form's fields.
-        for kind in &kinds {
-            let (real, nobody) = (theirs[kind].clone(), matrix.never[kind].clone());
-            for field in [*kind, "after", "before", "q", "ids", "id"] {
-                if route.get {
-                    let asked = |value: &str| format!("{own_path}?{field}={value}");
-                    let (there, nowhere) =
-                        (tenant.get(&asked(&real)).await, tenant.get(&asked(&nobody)).await);
-                    matrix.compare(&format!("GET {}?{field}=", route.path), &there, &nowhere);
-                }
-            }
-            // A form about nothing of one's own, so that nothing of one's own is changed by it.
-            if route.post && !names.iter().any(|name| theirs.contains_key(name.as_str())) {
-                let (there, nowhere) = (
-                    tenant.deed(&own_path, &[(kind, &real)]).await,
-                    tenant.deed(&own_path, &[(kind, &nobody)]).await,
-                );
-                matrix.compare(&format!("POST {} with {kind}", route.path), &there, &nowhere);
-            }
-        }
-        if route.get {
-            let answer = tenant.get(&own_path).await;
-            silent(&mut matrix, &route.path, &answer);
-        }
-    }
+    matrix.own_are_there(&mine).await;
+    matrix.ask(&mine).await;
 
     println!("{} paths, {} requests, {} leaks", mine.len(), matrix.asked, matrix.leaks.len());
     assert!(matrix.leaks.is_empty(), "{}", matrix.leaks.join("\n"));
     assert_eq!(seen(&case, "other", &theirs).await, before, "the neighbour has what it had");
     assert_eq!(receiver.count("other"), sent_before, "and nothing was sent to it");
-    // The same paths with one's own ids are there: else none of them was tried.
-    for route in mine.iter().filter(|route| route.get) {
-        let mut all = nobodys();
-        all.extend(own.clone());
-        let answer = tenant.get(&route.with(&all)).await;
-        let tried = route.names().all(|name| own.contains_key(name));
-        assert!(!tried || answer.status == 200, "{} for its owner: {answer:?}", route.path);
-    }
 }
 
-/// Nothing of the neighbour's is on a page that was not asked for it.
-fn silent(matrix: &mut Matrix<'_>, path: &str, answer: &Answer) {
-    for (kind, name) in matrix.theirs {
-        let asked_for = answer.status == 404 || answer.status == 422;
-        if !asked_for && answer.body.contains(name.as_str()) {
-            matrix.leaks.push(format!("{path} has the neighbour's {kind} {name}"));
-        }
-    }
-    if answer.body.contains("other-endpoint") || answer.body.contains("other-event") {
-        matrix.leaks.push(format!("{path} has the neighbour's own names"));
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn another_organisations_things_are_not_there_in_the_console() {
+    const ORGANISATION: &str = "org_2Mwk7aBcDeFgHiJkLmNoPqRsTuV";
+    let case = Case::new().await;
+    let receiver = Receiver::start().await;
+    let theirs = furnished(&case.api, &receiver, "other").await;
+    let token = case.posthaste.json(&["token", "create", "--org", ORGANISATION]);
+    let stranger = case.api.with_token(token["token"].as_str().map(str::to_owned));
+    let made = stranger.post_json("/api/v1/app", &json!({ "name": "Own", "uid": "own" })).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let own = furnished(&stranger, &receiver, "own").await;
+    let operator = case.operator(&["--org", ORGANISATION]).await;
+    let before = seen(&case, "other", &theirs).await;
+    let sent_before = receiver.count("other");
+    let mine: Vec<_> =
+        routes().into_iter().filter(|route| !route.is_portals() && !route.is_a_door()).collect();
+    let mut matrix = Matrix {
+        visitor: &operator,
+        own: &own,
+        theirs: &theirs,
+        never: nobodys(),
+        neighbour: "other",
+        asked: 0,
+        leaks: Vec::new(),
+    };
+
+    matrix.ask(&mine).await;
+
+    println!("{} paths, {} requests, {} leaks", mine.len(), matrix.asked, matrix.leaks.len());
+    assert!(matrix.leaks.is_empty(), "{}", matrix.leaks.join("\n"));
+    assert_eq!(seen(&case, "other", &theirs).await, before, "the neighbour has what it had");
+    assert_eq!(receiver.count("other"), sent_before, "and nothing was sent to it");
 }

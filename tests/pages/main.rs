@@ -8,6 +8,7 @@
 mod support;
 
 mod case;
+mod charts;
 mod entrance;
 mod forms;
 mod isolation;

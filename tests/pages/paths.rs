@@ -1,4 +1,5 @@
-//! Every page and form there is, as the console's source names them: a route stands there as a literal.
+//! Every page and form there is, as the console's source names them: a route stands there as a literal, as a constant, or
+//! as a format of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -54,17 +55,20 @@ pub(crate) fn routes() -> Vec<Route> {
     for text in &texts {
         for (place, _) in text.match_indices(".route(") {
             let route = inside(&text[place + ".route(".len()..]);
-            let path = route.split('"').nth(1);
-            let path = path.unwrap_or_else(|| panic!("a path is written out: .route({route})"));
+            let (named, answers) = route.split_once(',').expect("a path and what answers");
+            let path = written_out(named.trim(), &text[..place]);
             if path.starts_with("/assets/") || path.ends_with('/') || path.contains("{*") {
                 continue;
             }
-            let answers = route.rsplit_once('"').expect("a path stands in quotes").1;
-            let by = |method: &str| answers.contains(method);
+            let is_word = |before: char| before.is_alphanumeric() || before == '_';
+            let by = |method: &str| {
+                let mut found = answers.match_indices(method);
+                found.any(|(place, _)| !answers[..place].ends_with(is_word))
+            };
             let (get, post) = (by("get("), by("post("));
             assert!(get || post, "{path} is asked by get or post: {answers}");
-            let new = found.insert(Route { path: path.to_owned(), get, post });
-            assert!(new, "{path} stands there twice");
+            let new = found.insert(Route { path, get, post });
+            assert!(new, "{named} stands there twice");
         }
     }
     assert!(!texts.iter().any(|text| text.contains(".nest(")), "paths are written out whole");
@@ -80,6 +84,50 @@ fn read(folder: &Path, texts: &mut Vec<String>) {
         } else if path.extension().is_some_and(|kind| kind == "rs") {
             texts.push(std::fs::read_to_string(&path).expect("text"));
         }
+    }
+}
+
+/// The path that a route names: `"…"`, `NAME`, `&format!("…{NAME}…")`, or `&name("…")` of a closure that is such a format.
+/// What has a name is the last thing of that name above it.
+///
+/// # Panics
+/// When a path is named in another way: a route that is not read is a page that is not tried.
+fn written_out(named: &str, above: &str) -> String {
+    fn nothing<T>(named: &str) -> T {
+        panic!("what is the path of .route({named}? Write it as the others are")
+    }
+    let literal = |text: &str| text.split('"').nth(1).map(str::to_owned);
+    let below = |what: &str| above.rsplit_once(what).map(|(_, below)| below);
+    let constant = |name: &str| {
+        let value = below(&format!("const {name}: &str = ")).and_then(literal);
+        value.unwrap_or_else(|| nothing(named))
+    };
+    // Braces that are doubled stand for themselves, and so do those of what is filled in.
+    let filled = |format: &str, hole: &str, filling: &str| {
+        let mut path = format.replace("{{", "\u{1}").replace("}}", "\u{2}");
+        while let Some((before, rest)) = path.split_once('{') {
+            let (name, behind) = rest.split_once('}').expect("it is closed");
+            let value = if name == hole { filling.to_owned() } else { constant(name) };
+            let value = value.replace('{', "\u{1}").replace('}', "\u{2}");
+            path = format!("{before}{value}{behind}");
+        }
+        path.replace('\u{1}', "{").replace('\u{2}', "}")
+    };
+    if named.starts_with('"') {
+        literal(named).unwrap_or_else(|| nothing(named))
+    } else if let Some(format) = named.strip_prefix("&format!(") {
+        filled(&literal(format).unwrap_or_else(|| nothing(named)), "", "")
+    } else if let Some((closure, rest)) = named.strip_prefix('&').and_then(|it| it.split_once('('))
+    {
+        let made = below(&format!("let {closure} = |")).unwrap_or_else(|| nothing(named));
+        let (argument, body) = made.split_once(':').unwrap_or_else(|| nothing(named));
+        filled(
+            &literal(body).unwrap_or_else(|| nothing(named)),
+            argument,
+            &literal(rest).unwrap_or_else(|| nothing(named)),
+        )
+    } else {
+        constant(named)
     }
 }
 

@@ -254,8 +254,7 @@ pub(super) async fn end_sessions(
     Sent(_): Sent,
 ) -> Result<Response, Refusal> {
     let application = operator.control.application(&app).await?;
-    let ended =
-        site.sessions().end_all(application.tenant(), &[], std::time::Duration::ZERO).await?;
+    let ended = site.sessions().end_all(application.tenant(), &[], Duration::ZERO).await?;
     let details = Details(json!({ "ended": ended }));
     Ok((details, confirm::done(&at(&application), "ended")).into_response())
 }

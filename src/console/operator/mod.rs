@@ -2,24 +2,30 @@
 //!
 //! - [`health`]: the first page; [`login`]: the way in.
 //! - [`applications`], [`application`]: tenants, and what an operator does for them.
-//! - [`endpoint`], [`deliveries`], [`event`]: what is sent where, and what becomes of it.
+//! - [`endpoints`], [`endpoint`], [`deliveries`], [`event`]: what is sent where, and what becomes of it.
 //! - [`dead_letters`], [`replaying`], [`discarding`]: what was given up, by what it has in common ([`which`]).
 //! - [`replays`], [`event_types`], [`audit`].
+//! - [`quarantine`], [`queues`], [`egress`], [`configuration`]: the installation itself.
 //! - [`confirm`], [`form`], [`words`]: what these pages have in common.
 
 mod application;
 mod applications;
 mod audit;
+mod configuration;
 mod confirm;
 mod dead_letters;
 mod deliveries;
 mod discarding;
+mod egress;
 mod endpoint;
+mod endpoints;
 mod event;
 mod event_types;
 mod form;
 mod health;
 pub(super) mod login;
+mod quarantine;
+mod queues;
 mod replaying;
 mod replays;
 mod which;
@@ -40,6 +46,7 @@ pub(super) fn pages() -> Router<Arc<Site>> {
         .merge(of_deliveries())
         .merge(of_dead_letters())
         .merge(of_event_types())
+        .merge(of_the_installation())
         .route("/console/audit", get(audit::log))
 }
 
@@ -62,6 +69,7 @@ fn of_deliveries() -> Router<Arc<Site>> {
     const ENDPOINT: &str = "/console/applications/{app}/endpoints/{endpoint}";
     const ONE: &str = "/console/deliveries/{app}/{event}/{endpoint}";
     Router::new()
+        .route("/console/endpoints", get(endpoints::list))
         .route(ENDPOINT, get(endpoint::page))
         .route(&format!("{ENDPOINT}/{{deed}}"), get(endpoint::ask).post(endpoint::act))
         .route("/console/deliveries", get(deliveries::list))
@@ -96,4 +104,15 @@ fn of_event_types() -> Router<Arc<Site>> {
         .route(&format!("{ONE}/edit"), get(event_types::edit).post(event_types::save))
         .route(&format!("{ONE}/archive"), get(event_types::ask_archive).post(event_types::archive))
         .route(&format!("{ONE}/list"), post(event_types::unarchive))
+}
+
+fn of_the_installation() -> Router<Arc<Site>> {
+    const HELD: &str = "/console/quarantine/{shelf}/{message}";
+    Router::new()
+        .route("/console/quarantine", get(quarantine::list))
+        .route(HELD, get(quarantine::one).post(quarantine::resubmit))
+        .route(&format!("{HELD}/discard"), get(quarantine::ask_discard).post(quarantine::discard))
+        .route("/console/queues", get(queues::page))
+        .route("/console/egress", get(egress::page).post(egress::try_out))
+        .route("/console/configuration", get(configuration::page))
 }

@@ -5,6 +5,7 @@
 //! page to another differs between the two areas and is handed in.
 
 pub(super) mod chart;
+pub(super) mod confirm;
 pub(super) mod curl;
 pub(super) mod delivery;
 pub(super) mod event_type;

@@ -230,7 +230,7 @@ mod tests {
 
     async fn desk() -> (QuarantineDesk, Arc<Shelves>) {
         let world = World::new();
-        let acme = NewApplication::named("acme".into(), Some("acme".into()));
+        let acme = NewApplication::named("acme", Some("acme"));
         world.control.create_application(acme).await.expect("made");
         let shelves = Arc::new(Shelves::default());
         let store: Arc<dyn Quarantine> = Arc::clone(&shelves) as _;
