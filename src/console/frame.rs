@@ -176,20 +176,33 @@ impl Frame {
 
 /// What `?done=` says, in a sentence of ours: an address tells nobody anything that we would not say.
 fn notice(word: &str) -> Option<&'static str> {
-    const NOTICES: [(&str, &str); 13] = [
+    const NOTICES: &[(&str, &str)] = &[
         ("saved", "Saved. It holds from the next request on."),
-        ("deleted", "Deleted. No request starts any more."),
+        ("deleted", "Deleted."),
+        ("made", "It is made."),
+        ("switched", "Switched. It holds from now on."),
+        ("ended", "All its sessions are ended."),
+        ("begun", "The replay is begun. It goes on by itself, also when you leave this page."),
+        ("paused", "Paused. Nothing more is offered or sent until it is resumed."),
+        ("resumed", "It goes on."),
+        ("cancelled", "Cancelled."),
+        ("discarded", "Put away for good. The audit log has the reason."),
+        (
+            "discarded-some",
+            "As many were put away as may be at once. There are more: the same again puts them away.",
+        ),
+        ("archived", "Archived: it is off the list."),
+        ("disabled", "Disabled: it is not called, and owed nothing new."),
+        ("enabled", "Enabled: what waited for it is offered at once."),
+        (
+            "asked",
+            "Asked for: the request is made at once, and its outcome stands here in a moment.",
+        ),
+        ("resubmitted", "Taken in again: it is an event now, and goes its way."),
+        ("thrown-away", "Thrown away. The audit log has the reason."),
         ("sent", "Asked for: it is sent within seconds. Reload to see how it went."),
         ("example", "An example is on its way. Reload to see how it went."),
-        ("cancelled", "Cancelled: nothing more happens by itself."),
-        ("paused", "Paused. What is owed waits until it is resumed."),
-        ("resumed", "Resumed: what waited is offered now."),
-        ("disabled", "Disabled. It is owed nothing new."),
-        ("enabled", "Enabled: what waited is offered now."),
         ("rate", "The rate is changed."),
-        ("begun", "Begun. It goes on whether this page is open or not."),
-        ("ended", "All sessions are ended."),
-        ("archived", "Archived: it is on no list any more."),
     ];
     NOTICES.iter().find(|(known, _)| *known == word).map(|(_, sentence)| *sentence)
 }

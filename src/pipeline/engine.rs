@@ -24,6 +24,7 @@ use super::request::Options;
 use super::resend::Resends;
 use super::send::Courier;
 use super::settle::{Record, Settler};
+use super::tally::{AddUp, Tallies};
 use super::window::Window;
 use crate::egress::Sender;
 use crate::storage::StorageError;
@@ -32,6 +33,7 @@ use crate::storage::inbox::Inbox;
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::Outlet;
+use crate::storage::rollups::Rollups;
 use crate::storage::routers::Routers;
 use crate::telemetry::metrics::Metrics;
 
@@ -60,6 +62,8 @@ pub struct Parts {
     pub ladder: Arc<dyn Ladder>,
     /// Who is told.
     pub outlet: Arc<dyn Outlet>,
+    /// Where what charts are drawn from is added up.
+    pub rollups: Arc<dyn Rollups>,
     /// Who is told what operators should know, if anybody is.
     pub operator: Option<Operator>,
     /// The way out.
@@ -91,11 +95,13 @@ pub struct Engine {
     out_of_time: CancellationToken,
     stop_record: CancellationToken,
     stop_release: CancellationToken,
+    stop_adding: CancellationToken,
     intake: Vec<JoinHandle<()>>,
     ingest: JoinHandle<Box<dyn Inbox>>,
     dispatch: JoinHandle<()>,
     record: JoinHandle<()>,
     release: JoinHandle<()>,
+    adding: JoinHandle<()>,
 }
 
 impl Engine {
@@ -116,6 +122,7 @@ impl Engine {
         let stop_intake = CancellationToken::new();
         let out_of_time = CancellationToken::new();
         let (stop_record, stop_release) = (CancellationToken::new(), CancellationToken::new());
+        let (tallies, stop_adding) = (Tallies::default(), CancellationToken::new());
 
         let (record, release) = endings.split(
             |queue| Record {
@@ -129,6 +136,7 @@ impl Engine {
                 settler: settler.clone(),
                 world: world.clone(),
                 metrics: Arc::clone(&metrics),
+                tallies: tallies.clone(),
             },
             |queue| Release {
                 queue,
@@ -183,6 +191,7 @@ impl Engine {
         let follow = adopter.clone().follow(stop_intake.clone());
         let telling =
             herald::run(parts.operator, routes, Arc::clone(&metrics), stop_intake.clone());
+        let adding = AddUp { tallies, rollups: parts.rollups };
         let books = read_books(journal, Arc::clone(&window), metrics, stop_intake.clone());
         Ok(Self {
             window,
@@ -201,8 +210,10 @@ impl Engine {
             ],
             stop_intake,
             out_of_time,
+            adding: tokio::spawn(adding.run(stop_adding.clone())),
             stop_record,
             stop_release,
+            stop_adding,
         })
     }
 
@@ -224,6 +235,7 @@ impl Engine {
             _ = &mut self.dispatch => "dispatch",
             _ = &mut self.record => "record",
             _ = &mut self.release => "release",
+            _ = &mut self.adding => "what adds up for charts",
             (_, which, _) = intake => INTAKE[which],
         };
         error!(what, "a part of the router has ended by itself: this is a defect");
@@ -250,6 +262,8 @@ impl Engine {
             let _ = self.record.await;
             self.stop_release.cancel();
             let _ = self.release.await;
+            self.stop_adding.cancel(); // all that ended is counted
+            let _ = self.adding.await;
         };
         if tokio::time::timeout(LAST_STEPS, last_steps).await.is_err() {
             warn!("a store is away: ending without its answer; what is unfinished comes again");

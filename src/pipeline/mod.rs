@@ -32,6 +32,7 @@ pub mod route;
 pub mod send;
 pub mod settle;
 mod starting;
+pub mod tally;
 pub mod window;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use super::dispatch::Dispatcher;
 use super::release::{Release, ReleaseQueue, Released};
 use super::route::Routes;
+use super::tally::Tallies;
 use super::window::Share;
 use super::{Job, World, until_taken};
 use crate::domain::delivery::{Attempt, Delivery, Holder, Trigger, Turn};
@@ -186,6 +187,8 @@ pub struct Record {
     pub world: World,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The same for charts.
+    pub tallies: Tallies,
 }
 
 /// A decided settlement with what it settles.
@@ -325,6 +328,7 @@ impl Record {
     ) {
         log_attempt(delivery, trigger, attempt, settlement);
         self.metrics.attempt_ended(delivery, attempt, at);
+        self.tallies.ended(delivery, attempt, settlement, at);
     }
 
     /// Whether what becomes of a delivery is told to the operator: not of the operator's own.

@@ -182,6 +182,7 @@ fn parts(
         inbox: backends.inbox(),
         ladder: Arc::clone(&backends.ladder),
         outlet: Arc::clone(&backends.outlet),
+        rollups: backends.rollups(),
         sender: Arc::clone(sender),
         world: World { now: Arc::new(clock::now), chance: Arc::new(chance::bits) },
         metrics: Arc::clone(metrics),

@@ -48,6 +48,9 @@ const REPLAYS_KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long the audit log is kept: a year, and a month to look at it.
 const DEEDS_KEPT: Duration = Duration::from_hours(24 * 400);
 
+/// How long what charts are drawn from is kept: what the longest of them shows.
+const ROLLUPS_KEPT: Duration = Duration::from_hours(24 * 30);
+
 /// Who looks after the store.
 pub(super) struct Keeper {
     /// The store.
@@ -122,6 +125,7 @@ impl Keeper {
             replays: now - REPLAYS_KEPT,
             deeds: now - DEEDS_KEPT,
             inspected: now - inspector::KEPT_FOR,
+            rollups: now - ROLLUPS_KEPT,
         }
     }
 
@@ -179,6 +183,7 @@ mod tests {
             assert_eq!((old.now, old.events), (NOW, NOW - 30 * DAY));
             assert_eq!((old.dead_letters, old.requests), (NOW - 90 * DAY, NOW - DAY / 2));
             assert_eq!((old.replays, old.inspected), (NOW - 30 * DAY, NOW - DAY));
+            assert_eq!(old.rollups, NOW - 30 * DAY);
             let since =
                 self.began.lock().expect("no panic").get_or_insert_with(Instant::now).elapsed();
             self.asked.lock().expect("no panic").push((since, from));

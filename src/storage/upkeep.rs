@@ -28,6 +28,8 @@ pub struct Old {
     pub deeds: Timestamp,
     /// Requests that came to a target for development before this go.
     pub inspected: Timestamp,
+    /// What charts are drawn from goes, of spans that began before this.
+    pub rollups: Timestamp,
 }
 
 /// How far a walk over the events has come.
@@ -60,6 +62,8 @@ pub struct Removed {
     pub deeds: u64,
     /// Requests to targets for development.
     pub inspected: u64,
+    /// What charts are drawn from: rows of a span each.
+    pub rollups: u64,
 }
 
 /// What one step came to.

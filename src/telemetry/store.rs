@@ -69,6 +69,7 @@ impl StoreMetrics {
             ("answers", removed.answers),
             ("replays", removed.replays),
             ("inspected", removed.inspected),
+            ("rollups", removed.rollups),
         ] {
             self.removed.with_label_values(&[table]).inc_by(rows);
         }

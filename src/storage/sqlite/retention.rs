@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::books::Movement;
-use super::{Sqlite, inspector, replays};
+use super::{Sqlite, inspector, replays, rollups};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
@@ -159,6 +159,7 @@ fn side(connection: &Connection, old: Old) -> Result<bool, StorageError> {
         || answers.exists([old.requests])?
         || replays::any_ended(connection, old.replays)?
         || inspector::any_old(connection, old.inspected)?
+        || rollups::any_old(connection, old.rollups)?
         || oldest_deed.exists([old.deeds])?)
 }
 
@@ -181,7 +182,9 @@ fn remove(connection: &Connection, old: Old, found: &Found) -> Result<Step, Stor
         removed.answers = forget(connection, FORGET_ANSWERS, old.requests)?;
         removed.replays = count(replays::forget(connection, old.replays, SIDE)?);
         removed.deeds = forget(connection, FORGET_DEEDS, old.deeds)?;
+        removed.rollups = count(rollups::forget(connection, old.rollups, SIDE)?);
         let most = removed.requests.max(removed.answers).max(removed.replays).max(removed.deeds);
+        let most = most.max(removed.rollups);
         let (inspected, more) = inspector::forget(connection, old.inspected)?;
         removed.inspected = count(inspected);
         step.side_goes_on |= most == u64::from(SIDE) || more;

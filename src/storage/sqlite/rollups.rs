@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Sqlite;
 use crate::domain::id::OrganisationId;
@@ -111,4 +111,23 @@ impl Rollups for Sqlite {
         })
         .await
     }
+}
+
+/// Whether there is any of a span that began before this: the first of an index.
+pub(super) fn any_old(connection: &Connection, before: Timestamp) -> Result<bool, StorageError> {
+    let mut old = connection.prepare_cached("SELECT 1 FROM rollups WHERE at < ?1")?;
+    Ok(old.exists([before])?)
+}
+
+/// Removes the oldest of them, at most so many; how many.
+pub(super) fn forget(
+    connection: &Connection,
+    before: Timestamp,
+    most: u32,
+) -> Result<usize, StorageError> {
+    let mut forget = connection.prepare_cached(
+        "DELETE FROM rollups WHERE (whose, at) IN \
+         (SELECT whose, at FROM rollups WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    )?;
+    Ok(forget.execute(params![before, most])?)
 }

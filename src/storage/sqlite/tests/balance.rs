@@ -124,6 +124,7 @@ async fn take(place: &Place, step: Step) {
                 replays: before,
                 deeds: before,
                 inspected: before,
+                rollups: before,
             };
             place.sweep(old, upkeep::Place::START).await.expect("swept");
         }

@@ -274,6 +274,7 @@ async fn replays_that_ended_long_ago_are_forgotten_with_their_offers_and_old_ans
         replays: before,
         deeds: NOW,
         inspected: NOW,
+        rollups: NOW,
     };
 
     let swept = place.sweep(old, Walked::START).await.expect("swept");

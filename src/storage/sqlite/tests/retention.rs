@@ -30,6 +30,7 @@ fn old_at(moment: Timestamp) -> Old {
         replays: moment,
         deeds: moment,
         inspected: moment,
+        rollups: moment,
     }
 }
 
@@ -41,6 +42,7 @@ fn old_events(moment: Timestamp) -> Old {
         replays: LONG_AGO,
         deeds: LONG_AGO,
         inspected: LONG_AGO,
+        rollups: LONG_AGO,
         ..old_at(moment)
     }
 }
@@ -60,6 +62,7 @@ impl Place {
             all.replays += removed.replays;
             all.deeds += removed.deeds;
             all.inspected += removed.inspected;
+            all.rollups += removed.rollups;
             if caught_up {
                 return all;
             }
@@ -80,7 +83,7 @@ impl Place {
     }
 
     /// Rows of a table.
-    fn rows(&self, table: &str) -> i64 {
+    pub(super) fn rows(&self, table: &str) -> i64 {
         let connection = Connection::open(settings(&self.folder).path).expect("opens");
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get(0)).expect("counted")

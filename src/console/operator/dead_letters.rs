@@ -1,0 +1,236 @@
+//! Dead letters: by what they have in common, in a list, and one of them with all that is known of it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::form::Typed;
+use super::{which, words};
+use crate::console::form::Asked;
+use crate::console::frame::{Frame, Section};
+use crate::console::parts::When;
+use crate::console::refusal::{Refusal, shown};
+use crate::console::rights::{OperatorMay, View};
+use crate::console::site::Site;
+use crate::console::text::Text;
+use crate::console::views::pager::{self, Pager};
+use crate::control::tracking;
+use crate::domain::dead_letter::NO_ATTEMPT;
+use crate::domain::outcome::CLASSES;
+use crate::storage::dead_letters::{DeadLetter, DeadLetterGroup, Inspected};
+use crate::storage::journal::AttemptRecord;
+use crate::storage::page::Order;
+
+#[derive(Template)]
+#[template(path = "operator/dead_letters.html")]
+struct Groups {
+    frame: Frame,
+    typed: Typed,
+    is_all: bool,
+    reasons: [(&'static str, &'static str); 4],
+    errors: Vec<&'static str>,
+    query: String,
+    rows: Vec<Group>,
+    pager: Pager,
+}
+
+struct Group {
+    query: String,
+    application: Text,
+    endpoint: Text,
+    url: Option<Text>,
+    reason: &'static str,
+    status: u16,
+    error: Text,
+    count: u64,
+    first: When,
+    last: When,
+    sample: Text,
+    detail: Text,
+}
+
+impl Group {
+    fn of(group: &DeadLetterGroup) -> Self {
+        let endpoint = group.endpoint_uid.clone().unwrap_or_else(|| group.endpoint.to_string());
+        Self {
+            query: which::of_group(group),
+            application: Text::line(&group.application.to_string()),
+            endpoint: Text::line(&endpoint),
+            url: group.url.as_deref().map(Text::line),
+            reason: words::reason(group.reason),
+            status: group.last_status,
+            error: Text::line(&group.last_outcome),
+            count: group.count,
+            first: When(group.first_at),
+            last: When(group.last_at),
+            sample: Text::line(&group.sample.to_string()),
+            detail: Text::line(&group.sample_detail),
+        }
+    }
+}
+
+/// `GET /console/dead-letters`
+pub(super) async fn groups(
+    State(site): State<Arc<Site>>,
+    operator: OperatorMay<View>,
+    Asked(asked): Asked,
+) -> Result<Response, Refusal> {
+    let frame = operator.frame(&site, "Dead letters", Section::DeadLetters, &asked);
+    let page = pager::asked_for(&asked, Order::Descending)?;
+    let which = which::by_kind(&asked)?;
+    let listed = operator.control.dead_letter_groups(None, &which, &page).await?;
+    shown(&Groups {
+        frame,
+        is_all: which::is_all(&asked),
+        reasons: which::reasons(),
+        errors: errors(),
+        query: which::query(&asked),
+        pager: Pager::of(&asked, &page, &listed, |group| group.place),
+        rows: listed.rows.iter().map(Group::of).collect(),
+        typed: Typed(asked),
+    })
+}
+
+fn errors() -> Vec<&'static str> {
+    CLASSES.into_iter().chain([NO_ATTEMPT]).collect()
+}
+
+#[derive(Template)]
+#[template(path = "operator/dead_letter_list.html")]
+struct Letters {
+    frame: Frame,
+    typed: Typed,
+    told: Text,
+    reasons: [(&'static str, &'static str); 4],
+    errors: Vec<&'static str>,
+    query: String,
+    rows: Vec<Row>,
+    /// Whether the list goes on behind a part that has found nothing.
+    goes_on: bool,
+    pager: Pager,
+}
+
+struct Row {
+    id: Text,
+    application: Text,
+    endpoint: Text,
+    event_type: Text,
+    subject: Option<Text>,
+    reason: &'static str,
+    attempts: u32,
+    status: u16,
+    error: Text,
+    detail: Text,
+    died: When,
+}
+
+impl Row {
+    fn of(letter: &DeadLetter) -> Self {
+        Self {
+            id: Text::line(&letter.id.to_string()),
+            application: Text::line(&letter.application.to_string()),
+            endpoint: Text::line(&letter.key.endpoint.to_string()),
+            event_type: Text::line(&letter.event_type),
+            subject: letter.subject.as_deref().map(Text::line),
+            reason: words::reason(letter.reason),
+            attempts: letter.attempts,
+            status: letter.last_status,
+            error: Text::line(&letter.last_outcome),
+            detail: Text::line(&letter.last_detail),
+            died: When(letter.died_at),
+        }
+    }
+}
+
+/// `GET /console/dead-letters/list`
+pub(super) async fn list(
+    State(site): State<Arc<Site>>,
+    operator: OperatorMay<View>,
+    Asked(asked): Asked,
+) -> Result<Response, Refusal> {
+    let frame = operator.frame(&site, "Dead letters", Section::DeadLetters, &asked);
+    let page = pager::asked_for(&asked, Order::Descending)?;
+    let which = which::which(&asked)?;
+    let listed = operator.control.dead_letters_of(None, &which, &page).await?;
+    shown(&Letters {
+        frame,
+        told: which::told(&asked),
+        reasons: which::reasons(),
+        errors: errors(),
+        query: which::query(&asked),
+        pager: Pager::of(&asked, &page, &listed, DeadLetter::place),
+        goes_on: listed.beyond.is_some(),
+        rows: listed.rows.iter().map(Row::of).collect(),
+        typed: Typed(asked),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "operator/dead_letter.html")]
+struct Letter {
+    frame: Frame,
+    row: Row,
+    url: Option<Text>,
+    event: Option<Event>,
+    event_id: Text,
+    attempts: Vec<Attempt>,
+}
+
+struct Event {
+    producers: Option<Text>,
+    received: When,
+    bytes: usize,
+    payload: Text,
+}
+
+struct Attempt {
+    number: u32,
+    at: When,
+    took_ms: u32,
+    url: Text,
+    outcome: Text,
+    status: u16,
+    detail: Text,
+    answer: Option<Text>,
+}
+
+impl Attempt {
+    fn of(attempt: &AttemptRecord) -> Self {
+        Self {
+            number: attempt.number,
+            at: When(attempt.started_at),
+            took_ms: attempt.duration_ms,
+            url: Text::line(&attempt.url),
+            outcome: Text::line(&tracking::told(&attempt.outcome, &attempt.url)),
+            status: attempt.status,
+            detail: Text::line(&attempt.detail),
+            answer: (!attempt.response.is_empty()).then(|| Text::bytes(&attempt.response)),
+        }
+    }
+}
+
+/// `GET /console/dead-letters/{id}`
+pub(super) async fn one(
+    State(site): State<Arc<Site>>,
+    operator: OperatorMay<View>,
+    Path(id): Path<String>,
+    Asked(asked): Asked,
+) -> Result<Response, Refusal> {
+    let Inspected { letter, event, attempts } =
+        operator.control.inspect_dead_letter(None, &id).await?;
+    shown(&Letter {
+        frame: operator.frame(&site, "Dead letter", Section::DeadLetters, &asked),
+        row: Row::of(&letter),
+        url: attempts.last().map(|last| Text::line(&last.url)),
+        event_id: Text::line(&letter.key.event.to_string()),
+        event: event.map(|event| Event {
+            producers: event.event_id.as_deref().map(Text::line),
+            received: When(event.received_at),
+            bytes: event.payload.len(),
+            payload: Text::bytes(&event.payload),
+        }),
+        attempts: attempts.iter().map(Attempt::of).collect(),
+    })
+}

@@ -1,0 +1,178 @@
+//! Links that open once, and sessions that end: by their time, by nobody's using them, and when somebody says so.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::case::{Case, FROM_HERE};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_opens_once_and_looking_at_it_uses_nothing_up() {
+    let case = Case::new().await;
+    let code = case.link("acme", &json!({})).await;
+    let nobody = case.nobody();
+    for _ in 0..3 {
+        let page = nobody.get("/portal/enter").await;
+        assert_eq!((page.status, page.header("set-cookie")), (200, None), "what mail scanners do");
+    }
+
+    let send = async || nobody.post("/portal/enter", &[FROM_HERE], &[("token", &code)]).await;
+    let many = futures_util::future::join_all((0..8).map(|_| send())).await;
+
+    let mut statuses: Vec<_> = many.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 401, 401, 401, 401, 401, 401, 401], "one of eight at once");
+    for refused in many.iter().filter(|answer| answer.status == 401) {
+        assert_eq!(refused.header("set-cookie"), None);
+        assert!(refused.body.contains("This link does not open"), "{refused:?}");
+    }
+    for wrong in ["", "x", &code[1..], &"A".repeat(200_000)] {
+        let answer = nobody.post("/portal/enter", &[FROM_HERE], &[("token", wrong)]).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{:.20}", wrong);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_and_sessions_end_by_their_time() {
+    let case = Case::new().await;
+    let [first, second, short] = [json!({}), json!({}), json!({ "expiry": 600 })];
+    let (first, second) = (case.link("acme", &first).await, case.link("acme", &second).await);
+    let short = case.link("acme", &short).await;
+    let (used, unused) =
+        (case.tenant("acme", &json!({})).await, case.tenant("acme", &json!({})).await);
+    let bounded = case.tenant("acme", &json!({ "expiry": 2_400 })).await; // 40 minutes
+    let operator = case.operator(&["--expires", "35m"]).await;
+
+    let case = case.later(14 * MINUTE).await;
+    let opened = case.enter(&first).await;
+    assert!(opened.is_in().await);
+    let answer = case.nobody().post("/portal/enter", &[FROM_HERE], &[("token", &short)]).await;
+    assert_eq!(answer.status, 401, "a link does not outlive what it gives");
+
+    let case = case.later(16 * MINUTE).await;
+    let answer = case.nobody().post("/portal/enter", &[FROM_HERE], &[("token", &second)]).await;
+    assert_eq!(answer.status, 401, "over after a quarter of an hour");
+
+    let case = case.later(29 * MINUTE).await;
+    for visitor in [&used, &bounded, &operator] {
+        assert!(case.again(visitor).is_in().await, "used within half an hour");
+    }
+
+    let case = case.later(36 * MINUTE).await;
+    assert!(!case.again(&operator).is_in().await, "not longer than the token");
+    assert!(case.again(&bounded).is_in().await);
+    assert!(!case.again(&unused).is_in().await, "half an hour without a click");
+
+    let case = case.later(41 * MINUTE).await;
+    assert!(!case.again(&bounded).is_in().await, "not longer than it was to be, whatever they do");
+
+    let case = case.later(58 * MINUTE).await;
+    assert!(case.again(&used).is_in().await, "29 minutes behind the last click");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_lasts_for_a_working_day_at_the_most() {
+    let case = Case::new().await;
+    let tenant = case.tenant("acme", &json!({})).await; // a token for seven days
+    let operator = case.operator(&[]).await; // and one for ten years
+    let database = rusqlite::Connection::open(case.posthaste.folder().join("posthaste.db"));
+    let database = database.expect("opens");
+    let used_until = async |case: Case, ahead: Duration| {
+        let case = case.later(ahead).await;
+        let at = (crate::support::clock() + ahead).as_millis();
+        database.execute("UPDATE sessions SET seen_at = ?1", [at]).expect("as by clicks");
+        case
+    };
+
+    let case = used_until(case, Duration::from_hours(12) - MINUTE).await;
+    assert!(case.again(&tenant).is_in().await && case.again(&operator).is_in().await);
+
+    let case = used_until(case, Duration::from_hours(12) + MINUTE).await;
+    assert!(!case.again(&tenant).is_in().await && !case.again(&operator).is_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_left_is_over_from_the_next_request_on() {
+    let case = Case::new().await;
+    for (visitor, leave, name) in [
+        (case.tenant("acme", &json!({})).await, "/portal/leave", "posthaste-portal="),
+        (case.operator(&[]).await, "/console/logout", "posthaste-console="),
+    ] {
+        let other = if leave.starts_with("/portal") {
+            case.tenant("acme", &json!({})).await
+        } else {
+            case.operator(&[]).await
+        };
+        let answer = visitor.deed(leave, &[]).await;
+        let taken = answer.header("set-cookie").expect("the cookie is taken away");
+        assert!(taken.starts_with(&format!("{name};")) && taken.contains("Max-Age=0"), "{taken}");
+        assert!(!visitor.is_in().await, "whoever still has the cookie");
+        assert!(other.is_in().await, "that session alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_ends_its_tenants_sessions() {
+    let case = Case::new().await;
+    let named = |name: &str| json!({ "sessionId": name });
+    let (one, two) = (named("one"), named("two"));
+    let (first, second) = (case.tenant("acme", &one).await, case.tenant("acme", &two).await);
+    let unnamed = case.tenant("acme", &json!({})).await;
+    let not_opened = case.link("acme", &one).await;
+    let others = case.tenant("other", &one).await;
+    let operator = case.operator(&[]).await;
+    let path = "/api/v1/auth/app/acme/expire-all";
+    let end = async |wish| {
+        let answer = case.api.post_json(path, &wish).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+    };
+
+    end(json!({ "sessionIds": ["one", "unheard-of"] })).await;
+
+    assert!(!first.is_in().await, "from the next request on");
+    let answer = case.nobody().post("/portal/enter", &[FROM_HERE], &[("token", &not_opened)]).await;
+    assert_eq!(answer.status, 401, "nor does its link open");
+    assert!(second.is_in().await && unnamed.is_in().await);
+    assert!(others.is_in().await && operator.is_in().await);
+
+    end(json!({ "sessionIds": ["two"], "expiry": 600 })).await;
+    assert!(second.is_in().await, "in ten minutes");
+
+    end(json!({})).await;
+    assert!(!second.is_in().await && !unnamed.is_in().await);
+    assert!(others.is_in().await && operator.is_in().await);
+
+    for (wrong, field) in [
+        (json!({ "expiry": 3_601 }), "expiry"),
+        (json!({ "sessionIds": ["a b"] }), "sessionIds"),
+        (json!({ "sessionIds": vec!["x"; 101] }), "sessionIds"),
+    ] {
+        let answer = case.api.post_json(path, &wrong).await;
+        assert_eq!((answer.status, &answer.json()["detail"][0]["loc"][1]), (422, &json!(field)));
+    }
+    let (_, tenants) = case.way_in("acme", &json!({})).await;
+    let tenant = case.api.with_token(Some(tenants));
+    assert_eq!(tenant.post_json(path, &json!({})).await.status, 403, "its organisation does");
+
+    let late = case.tenant("acme", &named("late")).await;
+    let answer = case.api.post_json(path, &json!({ "expiry": 600 })).await;
+    assert_eq!(answer.status, 204);
+    assert!(late.is_in().await);
+    let case = case.later(11 * MINUTE).await;
+    assert!(!case.again(&late).is_in().await, "when its time has come");
+    assert!(case.again(&others).is_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_is_deleted_shows_its_sessions_nothing() {
+    let case = Case::new().await;
+    let tenant = case.tenant("acme", &json!({})).await;
+    let code = case.link("acme", &json!({})).await;
+
+    assert_eq!(case.api.send("DELETE", "/api/v1/app/acme", &[], &[]).await.status, 204);
+
+    assert!(!tenant.is_in().await);
+    assert!(!case.enter(&code).await.is_in().await);
+}
