@@ -358,12 +358,21 @@ impl Backends {
     /// Messages that nobody takes: on record, and those of a broker.
     pub(super) fn quarantines(&self, max_payload_bytes: usize) -> Vec<Arc<dyn Quarantine>> {
         let publisher = Arc::clone(&self.publisher);
-        vec![Arc::new(self.sqlite.quarantine(publisher, max_payload_bytes))]
+        let record: Arc<dyn Quarantine> =
+            Arc::new(self.sqlite.quarantine(publisher, max_payload_bytes));
+        match &self.queues {
+            Queues::Embedded(_) => vec![record],
+            Queues::Rabbit(rabbit) => vec![rabbit.quarantine(), record],
+        }
     }
 
     /// Where anything waits.
     pub(super) fn queues(&self) -> Vec<Arc<dyn queues::Queues>> {
-        vec![Arc::new(self.sqlite.clone())]
+        let tables: Arc<dyn queues::Queues> = Arc::new(self.sqlite.clone());
+        match &self.queues {
+            Queues::Embedded(_) => vec![tables],
+            Queues::Rabbit(rabbit) => vec![rabbit.queues(), tables],
+        }
     }
 
     /// What waits, by the record.

@@ -147,6 +147,9 @@ pub struct Fix {
     pub event_type: Option<String>,
     /// The body.
     pub body: Option<Bytes>,
+    /// Headers, and the properties `timestamp` and `content_type`, that are left out: one that cannot be read is
+    /// of no use, and cannot be put right by anybody but its producer. Of messages of a broker alone.
+    pub without: Vec<String>,
 }
 
 /// A message that was resubmitted.

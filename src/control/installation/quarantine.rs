@@ -168,3 +168,132 @@ fn gone(shelf: Shelf, id: HeldId) -> ControlError {
         "{id} is not on the shelf `{shelf}` (any more), or lies further back than is looked at"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::control::applications::NewApplication;
+    use crate::control::fake::World;
+    use crate::storage::StorageError;
+
+    /// A shelf with whatever one asks for; what was resubmitted is written down.
+    #[derive(Default)]
+    struct Shelves(Mutex<Vec<Fix>>);
+
+    #[async_trait]
+    impl Quarantine for Shelves {
+        fn shelves(&self) -> &'static [Shelf] {
+            &[Shelf::Poison, Shelf::Quarantine]
+        }
+
+        async fn look(&self, _: Shelf) -> Result<Look, StorageError> {
+            Ok(Look::default())
+        }
+
+        async fn held(&self, _: Shelf, _: HeldId) -> Result<Option<HeldMessage>, StorageError> {
+            Ok(None)
+        }
+
+        async fn resubmit(
+            &self,
+            _: Shelf,
+            id: HeldId,
+            fix: &Fix,
+        ) -> Result<Option<Resubmitted>, StorageError> {
+            if id != one() {
+                return Ok(None);
+            }
+            self.0.lock().expect("one test").push(fix.clone());
+            if fix.body.is_some() {
+                return Err(StorageError::Conflict("the payload is not JSON: EOF".into()));
+            }
+            let message_id = "run-7".into();
+            Ok(Some(Resubmitted { message_id, routing_key: "acme.job.done".into() }))
+        }
+
+        async fn discard(&self, _: Shelf, ids: &[HeldId]) -> Result<usize, StorageError> {
+            Ok(ids.iter().filter(|id| **id == one()).count())
+        }
+    }
+
+    fn one() -> HeldId {
+        HeldId::derived(&[b"one"])
+    }
+
+    fn keeper() -> Installation {
+        Installation::of(OrganisationId::DEFAULT).expect("it keeps the installation")
+    }
+
+    async fn desk() -> (QuarantineDesk, Arc<Shelves>) {
+        let world = World::new();
+        let acme = NewApplication::named("acme", Some("acme"));
+        world.control.create_application(acme).await.expect("made");
+        let shelves = Arc::new(Shelves::default());
+        let store: Arc<dyn Quarantine> = Arc::clone(&shelves) as _;
+        (QuarantineDesk::new(vec![store], Arc::clone(&world.stores) as _), shelves)
+    }
+
+    fn to(key: &str) -> Fix {
+        Fix { routing_key: Some(key.into()), ..Fix::default() }
+    }
+
+    #[tokio::test]
+    async fn a_correction_that_would_only_come_back_is_refused_before_anything_is_done() {
+        let (desk, shelves) = desk().await;
+        let typed = Fix { event_type: Some("no type".into()), ..Fix::default() };
+        for (fix, field) in [
+            (to("nobody.job.done"), "routingKey"),
+            (to(".job.done"), "routingKey"),
+            (to("acme.no type"), "routingKey"),
+            (to(&format!("acme.{}", "x".repeat(300))), "routingKey"),
+            (typed, "eventType"),
+        ] {
+            let refused = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &fix).await;
+            let Err(ControlError::InvalidField { field: of, .. }) = &refused else {
+                panic!("{fix:?}: {refused:?}")
+            };
+            assert_eq!(*of, field, "{fix:?}");
+        }
+        assert!(shelves.0.lock().expect("one test").is_empty(), "nothing was done");
+
+        let done = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &to("acme.job.done"));
+        assert_eq!(done.await.expect("published").message_id, "run-7");
+        let broken = Fix { body: Some("{".into()), ..Fix::default() };
+        let refused = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &broken).await;
+        assert_eq!(refused, Err(ControlError::Invalid("the payload is not JSON: EOF".into())));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_said_to_be_not_there() {
+        let (desk, _) = desk().await;
+        assert_eq!(desk.shelves(), [Shelf::Quarantine, Shelf::Poison]);
+        let other = HeldId::derived(&[b"other"]).to_string();
+        for id in ["", "held_x", &other] {
+            let refused = desk.held(keeper(), Shelf::Quarantine, id).await;
+            assert!(matches!(refused, Err(ControlError::NotFound(_))), "{id}: {refused:?}");
+        }
+        let refused = desk.resubmit(keeper(), Shelf::Quarantine, &other, &Fix::default()).await;
+        assert!(matches!(refused, Err(ControlError::NotFound(_))), "{refused:?}");
+        let refused = desk.look(keeper(), Shelf::Record).await;
+        assert!(matches!(refused, Err(ControlError::NotFound(_))), "no such shelf here");
+    }
+
+    #[tokio::test]
+    async fn what_is_thrown_away_is_named_with_a_reason_and_counted() {
+        let (desk, _) = desk().await;
+        let (known, other) = (one().to_string(), HeldId::derived(&[b"other"]).to_string());
+        let discard = async |ids: &[&str], reason| {
+            desk.discard(keeper(), Shelf::Quarantine, ids, reason).await
+        };
+        let gone = discard(&[&known, &other, &known], "a test producer").await;
+        assert_eq!(gone, Ok(Discarded { gone: 1, missing: 1 }), "each once");
+        for (ids, reason) in [(&[][..], "why"), (&[&*known][..], " ")] {
+            let refused = discard(ids, reason).await;
+            assert!(matches!(refused, Err(ControlError::InvalidField { .. })), "{refused:?}");
+        }
+    }
+}

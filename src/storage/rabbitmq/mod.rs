@@ -6,6 +6,7 @@
 //! - `connection`, `link`: reaching a broker; keeping the publishing connection.
 //! - `publisher`: batches, confirmed as a whole. `ladder`, `outlet`, `producer` publish through it.
 //! - `consumer`, [`inbox`], `acks`: consuming, handing over, acknowledging.
+//! - `shelves`, `depths`: what people look at: messages that nobody takes, and how the queues stand.
 //! - [`health`]: counters for whoever reports.
 //!
 //! The order that holds everywhere: publish, await the confirm, and only then acknowledge what it
@@ -17,6 +18,7 @@ mod acks;
 mod chance;
 mod connection;
 mod consumer;
+mod depths;
 pub mod health;
 pub mod inbox;
 mod ladder;
@@ -26,19 +28,21 @@ mod outlet;
 mod producer;
 mod publisher;
 pub mod rungs;
+mod shelves;
 pub mod topology;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::acks::run as acknowledge;
 use self::connection::Addresses;
 use self::consumer::{Consumer, due_prefetch};
+use self::depths::RabbitQueues;
 use self::health::Health;
 use self::inbox::{RabbitInbox, Shared, StopHandle};
 use self::ladder::RabbitLadder;
@@ -46,12 +50,15 @@ use self::outlet::RabbitOutlet;
 use self::producer::Producer;
 use self::publisher::Publisher;
 use self::rungs::Rungs;
+use self::shelves::Shelves;
 use self::topology::Topology;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::inbox::Publish;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::Outlet;
+use crate::storage::quarantine::Quarantine;
+use crate::storage::queues::Queues;
 
 /// Most unacknowledged messages that a quorum queue hands to one consumer, whatever it is asked for.
 const PREFETCH_MAX: u16 = 2_000;
@@ -119,6 +126,8 @@ pub struct Rabbit {
     health: Arc<Health>,
     now: Now,
     inboxes: Mutex<Vec<StopHandle>>,
+    /// One look at what nobody takes at a time.
+    looking: Arc<Semaphore>,
 }
 
 impl Rabbit {
@@ -139,8 +148,8 @@ impl Rabbit {
         let publisher =
             Publisher::start(addresses.clone(), &settings.connection_name, &topology, &health);
         let rungs = Rungs::new(&settings.exact_rungs_ms);
-        let inboxes = Mutex::default();
-        Ok(Self { settings, addresses, topology, rungs, publisher, health, now, inboxes })
+        let (inboxes, looking) = (Mutex::default(), Arc::new(Semaphore::new(1)));
+        Ok(Self { settings, addresses, topology, rungs, publisher, health, now, inboxes, looking })
     }
 
     /// Starts consuming: each call is another consumer, with a connection of its own.
@@ -199,6 +208,28 @@ impl Rabbit {
     /// Where events are published.
     pub fn producer(&self) -> Arc<dyn Publish> {
         Arc::new(Producer { publisher: self.publisher.clone(), topology: self.topology.clone() })
+    }
+
+    /// Messages that nobody takes.
+    pub fn quarantine(&self) -> Arc<dyn Quarantine> {
+        Arc::new(Shelves {
+            addresses: self.addresses.clone(),
+            name: format!("{} look", self.settings.connection_name),
+            topology: self.topology.clone(),
+            publisher: self.publisher.clone(),
+            max_payload_bytes: self.settings.max_payload_bytes,
+            turn: self.looking.clone(),
+        })
+    }
+
+    /// How the queues stand.
+    pub fn queues(&self) -> Arc<dyn Queues> {
+        Arc::new(RabbitQueues {
+            addresses: self.addresses.clone(),
+            name: format!("{} look", self.settings.connection_name),
+            topology: self.topology.clone(),
+            rungs: self.rungs.clone(),
+        })
     }
 
     /// How the connections are.

@@ -198,6 +198,12 @@ fn shown(event: &Event, held: Held) -> HeldMessage {
 
 /// The event as it is published anew.
 fn corrected(event: Event, held: &Held, fix: &Fix) -> Result<Publication, StorageError> {
+    if !fix.without.is_empty() {
+        return Err(StorageError::Conflict(
+            "of an event on record nothing is left out: its key, type and body can be corrected"
+                .into(),
+        ));
+    }
     let key = fix.routing_key.as_deref().unwrap_or(&held.routing_key);
     let (application, tail) = key.split_once('.').unwrap_or((key, ""));
     let named = fix.event_type.as_deref().filter(|named| !named.is_empty()).unwrap_or(tail);

@@ -3,6 +3,7 @@
 //! - [`incoming`]: what a producer published, to an event; `cloudevents`: where it is one of those.
 //! - [`waiting`]: a delivery on the ladder, both ways.
 //! - [`outgoing`]: what we publish otherwise: events, dead letters, results, quarantine.
+//! - [`shelved`]: what nobody took, as people look at it, and corrected.
 //!
 //! Here: the headers they share, how each is read, and the one function that takes the broker's own
 //! marks off before anything is published again.
@@ -10,6 +11,7 @@
 mod cloudevents;
 pub(super) mod incoming;
 pub(super) mod outgoing;
+pub(super) mod shelved;
 pub(super) mod waiting;
 
 use std::collections::BTreeMap;

@@ -93,7 +93,7 @@ pub(in super::super) fn quarantined(
 /// The properties of a message as they were, but persistent, and without those that the broker acts
 /// on: an expiration would empty the quarantine, and a direct reply-to or a user id that are not ours
 /// close the channel.
-fn kept(properties: &BasicProperties) -> BasicProperties {
+pub(super) fn kept(properties: &BasicProperties) -> BasicProperties {
     let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT);
     if let Some(value) = properties.content_type() {
         kept = kept.with_content_type(value.clone());

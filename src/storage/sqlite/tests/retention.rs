@@ -83,7 +83,7 @@ impl Place {
     }
 
     /// Rows of a table.
-    fn rows(&self, table: &str) -> i64 {
+    pub(super) fn rows(&self, table: &str) -> i64 {
         let connection = Connection::open(settings(&self.folder).path).expect("opens");
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get(0)).expect("counted")
