@@ -8,7 +8,7 @@ export TEST_PYTHON := $(VENV)/bin/python
 export TEST_NODE_MODULES := $(NODE)/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-rabbitmq test test-brokers simulate check fmt clippy deny bench run test-tools
+.PHONY: help demo demo-rabbitmq test test-brokers simulate check fmt clippy deny bench bench-pages screenshots openapi run test-tools
 
 help: ## List what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-14s %s\n", $$1, $$2}'
@@ -53,6 +53,12 @@ simulate: ## Run the engine by seed under virtual time: SEEDS=10000 of them FROM
 
 bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
 	$(CARGO) bench --locked --bench throughput
+
+screenshots: test-tools ## Take the pictures in docs/screenshots anew; every page as PNG with TO=folder
+	$(CARGO) test --locked --features failpoints --test screenshots -- $(TO)
+
+bench-pages: ## Measure each page over a million deliveries beside one over next to nothing
+	$(CARGO) bench --locked --bench pages
 
 openapi: ## Write schemas/openapi.json anew from the handlers
 	$(CARGO) run -q --locked --features failpoints -- openapi > schemas/openapi.json

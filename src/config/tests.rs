@@ -209,10 +209,17 @@ fn what_is_not_safe_outside_a_developers_machine_is_said_with_its_reason() {
         ("POSTHASTE_API__LISTEN", "0.0.0.0:8071"),
     ]);
     let (_, effective) = load(&variables).expect("no mistakes");
-    let dangers: Vec<_> = effective.iter().filter(|row| row.danger().is_some()).map(|row| row.key).collect();
+    let dangers: Vec<_> =
+        effective.iter().filter(|row| row.danger().is_some()).map(|row| row.key).collect();
     assert_eq!(
         dangers,
-        ["dev", "egress.allow_http", "egress.allow_cidrs", "delivery.allow_unsigned", "admin.listen"]
+        [
+            "dev",
+            "egress.allow_http",
+            "egress.allow_cidrs",
+            "delivery.allow_unsigned",
+            "admin.listen"
+        ]
     );
     let (_, effective) = load(&Sources::default()).expect("no mistakes");
     assert!(effective.iter().all(|row| row.danger().is_none()), "as it is by default");

@@ -19,6 +19,11 @@ impl Fields {
         Self(pairs.map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect())
     }
 
+    /// These.
+    pub(super) const fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
     /// The value of this field, if it is there and not empty.
     pub(super) fn one(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);

@@ -7,3 +7,6 @@
 mod support;
 
 mod comfort;
+mod every_page;
+mod operator;
+mod stage;

@@ -207,10 +207,11 @@ impl Matrix<'_> {
         for mask in 1_usize..1 << names.len() {
             let (mut real, mut nobody) = (self.own.clone(), self.own.clone());
             for (place, name) in names.iter().enumerate() {
-                let Some((key, theirs)) = self.theirs.get_key_value(name) else { continue };
+                let found = self.theirs.iter().find(|(known, _)| *known == name);
+                let Some((key, theirs)) = found else { continue };
                 if mask & (1 << place) != 0 {
-                    real.insert(key, theirs.clone());
-                    nobody.insert(key, self.never[key].clone());
+                    real.insert(*key, theirs.clone());
+                    nobody.insert(*key, self.never[key].clone());
                 }
             }
             if real != nobody {

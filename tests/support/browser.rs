@@ -312,8 +312,8 @@ impl Browser {
         let script = format!(
             "{EYES} const label = [...document.querySelectorAll('main label')].filter(seen).find((one) => \
              words(one) === arguments[0] || words(one).startsWith(arguments[0])); \
-             const named = [...document.querySelectorAll('main input, main textarea, main select')]; \
-             return label?.control ?? named.find((one) => one.getAttribute('aria-label') === arguments[0]) ?? null"
+             const fields = [...document.querySelectorAll('main input, main textarea, main select')]; \
+             return label?.control ?? fields.find((one) => one.getAttribute('aria-label') === arguments[0]) ?? null"
         );
         let field =
             self.find(&format!("there is a field {label:?}"), &script, &[json!(label)]).await;
@@ -356,7 +356,13 @@ impl Browser {
     async fn find(&self, what: &str, script: &str, arguments: &[Value]) -> String {
         let mut found = None;
         self.comes_to(what, async || {
-            let element = self.try_script(script, arguments).await.unwrap_or_default();
+            let element = self.try_script(script, arguments).await;
+            // While a page goes, there is none to look at; a script of ours that is wrong stays so.
+            assert!(
+                !element.as_ref().is_err_and(|error| error.contains("SyntaxError")),
+                "{element:?}"
+            );
+            let element = element.unwrap_or_default();
             found = element[ELEMENT].as_str().map(str::to_owned);
             found.is_some()
         })
@@ -376,10 +382,13 @@ impl Browser {
         lines.iter().filter_map(|line| line["message"].as_str().map(str::to_owned)).collect()
     }
 
-    /// A picture of the page, as PNG: of all of it, or of what the screen has.
-    pub(crate) async fn picture(&self, whole: bool) -> Vec<u8> {
+    /// A picture of the page: `png` or `webp`, of all of it, or of what the screen has.
+    pub(crate) async fn picture(&self, format: &str, whole: bool) -> Vec<u8> {
         use base64::Engine as _;
-        let wish = json!({ "format": "png", "captureBeyondViewport": whole });
+        let mut wish = json!({ "format": format, "captureBeyondViewport": whole });
+        if format == "webp" {
+            wish["quality"] = json!(80);
+        }
         let taken = self.devtools("Page.captureScreenshot", wish).await;
         let text = taken["data"].as_str().expect("a picture").to_owned();
         base64::engine::general_purpose::STANDARD.decode(text).expect("base64")

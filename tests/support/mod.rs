@@ -6,6 +6,7 @@
 pub(crate) mod api;
 pub(crate) mod broker;
 pub(crate) mod browser;
+pub(crate) mod laid;
 pub(crate) mod operations;
 pub(crate) mod outside;
 pub(crate) mod producer;
@@ -13,6 +14,7 @@ pub(crate) mod receiver;
 pub(crate) mod router;
 pub(crate) mod store;
 pub(crate) mod terminal;
+pub(crate) mod walk;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};

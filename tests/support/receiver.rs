@@ -47,6 +47,8 @@ pub(crate) enum Script {
     ComeBack(&'static str),
     /// 429 with this `Retry-After` to the first request of all, then 200.
     SlowDown(&'static str),
+    /// This status, with this text in the body and the beginning of it in a header.
+    Saying(u16, String),
     /// Never.
     Hang,
 }
@@ -166,6 +168,7 @@ async fn receive(
     };
     // Counted down also when the client goes away and this future is dropped.
     let open = OpenOne { book: Arc::clone(&book), name };
+    let mut said = String::new();
     let (status, retry_after) = match script {
         Script::Answer(status) => (status, None),
         Script::Slowly(wait, status) => {
@@ -179,10 +182,19 @@ async fn receive(
         Script::ComeBack(when) => (503, Some(when)),
         Script::SlowDown(when) if place == 0 => (429, Some(when)),
         Script::SlowDown(_) => (200, None),
+        Script::Saying(status, text) => {
+            said = text;
+            (status, None)
+        }
         Script::Hang => std::future::pending().await,
     };
     open.answered(place, status);
-    let mut answer = StatusCode::from_u16(status).expect("a status").into_response();
+    let header: String = said.chars().filter(|c| matches!(c, ' '..='~')).take(200).collect();
+    let mut answer = (StatusCode::from_u16(status).expect("a status"), said).into_response();
+    if !header.is_empty() {
+        let header = HeaderValue::from_str(&header).expect("ASCII that is seen");
+        answer.headers_mut().insert(HeaderName::from_static("x-said"), header);
+    }
     if let Some(when) = retry_after {
         let name = HeaderName::from_static("retry-after");
         answer.headers_mut().insert(name, HeaderValue::from_static(when));

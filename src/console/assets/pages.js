@@ -346,7 +346,7 @@
   if (top) {
     themeButton = make("button", `Theme: ${theme || "system"}`, { type: "button", class: "quiet" });
     themeButton.addEventListener("click", turn);
-    const keys = make("button", "Keys", { type: "button", class: "quiet", title: "?" });
+    const keys = make("button", "Keys", { type: "button", class: "quiet keys", title: "?" });
     keys.addEventListener("click", help);
     top.before(themeButton, keys);
   }

@@ -197,7 +197,7 @@ fn fixed(message: &HeldMessage, form: &Fields) -> Fix {
         routing_key: routing_key.map(str::to_owned),
         event_type: type_changed.then(|| event_type.to_owned()),
         body: body.map(Bytes::from),
-        ..Fix::default()
+        without: Vec::new(),
     }
 }
 

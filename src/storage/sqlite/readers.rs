@@ -23,6 +23,8 @@ pub(super) struct Readers {
 impl Readers {
     /// A pool of these connections.
     pub(super) fn of(connections: Vec<Connection>) -> Self {
+        #[cfg(feature = "failpoints")]
+        let connections = watch::all(connections);
         let free = Arc::new(Semaphore::new(connections.len()));
         Self { idle: Mutex::new(connections), free }
     }
@@ -78,5 +80,44 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.extend(self.connection.take());
+    }
+}
+
+#[cfg(feature = "failpoints")]
+mod watch {
+    //! Tells tests of statements that read a table from its beginning: over a store that tests have filled, none may.
+
+    use std::collections::HashMap;
+
+    use rusqlite::trace::{TraceEvent, TraceEventCodes};
+    use rusqlite::{Connection, StatementStatus};
+
+    /// More rows than a page of a list looks at, and fewer than any table has that grows with traffic in those tests.
+    const SCAN: i32 = 20_000;
+
+    pub(super) fn all(mut connections: Vec<Connection>) -> Vec<Connection> {
+        connections.iter_mut().for_each(scans);
+        connections
+    }
+
+    fn scans(connection: &mut Connection) {
+        // A statement that is used again counts on.
+        let mut before: HashMap<String, i32> = HashMap::new();
+        let heard = move |event: TraceEvent<'_>| {
+            let TraceEvent::Profile(statement, took) = event else { return };
+            let steps = statement.get_status(StatementStatus::FullscanStep);
+            if steps == 0 {
+                return;
+            }
+            let sql = statement.sql().into_owned();
+            let earlier = before.insert(sql.clone(), steps).filter(|earlier| *earlier <= steps);
+            let steps = steps - earlier.unwrap_or(0);
+            if steps > SCAN {
+                let took_ms = took.as_millis();
+                tracing::warn!(steps, took_ms, sql, "a statement has read a whole table");
+            }
+        };
+        let told = connection.trace_v2(TraceEventCodes::SQLITE_TRACE_PROFILE, Some(heard));
+        told.expect("it is our own connection");
     }
 }
