@@ -72,9 +72,8 @@ pub(super) async fn one(
         event_type.as_ref().is_some_and(|event_type| filter.wants(event_type))
     };
     let those = names.all().iter().filter(|one| wants(&one.filter));
-    let those = those.map(|one| {
-        (format!("/portal/endpoints/{}", one.id), name(one), badge(one.state))
-    });
+    let those =
+        those.map(|one| (format!("/portal/endpoints/{}", one.id), name(one), badge(one.state)));
     let example = entry.schemas.as_ref().and_then(|all| all.pointer("/1/examples/0"));
     shown(&One {
         frame: tenant.frame(&site, &entry.name, Section::EventTypes, &asked),
