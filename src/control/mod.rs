@@ -27,6 +27,7 @@ mod schemas;
 mod secrets;
 pub mod sessions;
 pub mod settings;
+pub mod signature_check;
 pub mod stories;
 pub mod test_calls;
 pub mod timeline;

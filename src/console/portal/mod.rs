@@ -10,6 +10,8 @@ mod history;
 mod names;
 mod overview;
 mod replays;
+mod settings;
+mod signature;
 
 use std::sync::Arc;
 
@@ -30,6 +32,10 @@ pub(super) fn pages() -> Router<Arc<Site>> {
         .route(&below("/retry"), post(delivery::retry))
         .route(&below("/cancel"), get(delivery::ask_cancel).post(delivery::cancel))
         .merge(replays())
+        .route("/portal/settings", get(settings::page).post(settings::save))
+        .route("/portal/settings/test", post(settings::test))
+        .route("/portal/settings/sessions", get(settings::ask_end).post(settings::end))
+        .route("/portal/signature", get(signature::page).post(signature::checked))
         .route("/portal/event-types", get(event_types::list))
         .route("/portal/event-types/{name}", get(event_types::one))
         .route("/portal/events/{event}", get(event::page))
