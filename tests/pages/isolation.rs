@@ -45,13 +45,14 @@ async fn furnished(api: &Api, receiver: &Receiver, app: &str) -> Names {
     let dead = dead_letter(api, receiver, app).await;
     let since = json!({ "since": clock() - Duration::from_mins(5) });
     let recover = format!("{below}/endpoint/{endpoint}/recover"); // a replay with nothing to do
-    assert_eq!(api.post_json(&recover, &since).await.status, 202);
-    let replay = eventually("the replay is through", async || {
-        let list = see(&format!("{below}/replay")).await;
-        let replay = &list["data"][0];
-        (replay["status"] == "finished").then(|| replay["id"].as_str().expect("an id").to_owned())
+    let task = id(&api.post_json(&recover, &since).await);
+    eventually("the replay is through", async || {
+        let task = see(&format!("/api/v1/background-task/{task}")).await;
+        (task["status"] == "finished").then_some(())
     })
     .await;
+    let replay = see(&format!("{below}/replay")).await["data"][0]["id"].clone();
+    let replay = replay.as_str().expect("what recovers is a replay").to_owned();
     BTreeMap::from([
         ("app", application.clone()),
         ("application", application),
