@@ -252,7 +252,8 @@ mod tests {
             (to(&format!("acme.{}", "x".repeat(300))), "routingKey"),
             (typed, "eventType"),
         ] {
-            let refused = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &fix).await;
+            let refused =
+                desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &fix).await;
             let Err(ControlError::InvalidField { field: of, .. }) = &refused else {
                 panic!("{fix:?}: {refused:?}")
             };
@@ -260,7 +261,8 @@ mod tests {
         }
         assert!(shelves.0.lock().expect("one test").is_empty(), "nothing was done");
 
-        let done = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &to("acme.job.done"));
+        let done =
+            desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &to("acme.job.done"));
         assert_eq!(done.await.expect("published").message_id, "run-7");
         let broken = Fix { body: Some("{".into()), ..Fix::default() };
         let refused = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &broken).await;

@@ -141,16 +141,7 @@ impl Shelves {
         let channel = within(STEP_DEADLINE, "opening a channel", opening).await?;
         let _turn = turn.expect("it is never closed");
         let until = Instant::now() + LOOK_FOR;
-        Ok(Visit {
-            connection,
-            channel,
-            queue,
-            until,
-            seen: 0,
-            bytes: 0,
-            behind: 0,
-            _turn,
-        })
+        Ok(Visit { connection, channel, queue, until, seen: 0, bytes: 0, behind: 0, _turn })
     }
 
     /// Publishes one anew, and takes it off behind the confirm.
