@@ -10,3 +10,4 @@ mod comfort;
 mod every_page;
 mod operator;
 mod stage;
+mod tenant;

@@ -1,0 +1,95 @@
+//! A tenant's way: in by a link, to an endpoint that works, through one that is broken, and out of it again. With the pages' scripts and
+//! without them.
+
+use serde_json::json;
+
+use crate::stage::Stage;
+use crate::support::browser::{Browser, Scripts};
+use crate::support::receiver::Script;
+
+async fn adds_an_endpoint(stage: &Stage, browser: &Browser) {
+    browser.press("Add an endpoint").await;
+    browser.fill("URL", "http://169.254.169.254/latest").await;
+    browser.press("Add the endpoint").await;
+    browser.sees("not accepted. Nothing was changed.").await; // and what was typed is kept
+    browser.fill("URL", &stage.receiver.endpoint("mine", Script::Answer(200))).await;
+    browser.fill("Description", "mine").await;
+    browser.fill("When it fails", "1 attempt, and no other").await;
+    browser.press("Add the endpoint").await;
+    browser.sees("active").await;
+}
+
+async fn tests_it(stage: &Stage, browser: &Browser) {
+    browser.press("Test…").await;
+    browser.press("Send the test").await;
+    browser.sees("200").await;
+    assert_eq!(stage.receiver.count("mine"), 1, "the test call");
+}
+
+async fn sees_a_delivery(stage: &Stage, browser: &Browser) {
+    stage.publish("job.completed", "run-1", &json!({ "job": "run-1" })).await;
+    browser.press("Deliveries").await;
+    browser.reloads_until("delivered").await;
+    browser.press_beside("run-1", "job.completed").await;
+    browser.sees("was answered 200").await;
+    browser.sees("\"job\"").await;
+}
+
+/// Breaks the receiver; what is said of that.
+async fn sees_why_one_failed(stage: &Stage, browser: &Browser) {
+    stage.receiver.endpoint("mine", Script::Saying(500, "out of paper".into()));
+    stage.publish("job.completed", "run-2", &json!({ "job": "run-2" })).await;
+    stage.has_dead(1).await;
+    browser.press("Deliveries").await;
+    browser.reloads_until("dead").await;
+    browser.press_beside("run-2", "job.completed").await;
+    browser.sees("was answered 500").await;
+    browser.sees("out of paper").await;
+}
+
+async fn rotates_the_secret(browser: &Browser) {
+    browser.press("Endpoints").await;
+    browser.press_in("main table", "mine").await;
+    browser.press("signing").await;
+    browser.press("Show the keys").await;
+    browser.sees("whsec_").await;
+    browser.press("Rotate").await;
+    browser.reloads_until("it is rotated").await;
+}
+
+async fn sends_it_again(stage: &Stage, browser: &Browser) {
+    stage.receiver.endpoint("mine", Script::Answer(200));
+    let before = stage.receiver.count("mine");
+    browser.press("Deliveries").await;
+    browser.press_beside("run-2", "job.completed").await;
+    browser.press("Send now").await;
+    browser.reloads_until("was answered 200").await;
+    let arrived = stage.receiver.arrived("mine");
+    let signatures = arrived[before].signature.split(' ').count();
+    assert_eq!(signatures, 2, "signed with the new key and with the one that it replaced");
+}
+
+async fn goes_the_whole_way(scripts: Scripts) {
+    let stage = Stage::new().await;
+    let browser = stage.tenant(scripts).await;
+    adds_an_endpoint(&stage, &browser).await;
+    tests_it(&stage, &browser).await;
+    sees_a_delivery(&stage, &browser).await;
+    sees_why_one_failed(&stage, &browser).await;
+    rotates_the_secret(&browser).await;
+    sends_it_again(&stage, &browser).await;
+    browser.press("Log out").await;
+    browser.sees("This session is over").await;
+    browser.goto("/portal/deliveries").await;
+    browser.sees("This session is over").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_adds_an_endpoint_sees_it_break_and_mends_it() {
+    goes_the_whole_way(Scripts::Run).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_does_the_same_without_scripts() {
+    goes_the_whole_way(Scripts::Off).await;
+}
