@@ -199,3 +199,28 @@ fn what_kubernetes_puts_into_the_environment_is_not_meant_for_us() {
     ]);
     assert!(load(&sources).is_ok());
 }
+
+#[test]
+fn what_is_not_safe_outside_a_developers_machine_is_said_with_its_reason() {
+    let variables = variables(&[
+        ("POSTHASTE_DEV", "true"),
+        ("POSTHASTE_DELIVERY__ALLOW_UNSIGNED", "true"),
+        ("POSTHASTE_ADMIN__LISTEN", "0.0.0.0:9464"),
+        ("POSTHASTE_API__LISTEN", "0.0.0.0:8071"),
+    ]);
+    let (_, effective) = load(&variables).expect("no mistakes");
+    let dangers: Vec<_> =
+        effective.iter().filter(|row| row.danger().is_some()).map(|row| row.key).collect();
+    assert_eq!(
+        dangers,
+        [
+            "dev",
+            "egress.allow_http",
+            "egress.allow_cidrs",
+            "delivery.allow_unsigned",
+            "admin.listen"
+        ]
+    );
+    let (_, effective) = load(&Sources::default()).expect("no mistakes");
+    assert!(effective.iter().all(|row| row.danger().is_none()), "as it is by default");
+}

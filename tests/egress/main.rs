@@ -11,12 +11,15 @@ mod own_headers;
 mod receiver;
 mod stub_names;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use posthaste::domain::delivery::RESPONSE_KEPT_MAX;
+use posthaste::domain::id::{ApplicationId, EndpointId};
 use posthaste::domain::outcome::{Outcome, RetryAfter};
 use posthaste::domain::time::Timestamp;
+use posthaste::egress::blocked::{BlockedLog, Whose};
 use posthaste::egress::guard::EgressPolicy;
 use posthaste::egress::http::HttpSender;
 use posthaste::egress::{Reply, Request, Sender as _};
@@ -57,6 +60,13 @@ fn request(url: Url, timeout: Duration) -> Request {
 }
 
 /// One request to `url`, with a sender of its own.
+fn acme() -> Whose {
+    Whose {
+        application: ApplicationId::derived(&[b"acme"]),
+        endpoint: EndpointId::derived(&[b"endpoint"]),
+    }
+}
+
 async fn send(url: Url, timeout: Duration) -> Reply {
     sender().send(request(url, timeout)).await
 }
@@ -325,13 +335,18 @@ async fn a_forbidden_address_in_the_url_is_refused_and_nobody_is_called() {
     let port = listener.local_addr().expect("an address").port();
     let policy = EgressPolicy { allow_http: true, ..EgressPolicy::default() };
     let sender = HttpSender::with_names(policy, "test", StubNames::none()).expect("a sender");
+    let blocked = Arc::new(BlockedLog::new(|| Timestamp::from_seconds(1_790_000_000)));
+    let sender = sender.noting(Arc::clone(&blocked));
 
     let url: Url = format!("http://127.0.0.1:{port}/").parse().expect("a URL");
-    let reply = sender.send(request(url, AMPLE)).await;
+    let reply = sender.send(Request { whose: Some(acme()), ..request(url, AMPLE) }).await;
 
     assert_eq!(reply.outcome, Outcome::TargetNotAllowed);
     assert!(reply.detail.contains("(loopback)"), "{}", reply.detail);
     assert!(listener.accept().now_or_never().is_none(), "nobody came");
+    let noted = blocked.last();
+    assert_eq!((noted.len(), noted[0].whose, &*noted[0].host), (1, acme(), "127.0.0.1"));
+    assert_eq!(noted[0].address, Some([127, 0, 0, 1].into()));
 }
 
 #[tokio::test]
@@ -339,11 +354,16 @@ async fn a_name_with_one_forbidden_address_is_refused_without_telling_which() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let names = StubNames::answering("127.0.0.1,10.0.0.5");
+    let blocked = Arc::new(BlockedLog::new(|| Timestamp::from_seconds(1_790_000_000)));
     let sender = HttpSender::with_names(loopback(), "test", names).expect("a sender");
+    let sender = sender.noting(Arc::clone(&blocked));
 
     let url: Url = format!("http://mixed.example.com:{port}/?key=s").parse().expect("a URL");
-    let reply = sender.send(request(url, AMPLE)).await;
+    let reply = sender.send(Request { whose: Some(acme()), ..request(url, AMPLE) }).await;
 
+    let noted = blocked.last();
+    assert_eq!((noted.len(), &*noted[0].host), (1, "mixed.example.com"), "operators are told");
+    assert_eq!(noted[0].address, Some([10, 0, 0, 5].into()));
     assert_eq!(reply.outcome, Outcome::TargetNotAllowed);
     assert_eq!(reply.detail, "the host does not resolve to an allowed address");
     assert!(listener.accept().now_or_never().is_none(), "nobody came");

@@ -9,13 +9,15 @@
 //! another router, or by the broker's own tools, may meet fewer messages than there are. It is short: a look ends after
 //! [`LOOK_MAX`] messages, [`LOOK_BYTES`], or [`LOOK_FOR`].
 //!
-//! The order of a queue is kept, as far as that can be done: a broker puts what comes back behind what came back before, so a
-//! visit takes out all that a look goes over, also when it has found what it came for, and gives it back by its own word and as a
-//! whole. (When a connection is lost, the broker gives back in an order of its own.)
+//! A broker puts what comes back behind what came back before, so a visit takes out all that a look goes over, also when it has
+//! found what it came for, and gives back one by one: some thirty messages then lie as they lay. Of more at once, and of those of a
+//! lost connection, the broker makes an order of its own; they stay at the head, in front of what nobody has looked at. So a look
+//! is in the order of the times that producers gave their messages, and of the queue where they gave none.
 //!
 //! **What if we die right here?** Taken and not given back: the broker gives it back itself. Published anew and not yet taken off:
 //! it lies here still, and the event is on its way; resubmitted again it has the same id and is one event.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,10 +50,6 @@ const LOOK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Longest wait for the visit before ours: its look and its steps.
 const TURN_DEADLINE: Duration = Duration::from_secs(15);
-
-/// As the tag of a message: all that its channel has in its hands. By the tag of the last one the protocol would want that very
-/// one to be among them, which may have been taken off.
-const EVERYTHING: u64 = 0;
 
 /// The queues of what nobody takes. Cheap to clone.
 #[derive(Clone)]
@@ -141,7 +139,17 @@ impl Shelves {
         let channel = within(STEP_DEADLINE, "opening a channel", opening).await?;
         let _turn = turn.expect("it is never closed");
         let until = Instant::now() + LOOK_FOR;
-        Ok(Visit { connection, channel, queue, until, seen: 0, bytes: 0, behind: 0, _turn })
+        Ok(Visit {
+            connection,
+            channel,
+            queue,
+            until,
+            in_hand: Vec::new(),
+            seen: 0,
+            bytes: 0,
+            behind: 0,
+            _turn,
+        })
     }
 
     /// Publishes one anew, and takes it off behind the confirm.
@@ -168,6 +176,8 @@ struct Visit {
     channel: Channel,
     queue: String,
     until: Instant,
+    /// What was taken out and not taken off, by tag, in its order.
+    in_hand: Vec<u64>,
     seen: usize,
     bytes: usize,
     /// Messages that are known to lie behind the last one.
@@ -192,6 +202,7 @@ impl Visit {
         self.seen += 1;
         self.bytes += got.delivery.data.len();
         let tag = got.delivery.delivery_tag;
+        self.in_hand.push(tag);
         let message = Raw {
             exchange: got.delivery.exchange,
             routing_key: got.delivery.routing_key,
@@ -207,6 +218,7 @@ impl Visit {
             held.push(shelved::held(&message, shelf));
         }
         held.reverse(); // the head of a queue is what has been there longest
+        held.sort_by_key(|one| Reverse(one.at));
         let total = held.len() as u64 + u64::from(self.behind);
         Ok(Look { held, total: Some(total), all: self.behind == 0 })
     }
@@ -237,21 +249,26 @@ impl Visit {
     }
 
     /// Takes a message off for good. That the broker has heard is known when the visit has ended well.
-    async fn take_off(&self, tag: u64) -> Result<(), StorageError> {
+    async fn take_off(&mut self, tag: u64) -> Result<(), StorageError> {
+        self.in_hand.retain(|one| *one != tag);
         let acked = self.channel.basic_ack(tag, BasicAckOptions { multiple: false });
         within(STEP_DEADLINE, &format!("taking a message off {}", self.queue), acked).await
     }
 
-    /// Gives back all that was taken out and not taken off, in its order.
+    /// Gives back all that was taken out and not taken off, in its order: one by one, since of several at once the broker makes
+    /// an order of their tags' digits.
     async fn give_back(&self) -> Result<(), StorageError> {
-        let options = BasicNackOptions { multiple: true, requeue: true };
-        let given = self.channel.basic_nack(EVERYTHING, options);
-        within(STEP_DEADLINE, &format!("giving back what was in {}", self.queue), given).await
+        let what = format!("giving back what was in {}", self.queue);
+        let options = BasicNackOptions { multiple: false, requeue: true };
+        for tag in &self.in_hand {
+            within(STEP_DEADLINE, &what, self.channel.basic_nack(*tag, options)).await?;
+        }
+        Ok(())
     }
 
     /// Gives back what is left, and hangs up. When this returns `Ok`, the broker has heard of all that was done.
     async fn end<T>(self, done: Result<T, StorageError>) -> Result<T, StorageError> {
-        let given = if self.seen == 0 { Ok(()) } else { self.give_back().await };
+        let given = self.give_back().await;
         let closing = self.channel.close(200, "OK".into());
         let closed = within(STEP_DEADLINE, &format!("leaving {}", self.queue), closing).await;
         hang_up(&self.connection).await;
