@@ -92,3 +92,23 @@ pub(super) async fn get(
     };
     found.unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_small_and_writes_no_markup() {
+        assert!(SCRIPT.len() < 15_000, "{} bytes", SCRIPT.len());
+        for sink in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "setAttribute(\"on",
+        ] {
+            assert!(!SCRIPT.contains(sink) && !ENTER.contains(sink), "{sink}");
+        }
+    }
+}
