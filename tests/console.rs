@@ -220,8 +220,8 @@ async fn who_may_look_alone_is_offered_no_deed_and_refused_each() {
     let letter = link(&groups, "/console/dead-letters/dlv_");
     let application = link(&groups, "/console/applications/app_");
     let endpoint = format!("{application}/endpoints/{hook}");
-    let event = link(&reader.see(&letter).await, "/console/deliveries?q=");
-    let event = event.rsplit('=').next().expect("an id").to_owned();
+    let event = link(&reader.see(&letter).await, "/console/events/msg_");
+    let event = event.rsplit('/').next().expect("an id").to_owned();
     let delivery = format!("/console/deliveries/acme/{event}/{hook}");
 
     for page in [

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::stage::{HOSTILE, Stage};
 use crate::support::browser::{Browser, Scripts};
 use crate::support::outside::node_modules;
 use crate::support::walk::{Found, Walker};
@@ -62,58 +62,71 @@ enum Look {
     Once,
 }
 
+impl Look {
+    /// How many pages that differ from one in what is behind their question marks alone.
+    const fn queries(self) -> usize {
+        match self {
+            Self::Whole => 1,
+            Self::Harm | Self::Once => 0,
+        }
+    }
+}
+
 async fn audit(browser: &Browser, rules: &[&str]) -> Vec<String> {
     let found = browser.script_until_done(AUDIT, &[json!(rules)]).await;
     let found = found.as_array().cloned().unwrap_or_default();
     found.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Looks at these pages: wide and light, dark, narrow.
+/// Goes to these pages and looks at each.
 async fn look_at(browser: &Browser, pages: &[Found], look: Look, findings: &mut Findings) {
-    let axe = node_modules().join("axe-core/axe.min.js");
-    let axe = std::fs::read_to_string(axe).expect("`make test-tools` installs it");
-    let narrow = &["target-size", "scrollable-region-focusable", "color-contrast"];
     for page in pages {
-        browser.screen(1280, 900).await;
-        browser.likes("light").await;
         browser.goto(&page.path).await;
+        judge(browser, &page.path, look, findings).await;
+    }
+}
+
+/// Looks at the page that is open: wide and light, dark, narrow.
+async fn judge(browser: &Browser, place: &str, look: Look, findings: &mut Findings) {
+    if look != Look::Harm {
+        let axe = node_modules().join("axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(axe).expect("`make test-tools` installs it");
+        browser.script(&axe, &[]).await;
+    }
+    let narrow = &["target-size", "scrollable-region-focusable", "color-contrast"];
+    for (how, width, scheme, rules) in [
+        ("wide", 1280, "light", &[] as &[&str]),
+        ("dark", 1280, "dark", &["color-contrast"]),
+        ("narrow", 360, "light", narrow),
+    ] {
+        if (how == "dark" && look != Look::Whole) || (how == "narrow" && look == Look::Once) {
+            continue;
+        }
+        browser.screen(width, 900).await;
+        browser.likes(scheme).await;
         if look != Look::Harm {
-            browser.script(&axe, &[]).await;
-        }
-        for (how, width, scheme, rules) in [
-            ("wide", 1280, "light", &[] as &[&str]),
-            ("dark", 1280, "dark", &["color-contrast"]),
-            ("narrow", 360, "light", narrow),
-        ] {
-            if (how == "dark" && look != Look::Whole) || (how == "narrow" && look == Look::Once) {
-                continue;
-            }
-            browser.screen(width, 900).await;
-            browser.likes(scheme).await;
-            if look != Look::Harm {
-                for found in audit(browser, rules).await {
-                    findings.add(&page.path, how, found);
-                }
-            }
-            let looks = browser.script(LOOK, &[]).await;
-            if looks["over"].as_i64().is_some_and(|over| over > 0) {
-                let widest = browser.script(WIDEST, &[]).await;
-                findings.add(&page.path, how, format!("{} px too wide: {widest}", looks["over"]));
-            }
-            if !looks["hit"].is_null() {
-                findings.add(&page.path, how, "what was written in it has run");
-            }
-            let weight = looks["weight"].as_u64().unwrap_or(u64::MAX);
-            findings.weights.insert((weight, page.kind.clone()));
-            if weight > WEIGHT_MAX {
-                findings.add(&page.path, how, format!("weighs {weight} bytes"));
+            for found in audit(browser, rules).await {
+                findings.add(place, how, found);
             }
         }
-        for complaint in browser.complaints().await {
-            // Chromium's own words about a page of another status are no complaint about it.
-            if !complaint.contains("Failed to load resource") {
-                findings.add(&page.path, "browser", complaint);
-            }
+        let looks = browser.script(LOOK, &[]).await;
+        if looks["over"].as_i64().is_some_and(|over| over > 0) {
+            let widest = browser.script(WIDEST, &[]).await;
+            findings.add(place, how, format!("{} px too wide: {widest}", looks["over"]));
+        }
+        if !looks["hit"].is_null() {
+            findings.add(place, how, "what was written in it has run");
+        }
+        let weight = looks["weight"].as_u64().unwrap_or(u64::MAX);
+        findings.weights.insert((weight, place.to_owned()));
+        if weight > WEIGHT_MAX {
+            findings.add(place, how, format!("weighs {weight} bytes"));
+        }
+    }
+    for complaint in browser.complaints().await {
+        // Chromium's own words about a page of another status are no complaint about it.
+        if !complaint.contains("Failed to load resource") {
+            findings.add(place, "browser", complaint);
         }
     }
 }
@@ -130,22 +143,65 @@ fn beside(paths: &[&str]) -> Vec<Found> {
     paths.iter().map(page).collect()
 }
 
+/// What can be typed: a browser has no key for the rest.
+fn typed() -> String {
+    HOSTILE.chars().filter(|character| !character.is_control()).collect()
+}
+
+/// Pages that answer a form, with what was typed in them.
+async fn forms_of_tenants(browser: &Browser, findings: &mut Findings) {
+    browser.goto("/portal/endpoints/new").await;
+    browser.fill("URL", &typed()).await;
+    browser.fill("Description", &typed()).await;
+    browser.fill("Patterns of your own", &typed()).await;
+    browser.press("Add the endpoint").await;
+    browser.sees("Nothing was changed.").await;
+    judge(browser, "/portal/endpoints/new, refused", Look::Whole, findings).await;
+    browser.goto("/portal/signature").await;
+    for label in ["webhook-id", "webhook-timestamp", "webhook-signature", "Body"] {
+        browser.fill(label, &typed()).await;
+    }
+    browser.press("Check").await;
+    browser.sees("Signature checker").await;
+    judge(browser, "/portal/signature, checked", Look::Whole, findings).await;
+}
+
+async fn forms_of_operators(browser: &Browser, findings: &mut Findings) {
+    for (path, label, button) in [
+        ("/console/egress", "URL", "Try it"),
+        ("/console/applications", "Id or uid", "Look up"),
+        ("/console/new-event-type", "Name", "Save"),
+    ] {
+        browser.goto(path).await;
+        browser.fill(label, &typed()).await;
+        browser.press(button).await;
+        judge(browser, &format!("{path}, answered"), Look::Whole, findings).await;
+    }
+}
+
 /// Walks both areas of a stage and looks at each page in a browser.
 async fn everything(stage: &Stage, look: Look) {
     let tenant = async {
         let mut findings = Findings::default();
-        let mut pages = Walker::tenant(&stage.api, "acme").await.pages(1).await;
+        let mut pages = Walker::tenant(&stage.api, "acme").await.pages(look.queries()).await;
         pages.extend(beside(&["/portal/nowhere", "/portal/enter"]));
         let browser = stage.tenant(Scripts::Run).await;
         look_at(&browser, &pages, look, &mut findings).await;
+        if look == Look::Harm {
+            forms_of_tenants(&browser, &mut findings).await;
+        }
         (pages, findings)
     };
     let operator = async {
         let mut findings = Findings::default();
-        let mut pages = Walker::operator(&stage.posthaste, &stage.api).await.pages(1).await;
+        let mut pages =
+            Walker::operator(&stage.posthaste, &stage.api).await.pages(look.queries()).await;
         pages.extend(beside(&["/console/nowhere", "/console/login"]));
         let browser = stage.operator(Scripts::Run).await;
         look_at(&browser, &pages, look, &mut findings).await;
+        if look == Look::Harm {
+            forms_of_operators(&browser, &mut findings).await;
+        }
         (pages, findings)
     };
     let ((mut pages, mut findings), (others, more)) = tokio::join!(tenant, operator);

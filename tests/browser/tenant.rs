@@ -38,8 +38,10 @@ async fn sees_a_delivery(stage: &Stage, browser: &Browser) {
 /// Breaks the receiver; what is said of that.
 async fn sees_why_one_failed(stage: &Stage, browser: &Browser) {
     stage.receiver.endpoint("mine", Script::Saying(500, "out of paper".into()));
-    stage.publish("job.completed", "run-2", &json!({ "job": "run-2" })).await;
-    stage.has_dead(1).await;
+    for subject in ["run-2", "run-3"] {
+        stage.publish("job.completed", subject, &json!({ "job": subject })).await;
+    }
+    stage.has_dead(2).await;
     browser.press("Deliveries").await;
     browser.reloads_until("dead").await;
     browser.press_beside("run-2", "job.completed").await;
@@ -69,6 +71,22 @@ async fn sends_it_again(stage: &Stage, browser: &Browser) {
     assert_eq!(signatures, 2, "signed with the new key and with the one that it replaced");
 }
 
+async fn replays_the_rest(stage: &Stage, browser: &Browser, scripts: Scripts) {
+    browser.press("Endpoints").await;
+    browser.press_in("main table", "mine").await;
+    browser.press("Recover…").await;
+    browser.press("Count them").await;
+    browser.sees("What that comes to").await;
+    browser.press("Replay 1").await;
+    match scripts {
+        Scripts::Run => browser.sees("✓ Delivered 1").await,
+        Scripts::Off => browser.reloads_until("✓ Delivered 1").await,
+    }
+    let bodies = stage.receiver.accepted_bodies("mine");
+    let has = |subject: &str| bodies.iter().any(|body| body.contains(subject));
+    assert!(["run-1", "run-2", "run-3"].into_iter().all(has), "{bodies:?}");
+}
+
 async fn goes_the_whole_way(scripts: Scripts) {
     let stage = Stage::new().await;
     let browser = stage.tenant(scripts).await;
@@ -78,6 +96,7 @@ async fn goes_the_whole_way(scripts: Scripts) {
     sees_why_one_failed(&stage, &browser).await;
     rotates_the_secret(&browser).await;
     sends_it_again(&stage, &browser).await;
+    replays_the_rest(&stage, &browser, scripts).await;
     browser.press("Log out").await;
     browser.sees("This session is over").await;
     browser.goto("/portal/deliveries").await;

@@ -96,10 +96,6 @@ impl Walker {
                 ahead.push_back((place.to_owned(), path));
                 continue;
             }
-            if answer.status == 404 {
-                println!("MISSING {path}");
-                continue;
-            }
             assert_eq!(answer.status, 200, "{from} links to {path}: {answer:?}");
             if !answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
                 continue;

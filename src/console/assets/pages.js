@@ -1,14 +1,13 @@
-// Comfort for pages that are whole without it. Nothing here writes markup: pages are built of nodes, and a page of our own server
-// is read as a page by the one policy that its headers name. What templates may say:
+// Comfort for pages that are whole without it. It builds nodes and writes no markup; a page of our own server is read as one by
+// the policy that its headers name. What templates may say:
 //
-//   <time datetime>            the reader's zone, how long ago, UTC in the title (parts.rs writes them)
-//   data-copy, data-copy="…"   a button beside it copies its text, or this one
-//   <pre data-json>            can be folded, as it is written (big numbers and escapes stay)
-//   data-live                  (list) can follow what comes in: key l, a button is put before it
-//   data-progress              is fetched anew every two seconds, seldom when nothing changes, as long as the page has it so
-//   data-select                (table with a checkbox in each row) a box for all in its first <th>, x, Shift+x, Shift+click;
-//                              an element with data-selected="TABLE-ID" says how many
-//   data-key="o"               (link) g o goes there; data-press="r" (link, button) is pressed by r; rel="next", "prev": n, p
+//   <time datetime>            the reader's zone, how long ago, UTC in the title
+//   data-copy, data-copy="…"   a button copies its text, or this one
+//   <pre data-json>            can be folded, as it is written
+//   data-live                  (list) can follow what comes in: l
+//   data-progress              is fetched anew as long as the page has it so, seldom when nothing changes
+//   data-select                (table with a box in each row) all, x, Shift+x, Shift+click; data-selected="TABLE-ID" says how many
+//   data-key="o"               (link) g o goes there; data-press="r" is pressed by r; rel="next", "prev": n, p
 "use strict";
 (() => {
   const all = (what, where = document) => [...where.querySelectorAll(what)];

@@ -206,7 +206,7 @@ fn wanted_switch(fields: &Fields) -> Result<DeliverySwitch, Refusal> {
 
 #[derive(Template)]
 #[template(path = "operator/application_link.html")]
-struct Link {
+struct WayIn {
     frame: Frame,
     name: Text,
     app: Text,
@@ -234,7 +234,7 @@ pub(super) async fn link(
         span: SESSION_MAX,
     };
     let code = site.sessions().link(&application, wish).await?;
-    let page = shown(&Link {
+    let page = shown(&WayIn {
         frame: operator.frame(&site, "A link for the tenant", Section::Applications, &form),
         name: Text::line(&application.name),
         app: Text::line(&application.id.to_string()),

@@ -197,7 +197,8 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn of(attempt: &AttemptRecord) -> Self {
+    /// Only the last one's answer is shown here: each may have 16 KiB. The delivery's own page has all of them.
+    fn of(attempt: &AttemptRecord, is_last: bool) -> Self {
         Self {
             number: attempt.number,
             at: When(attempt.started_at),
@@ -206,7 +207,8 @@ impl Attempt {
             outcome: Text::line(&tracking::told(&attempt.outcome, &attempt.url)),
             status: attempt.status,
             detail: Text::line(&attempt.detail),
-            answer: (!attempt.response.is_empty()).then(|| Text::bytes(&attempt.response)),
+            answer: (is_last && !attempt.response.is_empty())
+                .then(|| Text::bytes(&attempt.response)),
         }
     }
 }
@@ -231,6 +233,9 @@ pub(super) async fn one(
             bytes: event.payload.len(),
             payload: Text::bytes(&event.payload),
         }),
-        attempts: attempts.iter().map(Attempt::of).collect(),
+        attempts: (1..)
+            .zip(&attempts)
+            .map(|(number, one)| Attempt::of(one, number == attempts.len()))
+            .collect(),
     })
 }
