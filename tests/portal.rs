@@ -242,6 +242,32 @@ async fn what_is_wrong_with_a_form_stands_beside_its_fields_and_what_was_typed_s
     let request = &case.receiver.arrived("hook")[0];
     assert_eq!(request.headers["x-key"], "swordfish", "kept without being typed again");
 
+    // A value that is typed is not written back: it is asked for again, and the old one is not kept in silence.
+    let edit = format!("/portal/endpoints/{id}/edit");
+    let typed = [
+        ("url", url.as_str()),
+        ("header_name_0", "x-key"),
+        ("header_value_0", "marlin"),
+        ("check", "url"),
+    ];
+    let checked = tenant.post(&edit, &typed).await;
+    assert_eq!(checked.status, 200, "{checked:?}");
+    assert!(checked.body.contains("may be called") && !checked.body.contains("marlin"), "{checked:?}");
+    let mark = ("typed_header_value_0", "yes");
+    let marked = format!("name=\"{}\" value=\"{}\"", mark.0, mark.1);
+    assert!(checked.body.contains(&marked), "{checked:?}");
+    let lost = tenant.post(&edit, &[typed[0], typed[1], mark]).await;
+    assert_eq!(lost.status, 422, "{lost:?}");
+    assert!(lost.body.contains("type it once more") && lost.body.contains(&marked), "{lost:?}");
+    tenant.done(&edit, &[typed[0], typed[1], typed[2], mark]).await;
+    case.publish("job-2").await;
+    until("the receiver has it", SOON, async || case.receiver.count("hook") > 1).await;
+    assert_eq!(case.receiver.arrived("hook")[1].headers["x-key"], "marlin");
+    // Enter presses the first button of a form: it is the one that saves.
+    let before = |page: &str, word: &str| page.find(word).expect("a button");
+    let save = before(&checked.body, ">Save</button>");
+    assert!(save < before(&checked.body, ">Check the URL</button>"), "{checked:?}");
+
     // Deleting wants its name typed.
     let delete = format!("/portal/endpoints/{id}/delete");
     let refused = tenant.post(&delete, &[("typed", "yes")]).await;
