@@ -102,12 +102,18 @@ impl Visitor {
 
     /// Adds an endpoint; its id and its secret.
     async fn endpoint(&self, fields: &[(&str, &str)]) -> (String, String) {
-        let answer = self.post("/portal/endpoints/new", fields).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let id = between(&answer.body, "/portal/endpoints/ep_", "\"");
-        let id = id.split('/').next().expect("an id");
-        let secret = between(&answer.body, "whsec_", "<");
-        (format!("ep_{id}"), format!("whsec_{secret}"))
+        let signing = self.done("/portal/endpoints/new", fields).await;
+        let (signing, done) = signing.split_once('?').expect("what was done");
+        assert_eq!(done, "done=endpoint-made");
+        let id = between(signing, "/portal/endpoints/", "/signing");
+        (id.to_owned(), self.newest_key(signing).await)
+    }
+
+    /// An endpoint's newest key, by the form that shows it.
+    async fn newest_key(&self, signing: &str) -> String {
+        let revealed = self.post(signing, &[]).await;
+        assert_eq!(revealed.status, 200, "{revealed:?}");
+        format!("whsec_{}", between(&revealed.body, "whsec_", "<"))
     }
 
     /// The path of the one delivery to an endpoint, once it stands so.
@@ -142,9 +148,9 @@ async fn a_tenant_comes_by_link_adds_an_endpoint_breaks_it_rotates_and_replays()
     let (id, secret) = tenant.endpoint(&fields).await;
     let here = format!("/portal/endpoints/{id}");
     let signing = tenant.get(&format!("{here}/signing")).await;
-    assert!(!signing.contains(&secret), "shown unasked when it was made, and never again");
-    let revealed = tenant.post(&format!("{here}/signing"), &[]).await;
-    assert!(revealed.body.contains(&secret), "{revealed:?}");
+    assert!(!signing.contains(&secret), "shown to whoever asks for it, and to nobody else");
+    let made = tenant.get(&format!("{here}/signing?done=endpoint-made")).await;
+    assert!(made.contains("The endpoint is made") && !made.contains(&secret), "{made}");
 
     // A test, and an event: the receiver has both, signed.
     let tested = tenant.post(&format!("{here}/test"), &[]).await;
@@ -183,10 +189,11 @@ async fn a_tenant_comes_by_link_adds_an_endpoint_breaks_it_rotates_and_replays()
     assert!(tenant.get("/portal/deliveries?state=waiting").await.contains("is like this"));
 
     // Another key, beside the older one.
-    let rotated = tenant.post(&format!("{here}/rotate"), &[("overlap_s", "3600")]).await;
-    assert!(rotated.body.contains("Rotated."), "{rotated:?}");
-    let fresh = format!("whsec_{}", between(&rotated.body, "whsec_", "<"));
+    let rotated = tenant.done(&format!("{here}/rotate"), &[("overlap_s", "3600")]).await;
+    let shown = tenant.get(&rotated).await;
+    let fresh = tenant.newest_key(&format!("{here}/signing")).await;
     assert_ne!(fresh, secret);
+    assert!(shown.contains("Rotated.") && !shown.contains(&fresh), "{shown}");
 
     // Counted, begun, delivered, with both signatures.
     case.receiver.endpoint("hook", Script::Answer(200));
@@ -267,6 +274,17 @@ async fn what_is_wrong_with_a_form_stands_beside_its_fields_and_what_was_typed_s
     let before = |page: &str, word: &str| page.find(word).expect("a button");
     let save = before(&checked.body, ">Save</button>");
     assert!(save < before(&checked.body, ">Check the URL</button>"), "{checked:?}");
+
+    // To leave the older keys at once is asked about first, and makes nothing else of it.
+    let rotate = format!("/portal/endpoints/{id}/rotate");
+    let unasked = tenant.post(&rotate, &[("overlap_s", "0")]).await;
+    assert_eq!(unasked.status, 422, "{unasked:?}");
+    let asked = tenant.get(&rotate).await;
+    assert!(asked.contains("The key that signs now signs") && asked.contains(&url), "{asked}");
+    tenant.done(&rotate, &[("overlap_s", "0"), ("sure", "yes")]).await;
+    let signing = tenant.get(&format!("/portal/endpoints/{id}/signing")).await;
+    assert_eq!(signing.matches("</span> newest").count(), 1, "{signing}");
+    assert!(!signing.contains("being left"), "{signing}");
 
     // Deleting wants its name typed.
     let delete = format!("/portal/endpoints/{id}/delete");

@@ -107,7 +107,7 @@ pub(super) async fn create(
         tenant.control.create_endpoint(tenant.tenant(), new, site.urls().as_ref()).await
     };
     match done.await {
-        Ok(endpoint) => made(&site, &tenant, &endpoint),
+        Ok(endpoint) => Ok(made(&endpoint)),
         Err(error) => refused(&site, &tenant, &About::New, form, vec![told(error)?]).await,
     }
 }
