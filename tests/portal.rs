@@ -41,8 +41,13 @@ impl Case {
 
     /// Lets somebody in by a link that is asked for so.
     async fn visitor(&self, wish: &Value) -> Visitor {
-        let path = "/api/v1/auth/app-portal-access/acme";
-        let made = self.api.post_json(path, wish).await;
+        self.visitor_of("acme", wish).await
+    }
+
+    /// Lets somebody of another application in.
+    async fn visitor_of(&self, app: &str, wish: &Value) -> Visitor {
+        let path = format!("/api/v1/auth/app-portal-access/{app}");
+        let made = self.api.post_json(&path, wish).await;
         let url = made.json()["url"].as_str().expect("a link").to_owned();
         let (_, code) = url.split_once("#t=").expect("a code");
         let pages = self.api.with_token(None);
@@ -357,4 +362,27 @@ async fn what_a_receiver_answers_is_shown_as_text_alone() {
         assert!(!page.contains("<script>alert") && !page.contains('\u{202e}'), "{path}: {page}");
         assert!(page.len() < 100_000, "{path}: {} bytes", page.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_has_what_its_own_application_and_its_operators_did() {
+    let case = Case::new().await;
+    let other = json!({ "name": "other", "uid": "other" });
+    assert_eq!(case.api.post_json("/api/v1/app", &other).await.status, 201);
+    let tenant = case.visitor(&json!({})).await;
+    let url = case.receiver.endpoint("hook", Script::Answer(200));
+    let (id, _) = tenant.endpoint(&[("url", &url), ("uid", "hook")]).await;
+    let neighbour = case.visitor_of("other", &json!({})).await;
+    let tried = neighbour.post(&format!("/portal/endpoints/{id}/resume"), &[]).await;
+    assert_eq!(tried.status, 404, "{tried:?}");
+    tenant.done("/portal/endpoints/hook/pause", &[]).await;
+    let path = format!("/api/v1/app/acme/endpoint/{id}");
+    let patched = case.api.send("PATCH", &path, &[("content-type", "application/json")], b"{}").await;
+    assert_eq!(patched.status, 200, "{patched:?}");
+
+    let page = tenant.get(&format!("/portal/endpoints/{id}/history")).await;
+
+    assert!(page.contains("/pause</code>"), "by the name that it was given: {page}");
+    assert!(page.contains("the platform") && page.contains("PATCH"), "{page}");
+    assert!(!page.contains("/resume</"), "a neighbour's: {page}");
 }
