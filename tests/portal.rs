@@ -183,6 +183,12 @@ async fn a_tenant_comes_by_link_adds_an_endpoint_breaks_it_rotates_and_replays()
     pasted[4].1 = r#"{ "job": "job-1" }"#;
     let checked = tenant.post("/portal/signature", &pasted).await;
     assert!(checked.body.contains("read and written again"), "{checked:?}");
+    let long = "x".repeat(70_000);
+    pasted[4].1 = &long;
+    let refused = tenant.post("/portal/signature", &pasted).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(refused.body.contains("64 KiB are checked here at the most"), "{refused:?}");
+    assert!(!refused.body.contains(&long), "it is not sent back");
 
     // It breaks, and the page says how.
     case.receiver.endpoint("hook", Script::Answer(503));
