@@ -392,3 +392,23 @@ async fn a_history_has_what_its_own_application_and_its_operators_did() {
     assert!(page.contains("the platform") && page.contains("PATCH"), "{page}");
     assert!(!page.contains("/resume</"), "a neighbour's: {page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deed_whose_answer_nobody_waits_for_has_an_end_on_record() {
+    let case = Case::new().await;
+    let tenant = case.visitor(&json!({})).await;
+    let url = case.receiver.endpoint("hook", Script::Hang);
+    let (id, _) = tenant.endpoint(&[("url", &url)]).await;
+    let test = format!("/portal/endpoints/{id}/test");
+    tokio::select! {
+        answer = tenant.post(&test, &[]) => panic!("the receiver never answers: {answer:?}"),
+        () = until("it is called", SOON, async || case.receiver.count("hook") > 0) => {}
+    }
+    // The one who asked is gone.
+    until("the entry has an end", SOON, async || {
+        let log = case.api.send("GET", "/api/v1/audit", &[], b"").await.json();
+        let entries = log["data"].as_array().expect("entries").clone();
+        entries.iter().any(|entry| entry["object"] == json!(test) && entry["status"] == json!(503))
+    })
+    .await;
+}

@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 
 pub(super) use self::form::Fault;
 pub(super) use self::head::badge;
-pub(super) use self::test::TestResult;
+pub(super) use self::test::{TestResult, in_time};
 use crate::console::site::Site;
 
 /// Its pages.
