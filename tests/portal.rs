@@ -412,3 +412,34 @@ async fn a_deed_whose_answer_nobody_waits_for_has_an_end_on_record() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_older_than_a_list_to_choose_from_is_chosen_all_the_same() {
+    const LISTED: usize = 250;
+    let case = Case::new().await;
+    let tenant = case.visitor(&json!({})).await;
+    let url = case.receiver.endpoint("hook", Script::Answer(200));
+    let add = async |name: &str| {
+        let new = json!({ "url": url, "description": name });
+        let made = case.api.post_json("/api/v1/app/acme/endpoint", &new).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.json()["id"].as_str().expect("an id").to_owned()
+    };
+    let oldest = add("The first of all").await;
+    tenant.done(&format!("/portal/endpoints/{oldest}/pause"), &[]).await;
+    for _ in 0..LISTED {
+        add("another").await;
+    }
+    let chosen = format!("value=\"{oldest}\" selected>The first of all<");
+    for page in ["/portal/deliveries", "/portal/replays/new", "/portal/signature"] {
+        let shown = tenant.get(&format!("{page}?endpoint={oldest}")).await;
+        assert!(shown.contains(&chosen) && shown.contains("Of the newest 250"), "{page}: {shown}");
+        assert!(!tenant.get(page).await.contains(&oldest), "{page}");
+    }
+    let overview = tenant.get("/portal").await;
+    assert!(overview.contains("The first of all</a>: It is paused"), "{overview}");
+    // One that is gone stays chosen as well: its deliveries are what one looks at.
+    let gone = "ep_000000000000000000000000001";
+    let shown = tenant.get(&format!("/portal/deliveries?endpoint={gone}")).await;
+    assert!(shown.contains(&format!("value=\"{gone}\" selected")), "{shown}");
+}

@@ -42,6 +42,7 @@ struct Event {
     others: Vec<Other>,
     is_whole: bool,
     choices: Vec<Choice>,
+    cut: bool,
 }
 
 struct Row {
@@ -94,6 +95,7 @@ pub(super) async fn page(
         others: trail.not_matched.iter().map(|one| other(one, &names)).collect(),
         is_whole: trail.is_whole,
         choices: names.choices(None),
+        cut: names.is_cut(),
     })
 }
 

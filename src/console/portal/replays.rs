@@ -69,6 +69,7 @@ struct New {
     faults: Vec<Fault>,
     scopes: [(&'static str, &'static str, bool); 4],
     endpoints: Vec<Choice>,
+    cut: bool,
     spans: [(&'static str, &'static str, bool); 5],
     event_type: Text,
     rate: Text,
@@ -298,7 +299,7 @@ async fn page(
     faults: Vec<Fault>,
     counted: Option<Counted>,
 ) -> Result<Response, Refusal> {
-    let names = Names::of(tenant).await?;
+    let names = Names::with(tenant, said.one("endpoint")).await?;
     let chosen = said.one("scope").unwrap_or(Scope::GivenUp.as_str());
     let within = said.one("within").unwrap_or_default();
     let scopes = [Scope::GivenUp, Scope::DeadLetters, Scope::Missing, Scope::Delivered];
@@ -307,6 +308,7 @@ async fn page(
         faults,
         scopes: scopes.map(|one| (one.as_str(), scope_words(one), one.as_str() == chosen)),
         endpoints: names.choices(said.one("endpoint")),
+        cut: names.is_cut(),
         spans: SPANS.map(|(word, words, _)| (word, words, word == within)),
         event_type: Text::typed(said.one("type").unwrap_or_default()),
         rate: Text::typed(said.one("rate").unwrap_or_default()),

@@ -36,6 +36,7 @@ struct Checker {
     frame: Frame,
     faults: Vec<Fault>,
     endpoints: Vec<Choice>,
+    cut: bool,
     id: Text,
     timestamp: Text,
     signature: Text,
@@ -55,7 +56,7 @@ pub(super) async fn page(
     tenant: TenantMay<View>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let names = Names::of(&tenant).await?;
+    let names = Names::with(&tenant, asked.one("endpoint")).await?;
     made(&site, &tenant, &names, &asked, Vec::new(), None)
 }
 
@@ -65,7 +66,7 @@ pub(super) async fn checked(
     tenant: TenantMay<View>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
-    let names = Names::of(&tenant).await?;
+    let names = Names::with(&tenant, form.one("endpoint")).await?;
     // A form turns each line's end into two characters: what was pasted had one.
     let body = form.one("body").unwrap_or_default().replace("\r\n", "\n");
     if body.len() > BODY_MAX {
@@ -171,6 +172,7 @@ fn made(
         frame: tenant.frame(site, "Signature checker", Section::Checker, said),
         faults,
         endpoints: names.choices(said.one("endpoint")),
+        cut: names.is_cut(),
         id: typed("id"),
         timestamp: typed("timestamp"),
         signature: typed("signature"),
