@@ -170,6 +170,17 @@ async fn a_tenant_comes_by_link_adds_an_endpoint_breaks_it_rotates_and_replays()
     let (stamp, signature) = (&request.timestamp, &request.signature);
     assert_eq!(verify([&key], &request.id, stamp, signature, &request.body, now_s), Ok(()));
 
+    // What can be copied is what was published, to the byte: not what is shown with lines of its own.
+    let path = tenant.delivery(&id, "delivered").await;
+    let event = between(&path, "/portal/deliveries/", "/ep_").to_owned();
+    for path in [path, format!("/portal/events/{event}")] {
+        let body = |page: String| between(&page, "class=\"foreign\" data-json", "</pre>").to_owned();
+        let raw = body(tenant.get(&format!("{path}?body=raw")).await);
+        assert!(raw.starts_with(" data-copy>{"), "{path}: {raw}");
+        let indented = body(tenant.get(&path).await);
+        assert!(indented.starts_with(">{"), "{path}: {indented}");
+    }
+
     // The checker says the same, and which part differs of one that was changed.
     let mut pasted = vec![
         ("endpoint", id.as_str()),

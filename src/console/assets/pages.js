@@ -77,7 +77,8 @@
       if (about) button.setAttribute("aria-label", `Copy ${about}`);
       button.addEventListener("click", async () => {
         try {
-          await navigator.clipboard.writeText(from.dataset.copy || from.textContent.trim());
+          const text = from.tagName === "PRE" ? from.textContent : from.textContent.trim();
+          await navigator.clipboard.writeText(from.dataset.copy || text);
           button.textContent = "Copied";
         } catch { button.textContent = "Not allowed"; }
         setTimeout(() => { button.textContent = "Copy"; }, 1500);

@@ -37,6 +37,7 @@ struct Shown {
     is_whole: bool,
     bytes: usize,
     payload: Text,
+    exact: bool,
 }
 
 struct Row {
@@ -79,6 +80,7 @@ pub(super) async fn page(
         let called = one.uid.clone().unwrap_or_else(|| one.endpoint.to_string());
         (Text::line(&called), Text::line(&one.why))
     };
+    let payload = shown_body(&event.payload, asked.one("body") == Some("raw"));
     shown(&Shown {
         frame: operator.frame(&site, "Event", Section::Deliveries, &asked),
         id: Text::line(&event.id.to_string()),
@@ -96,7 +98,8 @@ pub(super) async fn page(
         others: not_matched.iter().map(other).collect(),
         is_whole,
         bytes: event.payload.len(),
-        payload: shown_body(&event.payload, asked.one("body") == Some("raw")),
+        exact: payload.is(&event.payload),
+        payload,
     })
 }
 
