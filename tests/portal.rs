@@ -174,7 +174,8 @@ async fn a_tenant_comes_by_link_adds_an_endpoint_breaks_it_rotates_and_replays()
     let path = tenant.delivery(&id, "delivered").await;
     let event = between(&path, "/portal/deliveries/", "/ep_").to_owned();
     for path in [path, format!("/portal/events/{event}")] {
-        let body = |page: String| between(&page, "class=\"foreign\" data-json", "</pre>").to_owned();
+        let body =
+            |page: String| between(&page, "class=\"foreign\" data-json", "</pre>").to_owned();
         let raw = body(tenant.get(&format!("{path}?body=raw")).await);
         assert!(raw.starts_with(" data-copy>{"), "{path}: {raw}");
         let indented = body(tenant.get(&path).await);
@@ -281,7 +282,10 @@ async fn what_is_wrong_with_a_form_stands_beside_its_fields_and_what_was_typed_s
     ];
     let checked = tenant.post(&edit, &typed).await;
     assert_eq!(checked.status, 200, "{checked:?}");
-    assert!(checked.body.contains("may be called") && !checked.body.contains("marlin"), "{checked:?}");
+    assert!(
+        checked.body.contains("may be called") && !checked.body.contains("marlin"),
+        "{checked:?}"
+    );
     let mark = ("typed_header_value_0", "yes");
     let marked = format!("name=\"{}\" value=\"{}\"", mark.0, mark.1);
     assert!(checked.body.contains(&marked), "{checked:?}");
@@ -394,7 +398,8 @@ async fn a_history_has_what_its_own_application_and_its_operators_did() {
     assert_eq!(tried.status, 404, "{tried:?}");
     tenant.done("/portal/endpoints/hook/pause", &[]).await;
     let path = format!("/api/v1/app/acme/endpoint/{id}");
-    let patched = case.api.send("PATCH", &path, &[("content-type", "application/json")], b"{}").await;
+    let patched =
+        case.api.send("PATCH", &path, &[("content-type", "application/json")], b"{}").await;
     assert_eq!(patched.status, 200, "{patched:?}");
 
     let page = tenant.get(&format!("/portal/endpoints/{id}/history")).await;

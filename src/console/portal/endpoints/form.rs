@@ -280,7 +280,9 @@ fn headers(form: &Fields, known: Option<&Endpoint>) -> Result<Vec<(String, Strin
         let Some(name) = form.one(&format!("header_name_{place}")) else { continue };
         let field = format!("header_value_{place}");
         if is_lost(form, &field) {
-            let why = format!("The value of {name} that was typed is not written back: type it once more.");
+            let why = format!(
+                "The value of {name} that was typed is not written back: type it once more."
+            );
             return Err(Fault::of("header_name_0", &why));
         }
         let value = form.one(&field).map(ToOwned::to_owned);

@@ -109,7 +109,8 @@ pub(super) async fn rotate(
         None => OVERLAP_S_DEFAULT,
     };
     if overlap_s == 0 && form.one("sure") != Some("yes") {
-        let why = "To leave the older keys at once is asked for on a page of its own, under Signing.";
+        let why =
+            "To leave the older keys at once is asked for on a page of its own, under Signing.";
         return Err(Refusal::Invalid(why.into()));
     }
     let key = match (form.one("secret"), form.one("scheme")) {
