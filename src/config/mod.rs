@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::domain::event::ApplicationName;
 
-pub use self::values::{BrokerUrl, KeyPlace, KeySource, LogFormat};
+pub use self::values::{BrokerUrl, Colour, KeyPlace, KeySource, LogFormat};
 
 /// Everything that can be decided from outside, checked.
 #[derive(Debug, Clone)]
@@ -159,6 +159,10 @@ pub struct Portal {
     pub name: String,
     /// Sites that may show it in a frame.
     pub embed_origins: Vec<Url>,
+    /// The colour of its links and buttons.
+    pub accent: Option<Colour>,
+    /// The file of its logo.
+    pub logo: Option<String>,
 }
 
 /// Who is told what operators should know.

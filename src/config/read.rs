@@ -63,6 +63,8 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
         portal: Portal {
             name: read.one("portal.name", some_text),
             embed_origins: read.list("portal.embed_origins", origin),
+            accent: read.at_most_one("portal.accent", str::parse),
+            logo: read.at_most_one("portal.logo", some_text),
         },
         operator: Operator {
             application: read.at_most_one("operator.application", |text| {

@@ -220,6 +220,19 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Sites that may show the tenants' portal in a frame; none may show the console.",
     },
     Setting {
+        key: "portal.accent",
+        default: "",
+        accepted: "a colour as #1d4f8f, or nothing",
+        doc: "The colour of links and buttons in the tenants' portal; made darker or lighter where it could not \
+              be read.",
+    },
+    Setting {
+        key: "portal.logo",
+        default: "",
+        accepted: "a PNG file of at most 64 KiB, or nothing",
+        doc: "The logo of the tenants' portal, shown 24 pixels high; read at start.",
+    },
+    Setting {
         key: "operator.application",
         default: "",
         accepted: "the id or uid of an application of the default organisation, or nothing",

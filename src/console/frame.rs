@@ -107,8 +107,10 @@ pub(super) struct Frame {
     pub(super) style: String,
     /// The script's path.
     pub(super) script: String,
-    /// The mark's path.
+    /// The path of the mark, or of the platform's logo.
     pub(super) mark: String,
+    /// The path of the stylesheet of the platform's colour.
+    pub(super) accent: Option<String>,
 }
 
 /// What the session may do: what it may not is not offered. (Asking for it all the same is refused by the handler's type.)
@@ -134,6 +136,8 @@ impl Frame {
         title: &str,
         asked: &Fields,
     ) -> Self {
+        // The console is ours, and looks like it.
+        let own = area == Area::Portal;
         let all: &[_] = match area {
             Area::Portal => &PORTAL,
             Area::Console => &CONSOLE,
@@ -164,7 +168,8 @@ impl Frame {
             },
             style: assets::style(),
             script: assets::script(),
-            mark: assets::mark(),
+            mark: own.then(|| assets::logo(site)).flatten().unwrap_or_else(assets::mark),
+            accent: own.then(|| assets::accent(site)).flatten(),
         }
     }
 

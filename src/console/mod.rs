@@ -9,12 +9,14 @@
 //! - [`session`], [`rights`]: who looks, and what they may do, before a handler runs; [`deeds`]: who did what.
 //! - [`frame`], [`parts`], [`text`], [`form`]: what pages are made of; nothing of outside is shown but as a [`text::Text`].
 //! - [`views`]: what portal and console both show, each made once: lists' ends, charts, deliveries, replays, event types.
+//! - [`brand`]: how a platform's portal looks.
 //! - [`refusal`]: the pages for what is not there, not allowed or away.
 //! - [`portal`], [`operator`]: the pages, one file for each.
 //!
 //! Nothing is decided here: the rules are `control`'s, and who may ask is said by the type that a handler takes.
 
 mod assets;
+pub mod brand;
 mod deeds;
 mod form;
 mod frame;

@@ -10,6 +10,7 @@ use axum::routing::{any, get, post};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
+use super::brand::Brand;
 use super::refusal::Refusal;
 use super::{assets, deeds, operator, portal, session, shield};
 use crate::control::Control;
@@ -61,15 +62,6 @@ pub struct Parts {
     pub public_url: Url,
     /// How the portal looks, and where it may be shown.
     pub brand: Brand,
-}
-
-/// How the portal looks, and where it may be shown.
-#[derive(Debug, Clone)]
-pub struct Brand {
-    /// What it is called.
-    pub name: String,
-    /// Sites that may show it in a frame: origins.
-    pub embed_origins: Vec<String>,
 }
 
 /// What stands behind the pages.
@@ -148,6 +140,11 @@ impl Site {
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         &self.parts.brand.name
+    }
+
+    /// How the portal looks.
+    pub(super) const fn brand(&self) -> &Brand {
+        &self.parts.brand
     }
 
     /// Whether it is called over TLS: by what it is called from outside, since a proxy may end it.

@@ -2,9 +2,13 @@
 //!
 //! On one port and by one name, since a link that the API gives leads to the pages.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use axum::Router;
 
@@ -14,7 +18,9 @@ use super::living::LivingRouter;
 use super::test_calls::TestLine;
 use super::{chance, clock, welcome};
 use crate::api::routes::{self, Api};
-use crate::console::site::{self, Brand, Site};
+use crate::config::Colour;
+use crate::console::brand::Brand;
+use crate::console::site::{self, Site};
 use crate::control::adoption::Here;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
@@ -102,20 +108,22 @@ impl Web<'_> {
             installation: installed.desks(),
             now: clock::now,
             public_url,
-            brand: self.brand(),
+            brand: self.brand()?,
         });
         let api = routes::routes(Arc::new(api));
         Ok(site::pages(Arc::new(pages)).fallback_service(api))
     }
 
     /// How the pages look.
-    fn brand(&self) -> Brand {
+    fn brand(&self) -> anyhow::Result<Brand> {
         let portal = &self.installed.config.portal;
         let origins = portal.embed_origins.iter();
-        Brand {
+        Ok(Brand {
             name: portal.name.clone(),
             embed_origins: origins.map(|url| url.origin().ascii_serialization()).collect(),
-        }
+            accent: portal.accent.map(|Colour(parts)| parts),
+            logo: portal.logo.as_deref().map(|file| logo(Path::new(file))).transpose()?,
+        })
     }
 
     /// Where what a broker has lost is recovered, where there is a broker.
@@ -125,6 +133,28 @@ impl Web<'_> {
         let living = Arc::new(LivingRouter { window: self.engine.window(), routes, catalogue });
         Some(RecoveryDesk { recovery, journal, living, now: clock::now })
     }
+}
+
+/// Largest logo, in bytes: it is kept in memory, and asked for by every browser.
+const LOGO_MAX: u64 = 64 * 1024;
+/// What a PNG begins with.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Reads a logo.
+fn logo(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = file.display();
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(file)?.take(LOGO_MAX + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().with_context(|| format!("portal.logo: {shown} cannot be read"))?;
+    anyhow::ensure!(
+        bytes.len() as u64 <= LOGO_MAX,
+        "portal.logo: {shown} has more than {LOGO_MAX} bytes: a PNG file of at most 64 KiB is accepted"
+    );
+    anyhow::ensure!(bytes.starts_with(PNG), "portal.logo: {shown} is no PNG file");
+    Ok(bytes)
 }
 
 /// The router of this process, as edits wait for it.
