@@ -435,7 +435,7 @@ mod tests {
         let timestamp = NOW_S.to_string();
         let check = |signature: &str| {
             let received = Received { id: ID, timestamp: &timestamp, signature, body: BODY };
-            let found = super::check(received, &keys(), None, NOW_S);
+            let found = check(received, &keys(), None, NOW_S);
             (found[2].right, found[2].words.clone(), found[3].right)
         };
         let (right, words, key) = check(bare);

@@ -387,7 +387,7 @@ impl Browser {
         use base64::Engine as _;
         let mut wish = json!({ "format": format, "captureBeyondViewport": whole });
         if format == "webp" {
-            wish["quality"] = json!(80);
+            wish["quality"] = json!(60); // a page of text stays sharp, and under 60 kB
         }
         let taken = self.devtools("Page.captureScreenshot", wish).await;
         let text = taken["data"].as_str().expect("a picture").to_owned();

@@ -99,13 +99,13 @@ pub(super) async fn page(
 
 fn row(story: &Story, names: &Names) -> Row {
     let delivery = &story.tracked.delivery;
-    let named = names.name(delivery.key.endpoint);
+    let called = names.name(delivery.key.endpoint);
     let at = || Text::line(delivery.url.as_deref().unwrap_or("a URL that nobody lists"));
     let words = story.timeline.last().map(|moment| sentence(&moment.words)).unwrap_or_default();
     Row {
         href: path(delivery.key),
         badge: Badge::delivery(delivery.state()),
-        endpoint: named.unwrap_or_else(at),
+        endpoint: called.unwrap_or_else(at),
         attempts: delivery.attempts(),
         words: Text::line(&words),
         why: Text::line(&story.why),

@@ -261,9 +261,9 @@ mod tests {
         }
         assert!(shelves.0.lock().expect("one test").is_empty(), "nothing was done");
 
-        let done =
-            desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &to("acme.job.done"));
-        assert_eq!(done.await.expect("published").message_id, "run-7");
+        let (id, fix) = (one().to_string(), to("acme.job.done"));
+        let done = desk.resubmit(keeper(), Shelf::Quarantine, &id, &fix).await;
+        assert_eq!(done.expect("published").message_id, "run-7");
         let broken = Fix { body: Some("{".into()), ..Fix::default() };
         let refused = desk.resubmit(keeper(), Shelf::Quarantine, &one().to_string(), &broken).await;
         assert_eq!(refused, Err(ControlError::Invalid("the payload is not JSON: EOF".into())));

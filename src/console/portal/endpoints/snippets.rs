@@ -95,7 +95,7 @@ webhook.verify(body, headers); // throws WebhookVerificationException"#,
     (
         "PHP",
         "composer require standard-webhooks/standard-webhooks",
-        r#"$webhook = new \StandardWebhooks\Webhook(getenv('WEBHOOK_SECRET'));
+        r"$webhook = new \StandardWebhooks\Webhook(getenv('WEBHOOK_SECRET'));
 $body = file_get_contents('php://input');
 $headers = array_change_key_case(getallheaders(), CASE_LOWER);
 try {
@@ -103,7 +103,7 @@ try {
     http_response_code(204);
 } catch (\StandardWebhooks\Exception\WebhookVerificationException $error) {
     http_response_code(400);
-}"#,
+}",
     ),
     (
         "Ruby",
