@@ -85,6 +85,16 @@ async fn shown(browser: &Browser, pages: &[Found], folder: &Path) {
     }
 }
 
+/// The same router, stopped for a while in which a history is laid into its file.
+async fn with_history(mut stage: Stage) -> Stage {
+    stage.router.signal("TERM");
+    stage.router.end().await;
+    laid::lay(&stage.posthaste, DELIVERIES);
+    stage.router = stage.posthaste.serve().await;
+    stage.api.address.clone_from(&stage.router.api);
+    stage
+}
+
 /// Both areas of a stage: their pages and who looks at them.
 async fn areas(stage: &Stage) -> [(Browser, Vec<Found>); 2] {
     let tenant = stage.tenant(Scripts::Run).await;
@@ -100,7 +110,7 @@ async fn main() {
     let folder = std::env::args().nth(1).map(PathBuf::from);
     let stage = Stage::new().await;
     stage.filled().await;
-    let stage = stage.with_history(|posthaste| laid::lay(posthaste, DELIVERIES)).await;
+    let stage = with_history(stage).await;
     // The newest of all: a receiver that says why it refuses.
     let payload =
         json!({ "job": "run-118", "seconds": 2.5, "output": { "pages": 12, "warnings": [] } });
@@ -112,13 +122,12 @@ async fn main() {
     })
     .await;
     for (browser, pages) in areas(&stage).await {
-        match &folder {
-            Some(folder) => every(&browser, &pages, folder, "filled").await,
-            None => {
-                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
-                std::fs::create_dir_all(&folder).expect("the folder can be made");
-                shown(&browser, &pages, &folder).await;
-            }
+        if let Some(folder) = &folder {
+            every(&browser, &pages, folder, "filled").await;
+        } else {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
+            std::fs::create_dir_all(&folder).expect("the folder can be made");
+            shown(&browser, &pages, &folder).await;
         }
     }
     if let Some(folder) = &folder {
