@@ -164,6 +164,9 @@ async fn a_tenant_comes_by_link_adds_an_endpoint_breaks_it_rotates_and_replays()
     let delivered = tenant.get(&tenant.delivery(&id, "delivered").await).await;
     assert!(delivered.contains("was answered 200"), "{delivered}");
     assert!(delivered.contains("job-1"), "the payload: {delivered}");
+    for header in ["webhook-id", "webhook-signature", "content-type"] {
+        assert!(delivered.contains(header), "{header} of the request: {delivered}");
+    }
     let key: ReceiverKey = secret.parse().expect("a key");
     let request = case.receiver.arrived("hook").pop().expect("a request");
     let now_s = clock().as_seconds();

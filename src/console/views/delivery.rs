@@ -147,11 +147,15 @@ impl DeliveryView {
         let earlier = attempts.beyond.is_some();
         let wanted = asked.one("attempt").and_then(|name| name.parse().ok());
         let known = |id: &AttemptId| attempts.rows.iter().any(|row| row.attempt.id == *id);
-        let shown = wanted.filter(known).or(attempts.rows.first().map(|row| row.attempt.id));
+        let last = attempts.rows.iter().max_by_key(|row| row.attempt.started_at);
+        let shown = wanted.filter(known).or(last.map(|row| row.attempt.id));
         let filters = asked.without(&["attempt", "done"]);
         let mut rows = Vec::with_capacity(attempts.rows.len());
         let mut chosen = None;
-        for entry in &attempts.rows {
+        // By their beginning: ids of one second are in no order.
+        let mut newest_first: Vec<_> = attempts.rows.iter().collect();
+        newest_first.sort_by_key(|entry| std::cmp::Reverse(entry.attempt.started_at));
+        for entry in newest_first {
             let here = Some(entry.attempt.id) == shown;
             rows.push(attempt_row(entry, &filters, here));
             if here {
