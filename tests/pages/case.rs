@@ -127,6 +127,11 @@ impl Case {
         self.nobody().logged_in("/console/login", token).await
     }
 
+    /// An operator in the console, with this token.
+    pub(crate) async fn operator_with(&self, token: &str) -> Visitor {
+        self.nobody().logged_in("/console/login", token).await
+    }
+
     /// How many entries of the audit log there are with this action.
     pub(crate) async fn entries(&self, action: &str) -> Vec<Value> {
         let log = self.api.send("GET", "/api/v1/audit?limit=250", &[], &[]).await.json();
