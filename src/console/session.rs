@@ -26,6 +26,11 @@ pub(super) const PORTAL_LOGIN: &str = "/portal/enter";
 /// Where an operator logs in.
 pub(super) const CONSOLE_LOGIN: &str = "/console/login";
 
+/// Whether one comes in there.
+pub(super) fn is_entrance(path: &str) -> bool {
+    path == PORTAL_LOGIN || path == CONSOLE_LOGIN
+}
+
 /// Whoever looks.
 pub(super) struct Guest {
     /// Who it is and what they may do.

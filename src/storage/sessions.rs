@@ -77,10 +77,11 @@ pub trait Sessions: Send + Sync {
     ) -> Result<(), StorageError>;
 
     /// Whose session this is, if it is not over at `now`; it has been used then. That is noted once a minute at
-    /// the most: a page that looks every few seconds is not a write each time.
+    /// the most: a page that looks every few seconds is not a write each time. It is nobody's loss when it is not: a
+    /// store that can be read and not written goes on to know its sessions.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`: it cannot be read.
     async fn session(
         &self,
         session: TokenHash,

@@ -59,6 +59,14 @@ async fn links_and_sessions_end_by_their_time() {
     for visitor in [&used, &bounded, &operator] {
         assert!(case.again(visitor).is_in().await, "used within half an hour");
     }
+    let database = rusqlite::Connection::open(case.posthaste.folder().join("posthaste.db"));
+    let database = database.expect("opens");
+    let clicked = (crate::support::clock() + 20 * MINUTE).as_millis();
+    crate::support::until("the clicks are noted", crate::support::PATIENCE, async || {
+        let noted = "SELECT count(*) FROM sessions WHERE seen_at > ?1";
+        database.query_row(noted, [clicked], |row| row.get::<_, i64>(0)).ok() == Some(3)
+    })
+    .await;
 
     let case = case.later(36 * MINUTE).await;
     assert!(!case.again(&operator).is_in().await, "not longer than the token");

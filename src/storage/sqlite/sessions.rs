@@ -83,14 +83,14 @@ impl Sessions for Sqlite {
         let found = self.browse(move |connection| find(connection, session, now)).await?;
         let Some((visitor, seen_at)) = found else { return Ok(None) };
         if now.as_millis() - seen_at.as_millis() >= NOTE_AFTER_MS {
-            self.write(move |connection| {
+            // Nobody waits for it: who looks at pages because nothing can be written must not be thrown out by that.
+            self.writer.note(move |connection| {
                 let mut note = connection.prepare_cached(
                     "UPDATE sessions SET seen_at = max(seen_at, ?2) WHERE hash = ?1",
                 )?;
                 note.execute(params![session, now])?;
                 Ok(())
-            })
-            .await?;
+            });
         }
         Ok(Some(visitor))
     }
