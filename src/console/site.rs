@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 use super::{assets, deeds, operator, portal, session, shield};
 use crate::control::Control;
 use crate::control::installation::Desks;
+use crate::control::pace::Paces;
 use crate::control::publish::Intake;
 use crate::control::replays::ReplayDesk;
 use crate::control::sessions::SessionDesk;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub public_url: Url,
     /// How the portal looks, and where it may be shown.
     pub brand: Brand,
+    /// Pages that one session may ask for in a second; 0 for no limit.
+    pub requests_per_second: u16,
 }
 
 /// What stands behind the pages.
@@ -73,6 +76,7 @@ pub struct Site {
     parts: Parts,
     places: Places,
     forms: Semaphore,
+    paces: Paces,
     portal_policy: HeaderValue,
     console_policy: HeaderValue,
 }
@@ -88,6 +92,7 @@ impl Site {
         Self {
             places: Places::new(),
             forms: Semaphore::new(FORMS_BYTES),
+            paces: Paces::new(parts.requests_per_second, parts.now),
             portal_policy: shield::policy(&ancestors),
             console_policy: shield::policy("'none'"),
             parts,
@@ -137,6 +142,11 @@ impl Site {
     /// Its desks ask for an `Installation`, which is made of the operator's organisation.
     pub(super) const fn installation(&self) -> &Desks {
         &self.parts.installation
+    }
+
+    /// How fast a session may ask, and an address try to come in.
+    pub(super) const fn paces(&self) -> &Paces {
+        &self.paces
     }
 
     pub(super) fn now(&self) -> Timestamp {

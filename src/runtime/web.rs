@@ -109,6 +109,7 @@ impl Web<'_> {
             now: clock::now,
             public_url,
             brand: self.brand()?,
+            requests_per_second: config.api.requests_per_second,
         });
         let api = routes::routes(Arc::new(api));
         Ok(site::pages(Arc::new(pages)).fallback_service(api))
