@@ -13,7 +13,7 @@ use support::router::{Posthaste, Running};
 use support::{clock, until};
 use url::form_urlencoded;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(2);
 
 /// An embedded router with the application `acme`, and a receiver.
 struct Case {
@@ -62,7 +62,7 @@ impl Case {
         let cookie = cookie.split(';').next().expect("a pair").to_owned();
         let mut visitor = Visitor { pages, cookie, form_token: String::new() };
         let page = visitor.get("/portal").await;
-        visitor.form_token = between(&page, "name=\"form_token\" value=\"", "\"").to_owned();
+        between(&page, "name=\"form_token\" value=\"", "\"").clone_into(&mut visitor.form_token);
         visitor
     }
 

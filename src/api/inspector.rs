@@ -23,9 +23,9 @@ use super::body::Body;
 use super::problem::{Problem, Problems};
 use super::query::Query;
 use super::routes::Api;
-use super::server::Peer;
 use super::wire::inspector::{InspectedRequestOut, InspectorOut};
 use crate::control::inspector::{Arrived, BODY_KEPT};
+use crate::control::pace::Peer;
 
 /// What addresses begin with, below what this server is called by.
 const START: &str = "/inspect/";

@@ -4,8 +4,7 @@
 //! - [`routes`]: every path there is, and what holds for all of them.
 //! - [`auth`], [`body`], [`json`], [`query`], [`place`]: who asks and what they sent, before a handler
 //!   sees either.
-//! - [`pace`], [`idempotency`], [`audit`], [`capabilities`]: what holds around every operation: how fast one may ask,
-//!   that a repeated request is done once, that who did what is written down, that their token allows it.
+//! - [`idempotency`], [`audit`], [`capabilities`]: what holds around every operation: that a repeated request is done once, that who did what is written down, that their token allows it.
 //! - [`applications`], [`endpoints`], [`endpoint_secrets`], [`endpoint_headers`], [`settings`],
 //!   [`event_types`], [`examples`],
 //!   [`messages`], [`cloudevents`], [`attempts`], [`deliveries`], [`message_endpoints`], [`statistics`],
@@ -45,7 +44,6 @@ mod lists;
 mod message_endpoints;
 mod messages;
 pub mod openapi;
-mod pace;
 mod place;
 mod portal;
 mod problem;

@@ -21,9 +21,7 @@ use utoipa_axum::routes;
 
 use super::body::Bodies;
 use super::idempotency::InHand;
-use super::pace::Paces;
 use super::problem::Problem;
-use super::server::Peer;
 use super::{
     applications, attempts, audit, auth, capabilities, cloudevents, dead_letters, deliveries,
     endpoint_headers, endpoint_secrets, endpoints, event_types, examples, health, idempotency,
@@ -32,6 +30,7 @@ use super::{
 };
 use crate::control::Control;
 use crate::control::inspector::InspectorDesk;
+use crate::control::pace::{Paces, Peer};
 use crate::control::publish::Intake;
 use crate::control::recovery::RecoveryDesk;
 use crate::control::replays::ReplayDesk;

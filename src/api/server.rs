@@ -4,7 +4,6 @@
 //! may take to say what it wants. HTTP/1.1 with keep-alive: who wants HTTP/2 has a proxy in front, for
 //! TLS as well.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+
+use crate::control::pace::Peer;
 
 /// Connections that are open at the same time; further ones wait to be accepted. Four times the
 /// requests that are served at once: most of a pool of clients is idle.
@@ -33,10 +34,6 @@ const LIFE: Duration = Duration::from_mins(10);
 const LAST_ANSWER: Duration = Duration::from_mins(1);
 /// How long to wait before accepting again when the system has no more files for us.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
-
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
 
 /// Serves until stopped; then what is being answered is finished, and idle connections are closed. The
 /// wait for that ends, because no request takes longer than its own bound.
@@ -58,7 +55,6 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
                 continue;
             }
         };
-        // Behind a proxy it is the proxy's: whoever has one lets it count.
         let routes = routes.clone().layer(Extension(Peer(peer.ip())));
         let stop = stop.clone();
         connections.spawn(async move {

@@ -141,6 +141,10 @@ impl Sessions for Nothing {
         Ok(())
     }
 
+    async fn link(&self, _: TokenHash, _: Timestamp) -> Result<Option<Visitor>, StorageError> {
+        Ok(None)
+    }
+
     async fn enter(
         &self,
         _: TokenHash,

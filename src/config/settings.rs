@@ -204,8 +204,8 @@ pub const SETTINGS: &[Setting] = &[
         key: "api.requests_per_second",
         default: "200",
         accepted: "0 to 65535; 0 for no limit",
-        doc: "Requests that one organisation or application may make per second through one router, and \
-              twice as many at once; publishing is not counted.",
+        doc: "Requests that one organisation or application may make per second through one router, and one \
+              session of the pages, and twice as many at once; publishing is not counted.",
     },
     Setting {
         key: "portal.name",

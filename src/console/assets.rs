@@ -34,10 +34,14 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
     for (_, _, text) in &ALL {
         hash.update(text);
     }
-    let bytes = hash.finalize();
-    let number = bytes.iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    format!("{number:012x}")
+    short(&hash.finalize())
 });
+
+/// The first six bytes of a hash, as a part of a name.
+pub(super) fn short(hash: &[u8]) -> String {
+    let number = hash.iter().take(6).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    format!("{number:012x}")
+}
 
 /// The path of the stylesheet.
 pub(super) fn style() -> String {

@@ -5,6 +5,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::assets;
+
 /// A colour: red, green, blue.
 pub type Colour = [u8; 3];
 
@@ -49,7 +51,7 @@ impl Brand {
         let mut hash = Sha256::new();
         hash.update(self.accent.unwrap_or_default());
         hash.update(self.logo.as_deref().unwrap_or_default());
-        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        assets::short(&hash.finalize())
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) struct Frame {
 
 /// What the session may do: what it may not is not offered. (Asking for it all the same is refused by the handler's type.)
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question that the template asks")]
 pub(super) struct May {
     /// Is shown secrets.
     pub(super) see_secrets: bool,

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 
 use super::assets;
@@ -22,6 +23,8 @@ pub(super) enum Refusal {
     NotFound(String),
     /// What was asked cannot be done, as it was asked.
     Invalid(String),
+    /// More is asked than one session may, or tried than one address may; after how many seconds it may be again.
+    TooFast(u16),
     /// As many are served as may be.
     Busy,
     /// A store does not answer.
@@ -66,6 +69,11 @@ impl From<TestCallError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let again = if let Self::TooFast(seconds) = &self {
+            Some([(RETRY_AFTER, seconds.to_string())])
+        } else {
+            None
+        };
         let (status, title, why, hint) = match self {
             Self::LoggedOut(login) if login == super::session::CONSOLE_LOGIN => {
                 return Redirect::to(login).into_response();
@@ -98,6 +106,12 @@ impl IntoResponse for Refusal {
                 why,
                 "Nothing was changed. Go back to correct it.",
             ),
+            Self::TooFast(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too fast",
+                "More was asked for from here than is made for one.".to_owned(),
+                "Try again in a minute.",
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too busy",
@@ -122,7 +136,7 @@ impl IntoResponse for Refusal {
         };
         let page = Page { style: assets::style(), title, why: Text::line(&why), hint };
         match page.render() {
-            Ok(page) => (status, Html(page)).into_response(),
+            Ok(page) => (status, again, Html(page)).into_response(),
             Err(error) => {
                 tracing::error!(%error, "a page cannot be written");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()

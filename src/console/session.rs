@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::COOKIE;
+use axum::http::header::{COOKIE, HeaderName, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -99,7 +99,9 @@ pub(super) async fn known(
             site.sessions().visitor(&secret).await?
         }
     {
-        request.extensions_mut().insert(Arc::new(Guest { visitor, secret }));
+        let guest = Guest { visitor, secret };
+        site.paces().asks(&guest.form_token()).map_err(Refusal::TooFast)?; // one word for one session
+        request.extensions_mut().insert(Arc::new(guest));
     }
     Ok(next.run(request).await)
 }
@@ -110,8 +112,15 @@ pub(super) fn given(site: &Site, realm: Realm, secret: &str) -> HeaderValue {
 }
 
 /// The header that takes it away.
-pub(super) fn taken(site: &Site, realm: Realm) -> HeaderValue {
+fn taken(site: &Site, realm: Realm) -> HeaderValue {
     header(site, realm, "", Some(cookie::time::Duration::ZERO))
+}
+
+/// What a browser is told when somebody leaves: to forget the session, and pages of it that it could still show. Not its other
+/// cookies and what it keeps: those are also an operator's, or of the platform around us.
+pub(super) fn left(site: &Site, realm: Realm) -> [(HeaderName, HeaderValue); 2] {
+    let cached = HeaderValue::from_static("\"cache\"");
+    [(SET_COOKIE, taken(site, realm)), (HeaderName::from_static("clear-site-data"), cached)]
 }
 
 /// Lives as long as the browser runs, and as the session lasts on our side. Not read by scripts, not sent along

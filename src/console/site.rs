@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::{assets, deeds, operator, portal, session, shield};
 use crate::control::Control;
 use crate::control::installation::Desks;
-use crate::control::publish::Intake;
+use crate::control::pace::Paces;
 use crate::control::replays::ReplayDesk;
 use crate::control::sessions::SessionDesk;
 use crate::control::test_calls::TestCalls;
@@ -40,8 +40,6 @@ pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
 pub struct Parts {
     /// What a person may do.
     pub control: Control,
-    /// Where events come in.
-    pub intake: Intake,
     /// What makes test calls.
     pub test_calls: TestCalls,
     /// Where replays are counted, begun and looked after.
@@ -66,6 +64,8 @@ pub struct Parts {
     pub public_url: Url,
     /// How the portal looks, and where it may be shown.
     pub brand: Brand,
+    /// Pages that one session may ask for in a second; 0 for no limit.
+    pub requests_per_second: u16,
 }
 
 /// What stands behind the pages.
@@ -73,6 +73,7 @@ pub struct Site {
     parts: Parts,
     places: Places,
     forms: Semaphore,
+    paces: Paces,
     portal_policy: HeaderValue,
     console_policy: HeaderValue,
 }
@@ -88,6 +89,7 @@ impl Site {
         Self {
             places: Places::new(),
             forms: Semaphore::new(FORMS_BYTES),
+            paces: Paces::new(parts.requests_per_second, parts.now),
             portal_policy: shield::policy(&ancestors),
             console_policy: shield::policy("'none'"),
             parts,
@@ -96,10 +98,6 @@ impl Site {
 
     pub(super) const fn control(&self) -> &Control {
         &self.parts.control
-    }
-
-    pub(super) const fn intake(&self) -> &Intake {
-        &self.parts.intake
     }
 
     pub(super) const fn test_calls(&self) -> &TestCalls {
@@ -137,6 +135,11 @@ impl Site {
     /// Its desks ask for an `Installation`, which is made of the operator's organisation.
     pub(super) const fn installation(&self) -> &Desks {
         &self.parts.installation
+    }
+
+    /// How fast a session may ask, and an address try to come in.
+    pub(super) const fn paces(&self) -> &Paces {
+        &self.paces
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -5,7 +5,7 @@
 //! without width) is written as its number, and what is too long is cut and says so. There is no other way from a
 //! [`String`] of outside into a page.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Longest line that is shown whole, in characters: longer than any name or header that we accept needs to be.
 const LINE_MAX: usize = 300;
@@ -36,7 +36,7 @@ impl Text {
         let mut shown = String::with_capacity(cut.len());
         cut.chars().for_each(|character| push(&mut shown, character, true));
         if cut.len() < raw.len() {
-            shown.push_str(&format!("\n… and {} bytes more", raw.len() - cut.len()));
+            more(&mut shown, raw.len() - cut.len());
         }
         Self(shown)
     }
@@ -51,10 +51,12 @@ impl Text {
         let mut shown = String::new();
         for chunk in raw[..raw.len().min(BLOCK_MAX)].utf8_chunks() {
             chunk.valid().chars().for_each(|character| push(&mut shown, character, true));
-            chunk.invalid().iter().for_each(|byte| shown.push_str(&format!("\\x{byte:02x}")));
+            for byte in chunk.invalid() {
+                write!(shown, "\\x{byte:02x}").expect("a string takes it all");
+            }
         }
         if raw.len() > BLOCK_MAX {
-            shown.push_str(&format!("\n… and {} bytes more", raw.len() - BLOCK_MAX));
+            more(&mut shown, raw.len() - BLOCK_MAX);
         }
         Self(shown)
     }
@@ -77,6 +79,11 @@ impl fmt::Display for Text {
     }
 }
 
+/// Says how much was cut off.
+fn more(shown: &mut String, bytes: usize) {
+    write!(shown, "\n… and {bytes} bytes more").expect("a string takes it all");
+}
+
 fn push(shown: &mut String, character: char, breaks: bool) {
     let plain = match character {
         '\n' | '\t' => breaks,
@@ -85,7 +92,7 @@ fn push(shown: &mut String, character: char, breaks: bool) {
     if plain {
         shown.push(character);
     } else {
-        shown.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
+        write!(shown, "\\u{{{:x}}}", u32::from(character)).expect("a string takes it all");
     }
 }
 
@@ -132,8 +139,8 @@ mod tests {
             (b"\n{}", false),
             (b"two\r\nlines", false),
             (b"\xff", false),
-            (&[b'x'; BLOCK_MAX], true),
-            (&[b'x'; BLOCK_MAX + 1], false),
+            (vec![b'x'; BLOCK_MAX].as_slice(), true),
+            (vec![b'x'; BLOCK_MAX + 1].as_slice(), false),
         ] {
             assert_eq!(Text::bytes(raw).is(raw), same, "{:?}", &raw[..raw.len().min(20)]);
         }

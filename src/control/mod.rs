@@ -18,6 +18,7 @@ pub mod history;
 pub mod inspector;
 pub mod installation;
 mod names;
+pub mod pace;
 pub mod policies;
 pub mod publish;
 pub mod reasons;

@@ -67,6 +67,14 @@ impl SessionDesk {
         Ok(secret)
     }
 
+    /// Whom a link would let in, if it still opens: a look, which is what most that is invented costs.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn behind(&self, link: &str) -> Answer<Option<Visitor>> {
+        Ok(self.store.link(hash_of(link), (self.context.now)()).await?)
+    }
+
     /// Opens a link; the session's secret, and whose it is. `None` when the link does not open (any more).
     ///
     /// # Errors

@@ -416,7 +416,7 @@ mod tests {
         let received =
             Received { id: ID, timestamp: &timestamp, signature: &signature, body: BODY };
         let others = |count: u8| -> Vec<Known> {
-            let all = (0..count).map(|chance| key(chance)).chain([key(200)]);
+            let all = (0..count).map(key).chain([key(200)]);
             all.map(|key| Known { key, whose: Whose::Others("billing".into()) }).collect()
         };
         assert_eq!(check(received, &others(49), None, NOW_S)[3].right, Some(false));

@@ -273,6 +273,7 @@ fn timing(connection: &CaptureConnection, phases: &Arc<Phases>, head_ms: Option<
 }
 
 /// The address that a host is, if it is one.
+#[expect(clippy::needless_pass_by_value, reason = "as `Url::host` gives it")]
 fn literal(host: url::Host<&str>) -> Option<IpAddr> {
     match host {
         url::Host::Domain(_) => None,

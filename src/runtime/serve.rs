@@ -45,6 +45,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it cannot start. Trouble after that is waited out.
+#[expect(clippy::too_many_lines, reason = "the order of start and stop stands in one place")]
 pub async fn serve(config: Config, effective: Vec<Effective>) -> anyhow::Result<()> {
     let started_at = clock::now();
     let form = match config.log.format {

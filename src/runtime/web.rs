@@ -95,7 +95,6 @@ impl Web<'_> {
             requests_per_second: config.api.requests_per_second,
         });
         let pages = Site::new(site::Parts {
-            intake: intake(),
             control,
             test_calls,
             replays,
@@ -109,6 +108,7 @@ impl Web<'_> {
             now: clock::now,
             public_url,
             brand: self.brand()?,
+            requests_per_second: config.api.requests_per_second,
         });
         let api = routes::routes(Arc::new(api));
         Ok(site::pages(Arc::new(pages)).fallback_service(api))

@@ -16,6 +16,9 @@ use crate::domain::time::Timestamp;
 /// Who does what nobody asked for at that moment, as a replay that pauses itself.
 pub const OURSELVES: &str = "posthaste";
 
+/// Who was not let in, when nothing tells who it was.
+pub const STRANGER: &str = "stranger";
+
 /// Somebody is about to do something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,7 +26,7 @@ pub struct Deed {
     /// Within which organisation.
     #[serde(skip)]
     pub organisation: OrganisationId,
-    /// Who: `organisation`, an application's id, or [`OURSELVES`].
+    /// Who: `organisation`, an application's id, [`OURSELVES`] or [`STRANGER`].
     pub actor: String,
     /// What, as the API's operation: `DELETE /app/{app}`.
     pub action: String,

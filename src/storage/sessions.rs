@@ -53,6 +53,12 @@ pub trait Sessions: Send + Sync {
         until: Timestamp,
     ) -> Result<(), StorageError>;
 
+    /// Whom a link would let in at `now`, if it still opens. Uses nothing up and writes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn link(&self, link: TokenHash, now: Timestamp) -> Result<Option<Visitor>, StorageError>;
+
     /// Uses a link up, and begins a session under `session` in the same transaction; whom it lets in. `None`
     /// when there is no such link (any more).
     ///

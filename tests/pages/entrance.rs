@@ -97,7 +97,7 @@ async fn a_page_that_looks_by_itself_keeps_no_session() {
     let database = rusqlite::Connection::open(case.posthaste.folder().join("posthaste.db"));
     let database = database.expect("opens");
     let clicked = (crate::support::clock() + 25 * MINUTE).as_millis();
-    crate::support::until("the click is noted", Duration::from_secs(60), async || {
+    crate::support::until("the click is noted", Duration::from_mins(1), async || {
         let noted = "SELECT count(*) FROM sessions WHERE seen_at > ?1";
         database.query_row(noted, [clicked], |row| row.get::<_, i64>(0)).ok() == Some(1)
     })
@@ -211,4 +211,81 @@ async fn an_application_that_is_deleted_shows_its_sessions_nothing() {
 
     assert!(!tenant.is_in().await);
     assert!(!case.enter(&code).await.is_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_in_is_written_down_and_so_is_who_was_not_let_in() {
+    let case = Case::new().await;
+    let id = async |app: &str| {
+        let path = format!("/api/v1/app/{app}");
+        case.api.send("GET", &path, &[], &[]).await.json()["id"].clone()
+    };
+    let acme = id("acme").await;
+    let others = case.tenant("other", &json!({})).await;
+    let (code, token) = case.way_in("acme", &json!({ "sessionId": "who-it-was" })).await;
+
+    // With the cookie of somebody else, whose deed it is not.
+    let fields = [("token", code.as_str())];
+    let answer = others.post("/portal/enter", &[FROM_HERE], &fields).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let nobody = case.nobody();
+    let invented = nobody.post("/portal/enter", &[FROM_HERE], &[("token", "invented")]).await;
+    assert_eq!(invented.status, 401);
+
+    let entries = case.entries("POST /portal/enter").await;
+    assert_eq!(entries.len(), 2, "an invented code is nobody's: {entries:?}");
+    let entry = &entries[0];
+    assert_eq!((&entry["actor"], &entry["status"]), (&acme, &json!(303)), "{entry}");
+    assert_eq!(entry["details"], json!({ "session": "who-it-was", "from": "127.0.0.1" }));
+
+    case.operator(&[]).await;
+    for wrong in [token.as_str(), "invented"] {
+        let answer = nobody.post("/console/login", &[FROM_HERE], &[("token", wrong)]).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+    }
+    let entries = case.entries("POST /console/login").await;
+    let told = |place: usize| {
+        let entry = &entries[place];
+        (entry["actor"].as_str().expect("who").to_owned(), entry["status"].clone())
+    };
+    assert_eq!(entries.len(), 3, "{entries:?}");
+    assert_eq!(told(0), ("stranger".to_owned(), json!(401)));
+    assert_eq!(told(1), (acme.as_str().expect("an id").to_owned(), json!(401)));
+    let (operator, status) = told(2);
+    assert!(operator.starts_with("org_") && status == json!(303), "{entries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_at_the_doors_is_slowed_down_and_keeps_nobody_out() {
+    let case = Case::new().await;
+    let nobody = case.nobody();
+    let guess = async |door: &str| nobody.post(door, &[FROM_HERE], &[("token", "x")]).await;
+    let mut refused = None;
+    for _ in 0..300 {
+        let answer = guess("/portal/enter").await;
+        assert_eq!(answer.header("set-cookie"), None);
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status, 401, "{answer:?}");
+    }
+    let refused = refused.expect("sixty a minute");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert!(refused.body.contains("Too fast"), "{refused:?}");
+    assert!(case.tenant("acme", &json!({})).await.is_in().await, "from the same address");
+    assert!(case.operator(&[]).await.is_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_asks_too_fast_is_told_so_and_keeps_no_other_waiting() {
+    let case = Case::with(&[("POSTHASTE_API__REQUESTS_PER_SECOND", "1")]).await;
+    let (one, other) = (case.tenant("acme", &json!({})).await, case.operator(&[]).await);
+
+    let many = futures_util::future::join_all((0..30).map(|_| one.get("/portal"))).await;
+
+    assert!(many.iter().any(|answer| answer.status == 200));
+    let refused = many.iter().find(|answer| answer.status == 429).expect("two at once");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert!(other.is_in().await);
 }

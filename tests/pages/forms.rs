@@ -378,3 +378,40 @@ async fn every_deed_of_a_session_is_written_down() {
     assert_eq!(tenant.post("/portal/leave", &[FROM_HERE], &[]).await.status, 403);
     assert_eq!(case.entries("POST /portal/leave").await.len(), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_down_is_short_and_where_there_is_nothing_nothing_is() {
+    let case = Case::new().await;
+    let tenant = case.tenant("acme", &json!({})).await;
+    let long = "x".repeat(9_000);
+
+    let answer = tenant.deed(&format!("/portal/endpoints/{long}/edit"), &[]).await;
+
+    assert!(answer.status < 500, "{answer:?}");
+    let entries = case.entries("POST /portal/endpoints/{endpoint}/edit").await;
+    assert_eq!(entries[0]["object"].as_str().map(str::len), Some(1_024));
+    let answer = tenant.deed(&format!("/portal/no/such/{long}"), &[]).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+    assert_eq!(case.entries("POST /portal/{*rest}").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_takes_nothing_along() {
+    let case = Case::new().await;
+    let tenant = case.tenant("acme", &json!({})).await;
+    let operator = case.operator(&[]).await;
+    let stranded = case.tenant("other", &json!({})).await;
+    let token = stranded.form_token().await;
+    let gone = case.api.send("DELETE", "/api/v1/app/other", &[], &[]).await;
+    assert_eq!(gone.status, 204);
+    let left = stranded.post("/portal/leave", &[FROM_HERE], &[("form_token", &token)]).await;
+    for answer in
+        [tenant.deed("/portal/leave", &[]).await, operator.deed("/console/logout", &[]).await, left]
+    {
+        assert_eq!(answer.header("clear-site-data"), Some("\"cache\""), "{answer:?}");
+        let taken = answer.header("set-cookie").expect("the cookie is taken away");
+        assert!(taken.contains("Max-Age=0"), "{taken}");
+    }
+    let again = stranded.post("/portal/leave", &[FROM_HERE], &[("form_token", "x")]).await;
+    assert_eq!(again.status, 401, "the session of an application that is gone is over: {again:?}");
+}

@@ -6,7 +6,7 @@
 //! neighbour in them. So are those of addresses that name a neighbour's things behind their question mark, and of forms that name
 //! them in their fields. Afterwards the neighbour has what it had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ use crate::support::receiver::{Receiver, Script};
 use crate::support::{clock, eventually};
 
 type Names = BTreeMap<&'static str, String>;
+
+/// Fields of addresses that may hold a name of any kind.
+const GENERAL: [&str; 5] = ["after", "before", "q", "ids", "id"];
 
 /// Gives a tenant one of everything; the names in paths with the ids of it.
 async fn furnished(api: &Api, receiver: &Receiver, app: &str) -> Names {
@@ -148,10 +151,13 @@ impl Matrix<'_> {
                 self.look(&format!("GET {}", route.path), &there, &nowhere).await;
             }
             let own = self.path(route, self.own);
+            let mut values = BTreeSet::new();
             for (kind, real) in self.theirs {
-                for field in [*kind, "after", "before", "q", "ids", "id"] {
+                // Some kinds have several names: what says nothing of the kind is asked for once.
+                let general = if values.insert(real) { &GENERAL[..] } else { &[] };
+                for field in [*kind].iter().chain(general) {
                     // A list goes on at a place, and an id has one, whosever it is: beside it lies nothing that ever was.
-                    let is_place = ["after", "before"].contains(&field);
+                    let is_place = ["after", "before"].contains(field);
                     let nobody = if is_place { beside(real) } else { self.never[kind].clone() };
                     let asked = |value: &str| format!("{own}?{field}={value}");
                     let what = format!("GET {}?{field}=", route.path);

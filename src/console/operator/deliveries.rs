@@ -220,7 +220,7 @@ pub(super) async fn one(
         older: None,
     };
     let frame = operator.frame(&site, "Delivery", Section::Deliveries, &asked);
-    let view = DeliveryView::of(story, &event, attempts, ways, &asked, &frame);
+    let view = DeliveryView::of(story, &event, &attempts, ways, &asked, &frame);
     shown(&One { frame, view })
 }
 

@@ -272,7 +272,7 @@ fn schemas(form: &Fields) -> Result<Option<Value>, Faults> {
 
 /// An entry as its form would say it.
 fn as_fields(entry: &EventTypeEntry) -> Fields {
-    let schemas = entry.schemas.as_ref().map(|all| serde_json::to_string_pretty(all));
+    let schemas = entry.schemas.as_ref().map(serde_json::to_string_pretty);
     let schemas = schemas.and_then(Result::ok).unwrap_or_default();
     let flag = entry.feature_flag.clone().unwrap_or_default();
     let deprecated = if entry.deprecated { "yes" } else { "" };

@@ -33,6 +33,7 @@ const ROWS: usize = pager::ROWS;
 
 #[derive(Template)]
 #[template(path = "operator/quarantine.html")]
+#[expect(clippy::struct_field_names, reason = "as the page says it")]
 struct Shelves {
     frame: Frame,
     shelves: Vec<(Shelf, bool)>,
@@ -123,7 +124,7 @@ pub(super) async fn one(
     let message = site.installation().quarantine.held(leave, shelf, &id).await?;
     let frame = operator.frame(&site, "Message in quarantine", Section::Quarantine, &asked);
     let typed = Typed(as_fields(&message));
-    looked_at(frame, shelf, &message, typed, Faults::default())
+    looked_at(frame, shelf, &message, typed, &Faults::default())
 }
 
 fn looked_at(
@@ -131,7 +132,7 @@ fn looked_at(
     shelf: Shelf,
     message: &HeldMessage,
     typed: Typed,
-    faults: Faults,
+    faults: &Faults,
 ) -> Result<Response, Refusal> {
     let header = |(name, value): &(String, String)| (Text::line(name), Text::line(value));
     faults.answer(&One {
@@ -200,7 +201,7 @@ pub(super) async fn resubmit(
             let faults = Faults::of(error)?;
             let title = "Message in quarantine";
             let frame = operator.frame(&site, title, Section::Quarantine, &form);
-            looked_at(frame, shelf, &message, Typed(form), faults)
+            looked_at(frame, shelf, &message, Typed(form), &faults)
         }
     }
 }

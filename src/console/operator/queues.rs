@@ -16,10 +16,12 @@ use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::control::ControlError;
 use crate::control::installation::Installation;
+use crate::storage::queues::Depths;
 use crate::storage::queues::{Count, Depth, Role, Span};
 
 #[derive(Template)]
 #[template(path = "operator/queues.html")]
+#[expect(clippy::struct_field_names, reason = "as the page says it")]
 struct Queues {
     frame: Frame,
     pending: String,
@@ -86,7 +88,7 @@ pub(super) async fn page(
     let (depths, away) = match desk.depths(leave).await {
         Ok(depths) => (depths, None),
         // The broker is away: what waits is told by the record all the same.
-        Err(ControlError::Unavailable(why)) => (Default::default(), Some(Text::line(&why))),
+        Err(ControlError::Unavailable(why)) => (Depths::default(), Some(Text::line(&why))),
         Err(error) => return Err(error.into()),
     };
     let most = waiting.spans.iter().map(|span| span.count.least).max().unwrap_or(0);

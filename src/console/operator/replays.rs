@@ -100,10 +100,10 @@ pub(super) async fn one(
 ) -> Result<Response, Refusal> {
     let found = site.replays().replay(&operator.control, None, &id).await?;
     let frame = operator.frame(&site, "Replay", Section::Replays, &asked);
-    looked_at(frame, &found, Faults::default())
+    looked_at(frame, &found, &Faults::default())
 }
 
-fn looked_at(frame: Frame, found: &Replay, faults: Faults) -> Result<Response, Refusal> {
+fn looked_at(frame: Frame, found: &Replay, faults: &Faults) -> Result<Response, Refusal> {
     let name =
         |id: Option<_>| id.map(|id: crate::domain::id::EndpointId| Text::line(&id.to_string()));
     let names = (name(found.endpoint), name(found.to));
@@ -176,7 +176,7 @@ pub(super) async fn rate(
         Err(faults) => {
             let found = site.replays().replay(&operator.control, None, &id).await?;
             let frame = operator.frame(&site, "Replay", Section::Replays, &form);
-            looked_at(frame, &found, faults)
+            looked_at(frame, &found, &faults)
         }
     }
 }

@@ -71,7 +71,7 @@ pub(super) async fn page(
     };
     let title = format!("{} to {}", event.event_type, key.endpoint);
     let frame = tenant.frame(&site, &title, Section::Deliveries, &asked);
-    let delivery = DeliveryView::of(story, &event, attempts, ways, &asked, &frame);
+    let delivery = DeliveryView::of(story, &event, &attempts, ways, &asked, &frame);
     shown(&Delivery { frame, delivery })
 }
 

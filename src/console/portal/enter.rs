@@ -6,18 +6,20 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use crate::console::assets;
+use crate::console::deeds::{self, Comer};
 use crate::console::form::Sent;
 use crate::console::refusal::{Refusal, shown};
-use crate::console::rights::{TenantMay, View};
-use crate::console::session::{self, Realm};
+use crate::console::session::{self, Guest, PORTAL_LOGIN, Realm};
 use crate::console::site::Site;
 use crate::console::text::Text;
+use crate::control::pace::Peer;
 
 #[derive(Template)]
 #[template(path = "portal/enter.html")]
@@ -43,27 +45,44 @@ pub(in crate::console) async fn page(State(site): State<Arc<Site>>) -> Result<Re
 /// Opens it.
 pub(in crate::console) async fn enter(
     State(site): State<Arc<Site>>,
+    peer: Option<Extension<Peer>>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
+    let peer = peer.map(|Extension(peer)| peer);
     let code = form.one("token").unwrap_or_default();
-    match site.sessions().enter(code).await? {
-        Some((secret, _)) => {
-            let cookie = session::given(&site, Realm::Portal, &secret);
-            Ok(([(SET_COOKIE, cookie)], Redirect::to("/portal")).into_response())
-        }
-        None => {
-            let page = shown(&Enter::new(&site, true))?;
-            Ok((StatusCode::UNAUTHORIZED, page).into_response())
-        }
-    }
+    // A look first: what is invented writes nothing, and is nobody's deed.
+    let Some(visitor) = site.sessions().behind(code).await? else {
+        return refused(&site, peer);
+    };
+    let organisation = visitor.organisation;
+    let actor = visitor.application.map_or_else(|| organisation.to_string(), |id| id.to_string());
+    let comer = Comer { organisation, actor, label: visitor.label, peer };
+    deeds::at_the_door(&site, PORTAL_LOGIN, comer, async {
+        let Some((secret, _)) = site.sessions().enter(code).await? else {
+            return refused(&site, peer); // somebody was faster
+        };
+        let cookie = session::given(&site, Realm::Portal, &secret);
+        Ok(([(SET_COOKIE, cookie)], Redirect::to("/portal")).into_response())
+    })
+    .await
 }
 
-/// Ends the session.
+fn refused(site: &Site, peer: Option<Peer>) -> Result<Response, Refusal> {
+    if let Some(Peer(address)) = peer {
+        site.paces().fails(address).map_err(Refusal::TooFast)?;
+    }
+    let page = shown(&Enter::new(site, true))?;
+    Ok((StatusCode::UNAUTHORIZED, page).into_response())
+}
+
+/// Ends the session: whatever it may, and also when its application is gone.
 pub(in crate::console) async fn leave(
     State(site): State<Arc<Site>>,
-    tenant: TenantMay<View>,
+    guest: Option<Extension<Arc<Guest>>>,
 ) -> Result<Response, Refusal> {
-    site.sessions().end(tenant.guest.secret()).await?;
-    let headers = [(SET_COOKIE, session::taken(&site, Realm::Portal))];
-    Ok((headers, Refusal::LoggedOut(session::PORTAL_LOGIN)).into_response())
+    if let Some(Extension(guest)) = guest {
+        site.sessions().end(guest.secret()).await?;
+    }
+    let headers = session::left(&site, Realm::Portal);
+    Ok((headers, Refusal::LoggedOut(PORTAL_LOGIN)).into_response())
 }

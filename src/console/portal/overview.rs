@@ -81,7 +81,9 @@ pub(super) async fn page(
     let spans = site.rollups().tallies(of, now - STEP * (BARS - 1), now, STEP).await;
     let spans = spans.map_err(ControlError::from)?;
     let mut day = Tally::default();
-    spans.iter().for_each(|(_, tally)| day.add(tally));
+    for (_, tally) in &spans {
+        day.add(tally);
+    }
     let banner = match settings.delivery {
         DeliverySwitch::On => None,
         held @ (DeliverySwitch::Hold | DeliverySwitch::Off) => Some(delivery_words(held).1),

@@ -161,7 +161,7 @@ fn wish(said: &Fields, now: Timestamp) -> Result<Wish, Fault> {
     let event_type = said.one("type").map(ToOwned::to_owned);
     let endpoint = said.one("endpoint").map(ToOwned::to_owned);
     let reason = said.one("reason").map(ToOwned::to_owned);
-    let common = Wish { scope, rate, reason, expect, ..Wish::default() };
+    let common = Wish { scope, rate, expect, reason, ..Wish::default() };
     Ok(match scope {
         Scope::DeadLetters => Wish {
             which: Which { event_type, endpoint, since, ..Which::default() },
@@ -193,7 +193,10 @@ fn told(error: ControlError) -> Result<Fault, Refusal> {
             Ok(Fault::of(at, &why))
         }
         ControlError::Conflict(why) | ControlError::Invalid(why) => Ok(Fault::of("scope", &why)),
-        other => Err(other.into()),
+        other @ (ControlError::NotFound(_)
+        | ControlError::LimitReached(_)
+        | ControlError::Unavailable(_)
+        | ControlError::Corrupt(_)) => Err(other.into()),
     }
 }
 

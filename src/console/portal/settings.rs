@@ -100,13 +100,12 @@ pub(super) async fn test(
     let (control, caller) = (&tenant.control, tenant.caller());
     let wish = TestWish::default();
     let tested = site.test_calls().to_default_url(control, &caller, tenant.tenant(), wish);
-    let result = match in_time(tested).await? {
-        Some(tested) => Some(TestResult::of(&tested)),
-        None => {
-            let settings = tenant.control.settings_of(tenant.tenant()).await?;
-            let timeout_ms = settings.policy_of_urls().timeout_ms;
-            settings.default_url.as_ref().map(|url| TestResult::late(url, timeout_ms))
-        }
+    let result = if let Some(tested) = in_time(tested).await? {
+        Some(TestResult::of(&tested))
+    } else {
+        let settings = tenant.control.settings_of(tenant.tenant()).await?;
+        let timeout_ms = settings.policy_of_urls().timeout_ms;
+        settings.default_url.as_ref().map(|url| TestResult::late(url, timeout_ms))
     };
     made(&site, &looks, &Fields::default(), Vec::new(), result).await
 }

@@ -3,6 +3,8 @@
 //!
 //! Whole numbers on a grid that a stylesheet stretches; each chart is read as a table too, by whoever does not see it.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 use askama::filters::HtmlSafe;
 
@@ -23,6 +25,7 @@ pub(in crate::console) type Spans = [(Timestamp, Tally)];
 /// Requests by how they ended.
 #[derive(Template)]
 #[template(path = "views/bars.html")]
+#[expect(clippy::struct_field_names, reason = "the bars of the chart of bars")]
 pub(in crate::console) struct Bars {
     id: &'static str,
     caption: &'static str,
@@ -130,7 +133,7 @@ impl Durations {
                 // As wide as its span, so that one alone is seen too.
                 let (left, right) = (place * WIDTH / count, (place + 1) * WIDTH / count);
                 let y = HEIGHT - height_of(ms);
-                stretch.push_str(&format!("{left},{y} {right},{y} "));
+                let _ = write!(stretch, "{left},{y} {right},{y} "); // a string takes it all
                 last = Some(ms);
             }
             stretches.retain(|stretch| !stretch.is_empty());
@@ -209,8 +212,7 @@ mod tests {
 
     #[test]
     fn a_line_has_a_gap_where_nothing_was_counted() {
-        let mut some = Tally::default();
-        some.delivered = 1;
+        let mut some = Tally { delivered: 1, ..Tally::default() };
         some.took(80);
         let spans = [(BEGIN, some), (BEGIN, Tally::default()), (BEGIN, some)];
         let chart = Durations::of("one", "Durations", &spans, Some(15_000));

@@ -134,7 +134,7 @@ impl DeliveryView {
     pub(in crate::console) fn of(
         story: Story,
         event: &Event,
-        attempts: Listed<AttemptEntry, AttemptId>,
+        attempts: &Listed<AttemptEntry, AttemptId>,
         ways: Ways,
         asked: &Fields,
         frame: &Frame,
@@ -142,13 +142,13 @@ impl DeliveryView {
         let headline = headline(&story.timeline);
         let Story { tracked, uid, why, timeline, next, .. } = story;
         let (delivery, policy) = (tracked.delivery, tracked.policy);
-        let format = policy.as_ref().map_or(Format::default(), |policy| policy.format);
+        let format = policy.as_ref().map_or_else(Format::default, |policy| policy.format);
         let body = Body::of(event, format, false);
         let earlier = attempts.beyond.is_some();
         let wanted = asked.one("attempt").and_then(|name| name.parse().ok());
         let known = |id: &AttemptId| attempts.rows.iter().any(|row| row.attempt.id == *id);
         let last = attempts.rows.iter().max_by_key(|row| row.attempt.started_at);
-        let shown = wanted.filter(known).or(last.map(|row| row.attempt.id));
+        let shown = wanted.filter(known).or_else(|| last.map(|row| row.attempt.id));
         let filters = asked.without(&["attempt", "done"]);
         let mut rows = Vec::with_capacity(attempts.rows.len());
         let mut chosen = None;

@@ -178,7 +178,9 @@ fn limits(schema: &Value) -> String {
     ];
     let plain = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     };
     let said = |(name, words): &(&str, &str)| Some(format!("{words} {}", plain(schema.get(name)?)));
     let mut all: Vec<String> = LIMITS.iter().filter_map(said).collect();

@@ -33,12 +33,11 @@ pub(in crate::console) fn indented(raw: &str) -> String {
             '{' | '[' => {
                 text.push(character);
                 while characters.next_if(char::is_ascii_whitespace).is_some() {}
-                match characters.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => text.push(end),
-                    None => {
-                        depth += 1;
-                        line(&mut text, depth);
-                    }
+                if let Some(end) = characters.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut text, depth);
                 }
             }
             '}' | ']' => {

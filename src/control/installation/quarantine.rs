@@ -85,7 +85,12 @@ impl QuarantineDesk {
         let done = self.store(on)?.resubmit(on, id, fix).await.map_err(|error| {
             match ControlError::from(error) {
                 ControlError::Conflict(why) => ControlError::Invalid(why), // as the store reads it, it is no event
-                other => other,
+                other @ (ControlError::NotFound(_)
+                | ControlError::Invalid(_)
+                | ControlError::InvalidField { .. }
+                | ControlError::LimitReached(_)
+                | ControlError::Unavailable(_)
+                | ControlError::Corrupt(_)) => other,
             }
         })?;
         let done = done.ok_or_else(|| gone(on, id))?;

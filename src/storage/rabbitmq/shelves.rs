@@ -137,7 +137,7 @@ impl Shelves {
         let connection = dial(&self.addresses, &self.name).await?;
         let opening = connection.create_channel();
         let channel = within(STEP_DEADLINE, "opening a channel", opening).await?;
-        let _turn = turn.expect("it is never closed");
+        let turn = turn.expect("it is never closed");
         let until = Instant::now() + LOOK_FOR;
         Ok(Visit {
             connection,
@@ -148,7 +148,7 @@ impl Shelves {
             seen: 0,
             bytes: 0,
             behind: 0,
-            _turn,
+            turn,
         })
     }
 
@@ -182,7 +182,8 @@ struct Visit {
     bytes: usize,
     /// Messages that are known to lie behind the last one.
     behind: u32,
-    _turn: OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held for as long as the visit lasts")]
+    turn: OwnedSemaphorePermit,
 }
 
 impl Visit {

@@ -35,6 +35,17 @@ impl Sessions for Sqlite {
         .await
     }
 
+    async fn link(&self, link: TokenHash, now: Timestamp) -> Result<Option<Visitor>, StorageError> {
+        self.browse(move |connection| {
+            let mut find = connection.prepare_cached(
+                "SELECT organisation, application, capabilities, flags, label, expires_at \
+                 FROM portal_links WHERE hash = ?1 AND until > ?2 AND expires_at > ?2",
+            )?;
+            find.query_row(params![link, now], |row| Ok(read(row))).optional()?.transpose()
+        })
+        .await
+    }
+
     async fn enter(
         &self,
         link: TokenHash,

@@ -21,6 +21,7 @@ use crate::console::views::chart::{Bars, Durations};
 use crate::console::views::pager::{self, Pager};
 use crate::control::ControlError;
 use crate::control::tracking::told;
+use crate::domain::auth::Auth;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::policy::{Format, Guarantee, OnExhausted};
@@ -149,7 +150,7 @@ pub(super) async fn settings(
         wants: Text::line(&endpoint.filter.to_string()),
         channels: endpoint.channels.iter().map(|name| Text::line(name)).collect(),
         headers: endpoint.headers.iter().map(|(name, _)| Text::line(name)).collect(),
-        auth: endpoint.auth.as_ref().map(|auth| auth.kind()),
+        auth: endpoint.auth.as_ref().map(Auth::kind),
         throttle_rate: endpoint.throttle_rate.map(std::num::NonZeroU32::get),
         timeout_ms: policy.timeout_ms,
         max_in_flight: policy.max_in_flight.get(),
@@ -190,7 +191,9 @@ pub(super) async fn health(
     let since = now - step * (bars - 1);
     let spans = site.rollups().tallies(of, since, now, step).await.map_err(ControlError::from)?;
     let mut all = Tally::default();
-    spans.iter().for_each(|(_, tally)| all.add(tally));
+    for (_, tally) in &spans {
+        all.add(tally);
+    }
     let failed = AttemptFilter { success: Some(false), ..AttemptFilter::default() };
     let last = Page { limit: FAILURES, place: Place::Beginning, order: Order::Descending };
     let listed =

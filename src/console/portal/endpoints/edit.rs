@@ -16,6 +16,7 @@ use crate::console::rights::{Manage, TenantMay};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::control::ControlError;
+use crate::domain::auth::Auth;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::policy::Policy;
 use crate::storage::page::{Order, Page, Place};
@@ -248,7 +249,7 @@ async fn page(
         groups,
         headers: header_rows(&values, known),
         values,
-        auth_now: known.and_then(|known| known.auth.as_ref()).map(|auth| auth.kind()),
+        auth_now: known.and_then(|known| known.auth.as_ref()).map(Auth::kind),
         default_timeout_ms: default.timeout_ms,
         default_in_flight: default.max_in_flight.get(),
     })

@@ -73,7 +73,12 @@ impl Fault {
                 Ok(Self::of(field.copied().unwrap_or("url"), &why))
             }
             ControlError::Conflict(why) if why.contains("uid") => Ok(Self::of("uid", &why)),
-            other => Err(other),
+            other @ (ControlError::NotFound(_)
+            | ControlError::Invalid(_)
+            | ControlError::Conflict(_)
+            | ControlError::LimitReached(_)
+            | ControlError::Unavailable(_)
+            | ControlError::Corrupt(_)) => Err(other),
         }
     }
 

@@ -116,7 +116,7 @@ pub(in super::super) fn corrected(
     // One that its producer did not name goes by what it is found by here: resubmitted twice, it is one event.
     let message_id =
         message_id(&message.properties).map_or_else(|| id(message).to_string(), Into::into);
-    let properties = without(kept(&message.properties), fix)
+    let properties = without(&kept(&message.properties), fix)
         .with_message_id(short(&message_id))
         .with_headers(headers.into());
     let outgoing = Outgoing {
@@ -140,7 +140,7 @@ pub(in super::super) fn corrected(
 }
 
 /// The properties with what is corrected of them.
-fn without(properties: BasicProperties, fix: &Fix) -> BasicProperties {
+fn without(properties: &BasicProperties, fix: &Fix) -> BasicProperties {
     let leaves_out = |name: &str| fix.without.iter().any(|one| one == name);
     let kind = match fix.event_type.as_deref() {
         None => properties.kind().clone(),

@@ -188,11 +188,14 @@ pub(super) fn count(
     Ok((looked <= GROUPS_MAX).then_some(letters))
 }
 
+/// How many dead letters an endpoint has of one reason.
+type Sum = (EndpointId, ApplicationId, DeathReason, u64);
+
 /// How many dead letters there are for each endpoint and reason; as [`count`] otherwise.
 pub(in super::super) fn sums(
     connection: &Connection,
     filter: &DeadLetterFilter,
-) -> Result<Option<Vec<(EndpointId, ApplicationId, DeathReason, u64)>>, StorageError> {
+) -> Result<Option<Vec<Sum>>, StorageError> {
     let page = Page { limit: GROUPS_MAX, place: Place::Beginning, order: Order::Descending };
     let mut sums = Vec::new();
     let mut looked = 0;

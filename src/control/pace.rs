@@ -1,7 +1,7 @@
 //! How fast one caller may ask, and how often one address may ask with tokens that do not hold.
 //!
-//! Per organisation and application, in this router's memory: several routers allow as many times as
-//! much. Publishing is not counted here: it is bounded by what the stores take (`routes`), and a producer
+//! Whoever answers people and their programs has limits of its own: the API counts by organisation and application, the pages
+//! by session. In this router's memory: several routers allow as many times as much. Publishing is not counted here: it is bounded by what the stores take (`api`), and a producer
 //! must not be refused because somebody lists his endpoints.
 
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::control::inspector::REQUESTS_KEPT;
+use super::inspector::REQUESTS_KEPT;
 use crate::domain::time::Timestamp;
 use crate::storage::inspector::TokenHash;
 
@@ -28,8 +28,12 @@ const INSPECTED_A_SECOND: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 /// everybody who asked since.
 const CLEAR_EVERY: u32 = 4_096;
 
+/// Where a request comes from. Behind a proxy it is the proxy's: whoever has one lets it count.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
 /// The limits.
-pub(super) struct Paces {
+pub struct Paces {
     callers: Option<Limiter<String>>,
     failures: Limiter<IpAddr>,
     inspected: Limiter<TokenHash>,
@@ -41,7 +45,7 @@ type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, Fed, NoOpMiddleware<Nanos
 
 impl Paces {
     /// So many requests a second for each caller, and twice as many at once; 0 for no limit.
-    pub(super) fn new(per_second: u16, now: fn() -> Timestamp) -> Self {
+    pub fn new(per_second: u16, now: fn() -> Timestamp) -> Self {
         let clock = Fed(now);
         let callers = NonZeroU16::new(per_second).map(|rate| {
             let burst = NonZeroU32::from(rate).saturating_mul(NonZeroU32::MIN.saturating_add(1));
@@ -60,7 +64,7 @@ impl Paces {
     ///
     /// # Errors
     /// After how many seconds it may ask again.
-    pub(super) fn asks(&self, caller: &str) -> Result<(), u16> {
+    pub fn asks(&self, caller: &str) -> Result<(), u16> {
         self.clear_now_and_then();
         let Some(callers) = &self.callers else { return Ok(()) };
         callers.check_key(&caller.to_owned()).map_err(|no| self.seconds(&no))
@@ -70,7 +74,7 @@ impl Paces {
     ///
     /// # Errors
     /// After how many seconds it may try again.
-    pub(super) fn fails(&self, address: IpAddr) -> Result<(), u16> {
+    pub fn fails(&self, address: IpAddr) -> Result<(), u16> {
         self.clear_now_and_then();
         self.failures.check_key(&of_one_owner(address)).map_err(|no| self.seconds(&no))
     }
@@ -79,7 +83,7 @@ impl Paces {
     ///
     /// # Errors
     /// After how many seconds it takes another.
-    pub(super) fn inspects(&self, target: TokenHash) -> Result<(), u16> {
+    pub fn inspects(&self, target: TokenHash) -> Result<(), u16> {
         self.clear_now_and_then();
         self.inspected.check_key(&target).map_err(|no| self.seconds(&no))
     }
