@@ -88,7 +88,7 @@ impl Pager {
         let beyond = listed.beyond.as_ref().map(ToString::to_string);
         // A part in which nothing was found lies beside the row that it was asked for by.
         let from = page.beside().map(ToString::to_string);
-        let end = |row: Option<&T>| row.map(|row| key(row).to_string()).or(from.clone());
+        let end = |row: Option<&T>| row.map(|row| key(row).to_string()).or_else(|| from.clone());
         let (before, after) = if backwards {
             (beyond, end(listed.rows.last()))
         } else {
