@@ -22,7 +22,7 @@
     try {
       if (value === undefined) return store().getItem(key);
       if (value) store().setItem(key, value); else store().removeItem(key);
-    } catch { /* a browser that keeps nothing */ }
+    } catch { /* nothing is kept */ }
     return null;
   };
   const root = document.documentElement;
@@ -77,8 +77,8 @@
       if (about) button.setAttribute("aria-label", `Copy ${about}`);
       button.addEventListener("click", async () => {
         try {
-          const text = from.tagName === "PRE" ? from.textContent : from.textContent.trim();
-          await navigator.clipboard.writeText(from.dataset.copy || text);
+          const text = from.dataset.copy || from.textContent;
+          await navigator.clipboard.writeText(from.tagName === "PRE" ? text : text.trim());
           button.textContent = "Copied";
         } catch { button.textContent = "Not allowed"; }
         setTimeout(() => { button.textContent = "Copy"; }, 1500);
@@ -87,7 +87,7 @@
     }
   };
 
-  // JSON, folded. The text is cut into its words and put together again; what is no JSON stays as it is.
+  // JSON, folded: cut into its words and put together again.
   const DEPTH = 60;
   const tree = (text) => {
     JSON.parse(text);
@@ -190,11 +190,10 @@
 
   const dress = (where) => { tell(where); copying(where); folding(where); choosing(where); };
 
-  // What goes on while one looks: the same page, fetched again; of it, one part put in the other's place.
+  // What goes on while one looks: of the same page, one part in the other's place.
   const again = async () => {
-    // That nobody has clicked: a page that is left open keeps no session.
-    const headers = { "x-posthaste-again": "1" };
-    const answer = await fetch(location.href, { headers, credentials: "same-origin", signal: AbortSignal.timeout(10e3) });
+    const headers = { "x-posthaste-again": "1" }; // nobody has clicked
+    const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(10e3) });
     if (!answer.ok || answer.redirected) throw new Error(`${answer.status}`);
     const text = await answer.text();
     return new DOMParser().parseFromString(trusted ? trusted.createHTML(text) : text, "text/html");
@@ -225,7 +224,7 @@
           const page = await again();
           const same = part("data-progress", page)?.textContent === seen;
           seen = part("data-progress", page)?.textContent;
-          if (!put("data-progress", page)) { location.reload(); return; } // it has ended: the rest of the page says how
+          if (!put("data-progress", page)) { location.reload(); return; } // it has ended
           wait = same ? Math.min(wait * 1.5, EVERY_MAX) : 2e3;
         } catch { wait = Math.min(wait * 2, EVERY_MAX); }
       }

@@ -8,7 +8,7 @@ use crate::console::text::Text;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointState};
 
 /// What stands above the page.
-#[expect(clippy::struct_excessive_bools, reason = "each is a question that the template asks")]
+#[expect(clippy::struct_excessive_bools, reason = "a template asks about each by itself")]
 pub(super) struct Head {
     /// Its id.
     pub(super) id: String,
