@@ -15,7 +15,6 @@ use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::control::ControlError;
-use crate::control::installation::Installation;
 use crate::storage::queues::{Count, Depth, Role, Span};
 
 #[derive(Template)]
@@ -80,7 +79,7 @@ pub(super) async fn page(
     operator: OperatorMay<View>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let desk = &site.installation().queues;
     let waiting = desk.waiting(leave).await?;
     let (depths, away) = match desk.depths(leave).await {
