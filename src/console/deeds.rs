@@ -2,12 +2,15 @@
 //!
 //! As for the API: begun before it is done, and ended with how that went. What is only looked at is not in it, but
 //! secrets are shown by a form.
+//!
+//! **What if we die right here?** The entry has no ending, and says so. When it is only the request that ends, because its time was
+//! over or nobody waited for its answer, the entry is ended without it ([`Ending`]): what was done by then is not known.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponseParts, Response, ResponseParts};
 use serde_json::{Value, json};
@@ -53,13 +56,46 @@ pub(super) async fn written_down(
         at: site.now(),
     };
     let number = site.audit().begin_deed(&deed).await.map_err(ControlError::from)?;
+    let ending = Ending { unknown: Some((Arc::clone(&site), number)) };
     let mut answer = next.run(request).await;
     let mut details = answer.extensions_mut().remove::<Details>().map(|Details(details)| details);
     if let Some(label) = &visitor.label {
         details.get_or_insert_with(|| json!({}))["session"] = json!(label);
     }
-    if let Err(error) = site.audit().end_deed(number, answer.status().as_u16(), details).await {
+    ending.told(answer.status().as_u16(), details).await;
+    Ok(answer)
+}
+
+/// What an entry's end is written by. Dropped before it is told one, it writes that nobody was answered.
+struct Ending {
+    unknown: Option<(Arc<Site>, i64)>,
+}
+
+impl Ending {
+    /// Writes how it went: by a task of its own, which goes on when nobody waits for it.
+    async fn told(mut self, status: u16, details: Option<Value>) {
+        let Some((site, number)) = self.unknown.take() else { return };
+        let writing = tokio::spawn(ended(site, number, status, details));
+        if let Err(error) = writing.await {
+            tracing::warn!(%error, number, "an entry of the audit log has no ending");
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some((site, number)) = self.unknown.take() else { return };
+        // Without a runtime the process ends, and the entry stays without an ending.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let details = json!({ "answer": "its time was over, or nobody waited for it" });
+            let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+            runtime.spawn(ended(site, number, status, Some(details)));
+        }
+    }
+}
+
+async fn ended(site: Arc<Site>, number: i64, status: u16, details: Option<Value>) {
+    if let Err(error) = site.audit().end_deed(number, status, details).await {
         tracing::warn!(%error, number, "an entry of the audit log has no ending");
     }
-    Ok(answer)
 }

@@ -26,6 +26,11 @@ pub(super) const PORTAL_LOGIN: &str = "/portal/enter";
 /// Where an operator logs in.
 pub(super) const CONSOLE_LOGIN: &str = "/console/login";
 
+/// Whether one comes in there.
+pub(super) fn is_entrance(path: &str) -> bool {
+    path == PORTAL_LOGIN || path == CONSOLE_LOGIN
+}
+
 /// Whoever looks.
 pub(super) struct Guest {
     /// Who it is and what they may do.
@@ -77,7 +82,10 @@ impl Realm {
     }
 }
 
-/// Around every page: finds the session of its cookie.
+/// What our script says when it fetches a page again by itself.
+const LOOKS_AGAIN: &str = "x-posthaste-again";
+
+/// Around every page: finds the session of its cookie, which is used by that, unless the page looks by itself.
 pub(super) async fn known(
     State(site): State<Arc<Site>>,
     mut request: Request,
@@ -85,7 +93,11 @@ pub(super) async fn known(
 ) -> Result<Response, Refusal> {
     let name = Realm::of(request.uri().path()).cookie_name(site.is_secure());
     if let Some(secret) = cookie(request.headers(), name)
-        && let Some(visitor) = site.sessions().visitor(&secret).await?
+        && let Some(visitor) = if request.headers().contains_key(LOOKS_AGAIN) {
+            site.sessions().watching(&secret).await?
+        } else {
+            site.sessions().visitor(&secret).await?
+        }
     {
         request.extensions_mut().insert(Arc::new(Guest { visitor, secret }));
     }

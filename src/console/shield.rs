@@ -6,26 +6,33 @@
 //! **Forms.** What changes something comes from a page of ours by two signs: the browser's own word for where it comes from
 //! (`Sec-Fetch-Site`, or `Origin` where that is missing), and the token of this session in the form. A session without its
 //! token, and a login without the browser's word, do nothing.
+//!
+//! **Places.** A form is here whole before it takes a place among the pages that are made: who lets one drip keeps a
+//! connection, and nobody else out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, ORIGIN,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, ORIGIN,
 };
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use tokio::sync::SemaphorePermit;
 
 use super::form::{Fields, Sent};
 use super::refusal::Refusal;
-use super::session::Guest;
+use super::session::{self, Guest};
 use super::site::Site;
 
 /// Largest form, in bytes: a payload of a quarter of a megabyte is more than anybody edits in a page.
 pub(super) const FORM_MAX: usize = 256 * 1024;
+/// How long a form may take to come, once its head is here: the largest, over a slow line.
+const COMING: Duration = Duration::from_secs(5);
 /// How long a page may take to be made: every question it asks is bounded, so this is for a store that is away.
 const PAGE: Duration = Duration::from_secs(20);
 
@@ -37,12 +44,10 @@ pub(super) async fn bounded(
 ) -> Response {
     let is_portal = request.uri().path().starts_with("/portal");
     let is_asset = request.uri().path().starts_with("/assets/");
-    let mut answer = match site.place() {
-        None => Refusal::Busy.into_response(),
-        Some(_place) => tokio::time::timeout(PAGE, next.run(request)).await.unwrap_or_else(|_| {
-            Refusal::Away(format!("There was no answer within {} s.", PAGE.as_secs()))
-                .into_response()
-        }),
+    let mut answer = if is_asset {
+        next.run(request).await // out of memory, at once
+    } else {
+        made(&site, request, next).await.unwrap_or_else(Refusal::into_response)
     };
     let headers = answer.headers_mut();
     for (name, value) in [
@@ -67,6 +72,57 @@ pub(super) async fn bounded(
     answer
 }
 
+/// A page, once its form is here and there is a place for it.
+async fn made(site: &Site, mut request: Request, next: Next) -> Result<Response, Refusal> {
+    let _room = match *request.method() {
+        Method::GET | Method::HEAD => None,
+        _ => Some(read(site, &mut request).await?),
+    };
+    let _place = site.place(request.uri().path()).ok_or(Refusal::Busy)?;
+    tokio::time::timeout(PAGE, next.run(request))
+        .await
+        .map_err(|_| Refusal::Away(format!("There was no answer within {} s.", PAGE.as_secs())))
+}
+
+/// Reads the form of a request that comes from here, as what [`Sent`] is taken from; the room that it takes.
+async fn read<'a>(site: &'a Site, request: &mut Request) -> Result<SemaphorePermit<'a>, Refusal> {
+    let headers = request.headers();
+    if !comes_from_here(headers, site) {
+        return Err(Refusal::NotFromHere);
+    }
+    let said = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if !said(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+    {
+        return Err(Refusal::Invalid("A form is wanted.".into()));
+    }
+    let too_large = || Refusal::Invalid(format!("A form has at most {} KiB.", FORM_MAX / 1024));
+    let announced = said(CONTENT_LENGTH).and_then(|bytes| bytes.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > FORM_MAX as u64) {
+        return Err(too_large());
+    }
+    let mut stream = std::mem::take(request.body_mut()).into_data_stream();
+    let reading = async {
+        // Taken as the bytes come: what is announced and does not come takes nothing from others.
+        let mut room = site.room(0).ok_or(Refusal::Busy)?;
+        let mut form = BytesMut::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk
+                .map_err(|error| Refusal::Invalid(format!("The form did not come: {error}.")))?;
+            if form.len() + chunk.len() > FORM_MAX {
+                return Err(too_large());
+            }
+            room.merge(site.room(chunk.len()).ok_or(Refusal::Busy)?);
+            form.extend_from_slice(&chunk);
+        }
+        Ok((room, Fields::read(&form)))
+    };
+    let (room, fields) = tokio::time::timeout(COMING, reading).await.map_err(|_| {
+        Refusal::Invalid(format!("The form did not come whole within {} s.", COMING.as_secs()))
+    })??;
+    request.extensions_mut().insert(Sent(fields));
+    Ok(room)
+}
+
 /// What pages may do. Our script may read a page of ours as a page (`trusted-types pages`), for what goes on while one looks.
 pub(super) fn policy(ancestors: &str) -> HeaderValue {
     let text = format!(
@@ -77,44 +133,17 @@ pub(super) fn policy(ancestors: &str) -> HeaderValue {
     HeaderValue::from_str(&text).expect("origins are ASCII")
 }
 
-/// Around every page: a form is read, and comes from a page of this session.
-pub(super) async fn from_here(
-    State(site): State<Arc<Site>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Refusal> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Ok(next.run(request).await);
-    }
-    if !comes_from_here(request.headers(), &site) {
-        return Err(Refusal::NotFromHere);
-    }
-    let is_form = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    if !is_form {
-        return Err(Refusal::Invalid("A form is wanted.".into()));
-    }
-    let body = std::mem::take(request.body_mut());
-    let bytes = to_bytes(body, FORM_MAX)
-        .await
-        .map_err(|_| Refusal::Invalid(format!("A form has at most {} KiB.", FORM_MAX / 1024)))?;
-    let fields = Fields::read(&bytes);
-    if let Some(guest) = request.extensions().get::<Arc<Guest>>()
+/// Around every page: a form is of a page of this session.
+pub(super) async fn from_here(request: Request, next: Next) -> Result<Response, Refusal> {
+    // Coming in with a session that is still there: the page that one comes in by does not have its token.
+    if let (Some(Sent(fields)), Some(guest)) =
+        (request.extensions().get::<Sent>(), request.extensions().get::<Arc<Guest>>())
         && !guest.has_form_token(fields.one("form_token").unwrap_or_default())
-        && !is_entrance(request.uri().path())
+        && !session::is_entrance(request.uri().path())
     {
         return Err(Refusal::NotFromHere);
     }
-    request.extensions_mut().insert(Sent(fields));
     Ok(next.run(request).await)
-}
-
-/// Where one comes in: also with a session that is still there, whose token the page does not have.
-fn is_entrance(path: &str) -> bool {
-    path == super::session::PORTAL_LOGIN || path == super::session::CONSOLE_LOGIN
 }
 
 /// By the browser's word.

@@ -25,9 +25,13 @@ use crate::storage::audit::Audit;
 use crate::storage::directory::Directory;
 use crate::storage::rollups::Rollups;
 
-/// Pages that are made at the same time. A page asks the store a handful of questions of a few milliseconds: this many keep its
-/// readers busy, and leave them to the router's own within a second.
+/// Pages of one area that are made at the same time. A page asks the store a handful of questions of a few milliseconds: this
+/// many keep its readers busy, and leave them to the router's own within a second.
 const PAGES: usize = 32;
+/// Who comes in at the same time, through both doors. Fewer: nobody knows yet who they are, and each may be a write.
+const ENTERING: usize = 16;
+/// Bytes of all forms together that are in hand: 128 of the largest. Each is in memory twice, as it came and as it is read.
+const FORMS_BYTES: usize = 128 * shield::FORM_MAX;
 
 /// Judges the URL of an endpoint: the normalised one, or a sentence about what is wrong with it.
 pub type UrlCheck = Box<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
@@ -67,7 +71,8 @@ pub struct Parts {
 /// What stands behind the pages.
 pub struct Site {
     parts: Parts,
-    places: Semaphore,
+    places: Places,
+    forms: Semaphore,
     portal_policy: HeaderValue,
     console_policy: HeaderValue,
 }
@@ -81,7 +86,8 @@ impl Site {
             parts.brand.embed_origins.join(" ")
         };
         Self {
-            places: Semaphore::new(PAGES),
+            places: Places::new(),
+            forms: Semaphore::new(FORMS_BYTES),
             portal_policy: shield::policy(&ancestors),
             console_policy: shield::policy("'none'"),
             parts,
@@ -166,9 +172,39 @@ impl Site {
         if portal { &self.portal_policy } else { &self.console_policy }
     }
 
-    /// A place among the pages that are made, if one is free.
-    pub(super) fn place(&self) -> Option<SemaphorePermit<'_>> {
-        self.places.try_acquire().ok()
+    /// A place among the pages that are made where this path leads, if one is free.
+    pub(super) fn place(&self, path: &str) -> Option<SemaphorePermit<'_>> {
+        self.places.of(path).try_acquire().ok()
+    }
+
+    /// Room for so many more bytes of a form, if there is any.
+    pub(super) fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        self.forms.try_acquire_many(u32::try_from(bytes).ok()?).ok()
+    }
+}
+
+/// Places among the pages that are made: apart for tenants, operators and whoever is at a door, so that none of them keeps
+/// another out.
+struct Places {
+    portal: Semaphore,
+    console: Semaphore,
+    entering: Semaphore,
+}
+
+impl Places {
+    fn new() -> Self {
+        let [portal, console] = [PAGES, PAGES].map(Semaphore::new);
+        Self { portal, console, entering: Semaphore::new(ENTERING) }
+    }
+
+    fn of(&self, path: &str) -> &Semaphore {
+        if session::is_entrance(path) {
+            &self.entering
+        } else if path.starts_with("/console") {
+            &self.console
+        } else {
+            &self.portal
+        }
     }
 }
 
@@ -189,7 +225,7 @@ pub fn pages(site: Arc<Site>) -> Router {
         .route("/console/{*rest}", any(nothing))
         .method_not_allowed_fallback(nothing)
         .route_layer(middleware::from_fn_with_state(with(&site), deeds::written_down))
-        .route_layer(middleware::from_fn_with_state(with(&site), shield::from_here))
+        .route_layer(middleware::from_fn(shield::from_here))
         .route_layer(middleware::from_fn_with_state(with(&site), session::known))
         .route("/assets/{hash}/{name}", get(assets::get))
         .layer(middleware::from_fn_with_state(with(&site), shield::bounded))

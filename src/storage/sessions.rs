@@ -77,11 +77,22 @@ pub trait Sessions: Send + Sync {
     ) -> Result<(), StorageError>;
 
     /// Whose session this is, if it is not over at `now`; it has been used then. That is noted once a minute at
-    /// the most: a page that looks every few seconds is not a write each time.
+    /// the most: a page that looks every few seconds is not a write each time. It is nobody's loss when it is not: a
+    /// store that can be read and not written goes on to know its sessions.
+    ///
+    /// # Errors
+    /// `Unavailable`: it cannot be read.
+    async fn session(
+        &self,
+        session: TokenHash,
+        now: Timestamp,
+    ) -> Result<Option<Visitor>, StorageError>;
+
+    /// The same without its being used: for what a page asks by itself while nobody looks at it.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn session(
+    async fn watched_session(
         &self,
         session: TokenHash,
         now: Timestamp,

@@ -159,6 +159,11 @@ impl Visitor {
         self.send("GET", path, &[], "").await
     }
 
+    /// As the pages' script does while nobody clicks.
+    pub(crate) async fn get_again(&self, path: &str) -> Answer {
+        self.send("GET", path, &[("x-posthaste-again", "1")], "").await
+    }
+
     /// Sends a form with exactly these fields, and with these headers beside the cookie.
     pub(crate) async fn post(
         &self,

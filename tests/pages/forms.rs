@@ -139,6 +139,46 @@ async fn what_is_no_form_does_nothing() {
     assert!(tenant.is_in().await, "nothing was done");
 }
 
+/// Sends the head of a form and the beginning of it, and nothing more.
+async fn drip(address: &str, path: &str) -> tokio::net::TcpStream {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: api\r\nsec-fetch-site: same-origin\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: 1000\r\n\
+         expect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let mut answer = [0; 21];
+    stream.read_exact(&mut answer).await.expect("it waits for the form");
+    assert_eq!(std::str::from_utf8(&answer), Ok("HTTP/1.1 100 Continue"), "{path}");
+    stream.write_all(b"token=").await.expect("written");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_drip_keep_nobody_out_and_are_not_waited_for() {
+    use tokio::io::AsyncReadExt as _;
+    let case = Case::new().await;
+    let (tenant, operator) = (case.tenant("acme", &json!({})).await, case.operator(&[]).await);
+    let code = case.link("acme", &json!({})).await;
+    let mut dripping = Vec::new();
+    for path in ["/portal/enter", "/console/login", "/portal/leave", "/console/logout"] {
+        for _ in 0..40 {
+            dripping.push(drip(&case.api.address, path).await);
+        }
+    }
+
+    assert!(tenant.is_in().await && operator.is_in().await);
+    assert!(case.enter(&code).await.is_in().await);
+
+    for mut stream in dripping {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an end");
+        assert!(answer.contains("The form did not come whole within 5 s."), "{answer:.200}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_opens_the_doors_of_its_own_area_alone() {
     let case = Case::new().await;

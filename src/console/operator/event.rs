@@ -43,6 +43,7 @@ struct Shown {
     next: Option<usize>,
     bytes: usize,
     payload: Text,
+    exact: bool,
 }
 
 struct Row {
@@ -89,6 +90,7 @@ pub(super) async fn page(
         let called = one.uid.clone().unwrap_or_else(|| one.endpoint.to_string());
         (Text::line(&called), Text::line(&one.why))
     };
+    let payload = shown_body(&event.payload, asked.one("body") == Some("raw"));
     shown(&Shown {
         frame: operator.frame(&site, "Event", Section::Deliveries, &asked),
         id: Text::line(&event.id.to_string()),
@@ -108,7 +110,8 @@ pub(super) async fn page(
         part,
         next: goes_on.then_some(part + 1),
         bytes: event.payload.len(),
-        payload: shown_body(&event.payload, asked.one("body") == Some("raw")),
+        exact: payload.is(&event.payload),
+        payload,
     })
 }
 

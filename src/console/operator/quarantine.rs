@@ -251,7 +251,8 @@ async fn asking(
         format!("One message of {} bytes: {} ({}).", held.body_bytes, held.routing_key, held.why);
     let confirm = Confirm::new(frame, format!("{at}/discard"), at, "Throw it away for good")
         .says(&about)
-        .says("It becomes no event, and nothing of it is kept.");
+        .says("It becomes no event, and nothing of it is kept.")
+        .says("Should there be another that is like it to the last byte, that one stays: one is thrown away.");
     let spelled = Some(Spelled { label: "How many", wanted: Text::line("1") });
     Confirm { spelled, reason: Some(Wanted::Yes), faults, ..confirm }.shown()
 }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::room;
 use crate::storage::StorageError;
@@ -84,6 +84,22 @@ impl Writer {
         let job = Order::Run(Box::new(Task { work, result: None, reply }));
         self.orders.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Hands in `work` that nobody waits for, and that may as well not be done: not while nothing can be written, and
+    /// not with half the queue before it, since it is never what others should wait behind.
+    pub(super) fn note<F>(&self, work: F)
+    where
+        F: Fn(&Connection) -> Result<(), StorageError> + Send + 'static,
+    {
+        if self.trouble.why().is_some() || self.orders.capacity() < QUEUE / 2 {
+            return debug!("a note is not written: there is no time for it");
+        }
+        let (reply, _nobody_waits) = oneshot::channel();
+        let job = Order::Run(Box::new(Task { work, result: None, reply }));
+        if let Err(error) = self.orders.try_send(job) {
+            debug!(%error, "a note is not written");
+        }
     }
 
     /// Why nothing can be written, since a group failed and until a trial succeeds.

@@ -20,16 +20,31 @@ const VALUE_SHOWN: usize = 1_024;
 /// What quarantine has put beside a message: said in words of their own, and taken off when it is published anew.
 const OURS: [&str; 4] = ["x-reason", "x-error", "x-original-exchange", "x-original-routing-key"];
 
-/// What it is found by: what it was published as, and its bytes. Not what the broker adds each time that it hands it out.
+/// What it is found by: all that its producer chose, and why it is here. Not what the broker adds each time that it hands it
+/// out. Two messages that are alike to the last byte are found by the same; which of them is taken is all one.
 pub(in super::super) fn id(message: &Raw) -> HeldId {
     let properties = &message.properties;
-    let reason = header(properties, "x-reason").and_then(as_text).unwrap_or_default();
-    HeldId::derived(&[
-        routing_key(message).as_bytes(),
-        message_id(properties).unwrap_or_default().as_bytes(),
-        reason.as_bytes(),
-        &message.body,
-    ])
+    let text = |property: &Option<ShortString>| {
+        property.as_ref().map_or("", ShortString::as_str).to_owned()
+    };
+    // What the reader of events makes an event's identity of, and all else that is sent on.
+    let mut chosen = vec![
+        routing_key(message).to_owned(),
+        text(properties.message_id()),
+        text(properties.kind()),
+        text(properties.content_type()),
+        text(properties.content_encoding()),
+        text(properties.correlation_id()),
+        text(properties.app_id()),
+        properties.timestamp().map_or_else(String::new, |at| at.to_string()),
+    ];
+    // With our own, which say why it is here.
+    for (name, value) in stripped(properties.headers().as_ref()) {
+        chosen.extend([name.to_string(), format!("{value:?}")]);
+    }
+    let mut parts: Vec<&[u8]> = chosen.iter().map(String::as_bytes).collect();
+    parts.push(&message.body);
+    HeldId::derived(&parts)
 }
 
 /// A message as a list shows it.
@@ -196,6 +211,8 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use bytes::Bytes;
 
     use super::super::outgoing::quarantined;
@@ -230,15 +247,50 @@ mod tests {
         headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(7));
         again.properties = again.properties.with_headers(headers);
         assert_eq!(id(&plain), id(&again));
-        let named = BasicProperties::default().with_message_id("run-7".into());
         let others = [
             put_away("acme.job.completed", BasicProperties::default(), "}"),
             put_away("acme.job.failed", BasicProperties::default(), "{"),
-            put_away("acme.job.completed", named, "{"),
         ];
         for other in others {
             assert_ne!(id(&plain), id(&other));
         }
+    }
+
+    #[test]
+    fn messages_that_differ_in_anything_that_their_producers_chose_are_two() {
+        let base = BasicProperties::default;
+        let with = |name: &'static str, value: &str| {
+            let mut headers = FieldTable::default();
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+            base().with_headers(headers)
+        };
+        let all = [
+            base(),
+            base().with_message_id("run-7".into()),
+            base().with_type("job.completed".into()),
+            base().with_type("job.failed".into()),
+            base().with_content_type("text/plain".into()),
+            base().with_content_encoding("gzip".into()),
+            base().with_correlation_id("run-7".into()),
+            base().with_app_id("run-7".into()),
+            base().with_timestamp(1_790_000_000),
+            with("subject", "job-7"),
+            with("subject", "job-8"),
+            with("channels", "job-7"),
+            with("deliver-at", "tomorrow"),
+            with("webhook-url", "https://one.example/"),
+            with("webhook-url", "https://two.example/"),
+            with("x-tenant", "acme"),
+        ];
+        let count = all.len();
+        let ids = all.map(|properties| id(&put_away("acme.job.completed", properties, "{")));
+        let different: BTreeSet<_> = ids.iter().map(ToString::to_string).collect();
+        assert_eq!(different.len(), count, "{ids:?}");
+        let mut elsewhere = put_away("acme.job.completed", base(), "{");
+        let mut headers = elsewhere.properties.headers().clone().unwrap_or_default();
+        headers.insert("x-reason".into(), AMQPValue::LongString("payload_too_large".into()));
+        elsewhere.properties = elsewhere.properties.with_headers(headers);
+        assert_ne!(id(&elsewhere), ids[0], "it is here for another reason");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod resend;
 mod retention;
 mod rollups;
 mod routers;
+mod sessions;
 mod tidings;
 mod tracking;
 mod undone;
