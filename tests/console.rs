@@ -13,6 +13,8 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use url::form_urlencoded;
 
+/// A body of JSON.
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 /// One attempt and no more.
 const ONCE: [&str; 2] = ["--retry", "none"];
 
@@ -178,6 +180,9 @@ async fn an_operator_finds_a_group_of_dead_letters_replays_it_and_watches_it_end
     assert!(page.contains("3 of 3") && page.contains("well again"), "{page}");
     operator.until("/console/dead-letters", "No dead letters").await;
     operator.until(at.split('?').next().expect("a path"), "<dt>✓ Delivered</dt><dd>3</dd>").await;
+    let replay = at.split('?').next().expect("a path");
+    assert!(!operator.see(&at).await.contains("goes on by itself"), "it has ended");
+    assert_eq!(operator.get(&format!("{replay}/cancel")).await.status, 422);
     let audit = operator.see("/console/audit").await;
     for says in ["well again", "POST /console/dead-letters/replay", &hook] {
         assert!(audit.contains(says), "{says}: {audit}");
@@ -203,12 +208,20 @@ async fn dead_letters_are_discarded_with_a_reason_and_their_number_typed() {
     }
     operator.until("/console/dead-letters", ">2</a></th>").await;
 
+    let list = operator.see("/console/dead-letters/list").await;
+    let letter = link(&list, "/console/dead-letters/dlv_");
+    let shown = operator.see(&letter).await;
+    assert!(shown.contains("the receiver answered 503") && shown.contains(">hook</a>"), "{shown}");
+
     let typed = [("typed", "2"), ("reason", "it was a test")];
     let at = operator.fill(&ask, action, &typed).await;
 
     let page = operator.see(&at).await;
     assert!(page.contains("Put away for good") && page.contains("No dead letters"), "{page}");
     assert!(operator.see("/console/audit").await.contains("it was a test"));
+    let gone = operator.get(&letter).await;
+    let at = gone.header("location").expect("its delivery").to_owned();
+    assert!(operator.see(&at).await.contains("discarded"), "{at}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -396,6 +409,8 @@ async fn an_application_is_made_held_back_let_in_and_deleted_by_its_name() {
     let at = at.split('?').next().expect("a path").to_owned();
     let found = operator.get("/console/applications?q=new-one").await;
     assert_eq!(found.header("location"), Some(&*at));
+    let found = operator.see("/console/applications?q=EW+O").await;
+    assert!(found.contains(&format!("href=\"{at}\"")), "by its name: {found}");
 
     let switch = format!("{at}/delivery");
     operator.fill(&format!("{switch}?switch=hold"), &switch, &[]).await;
@@ -418,6 +433,13 @@ async fn an_application_is_made_held_back_let_in_and_deleted_by_its_name() {
     );
     operator.fill(&end, &end, &[]).await;
     assert!(operator.see("/console/audit?text=/sessions").await.contains("ended"));
+
+    let by_uid = json!({ "name": "New one", "uid": "new-one" });
+    case.api.send("PUT", "/api/v1/app/new-one", &JSON, by_uid.to_string().as_bytes()).await;
+    let about = operator.see(&link(&operator.see(&at).await, "/console/audit?of=")).await;
+    for says in ["/api/v1/app/new-one", "/delivery", "POST /console/applications/{app}/link"] {
+        assert!(about.contains(says), "{says}: {about}");
+    }
 
     let delete = format!("{at}/delete");
     let wrong = operator.filled(&delete, &delete, &[("typed", "acme")]).await;
@@ -494,6 +516,8 @@ async fn a_url_is_tried_step_by_step_and_the_settings_say_where_they_come_from()
     for says in ["would not be called", "refused", "passes", "not looked at"] {
         assert!(tried.body.contains(says), "{says}: {}", tried.body);
     }
+    let audit = operator.see("/console/audit").await;
+    assert!(audit.contains("169.254.169.254") && !audit.contains("meta-data"), "{audit}");
     let page = operator.see("/console/configuration").await;
     assert!(page.contains("environment:POSTHASTE_DATA_DIR"), "{page}");
     assert!(page.contains("not safe outside a developer"), "{page}");

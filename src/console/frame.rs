@@ -196,7 +196,7 @@ fn notice(word: &str) -> Option<&'static str> {
         ),
         ("switched", "Switched. It holds from now on."),
         ("ended", "All its sessions are ended."),
-        ("begun", "The replay is begun. It goes on by itself, also when you leave this page."),
+        ("begun", "The replay is begun."),
         ("paused", "Paused. Nothing more is offered or sent until it is resumed."),
         ("resumed", "It goes on."),
         ("cancelled", "Cancelled."),

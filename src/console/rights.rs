@@ -13,6 +13,7 @@ use super::refusal::Refusal;
 use super::session::{CONSOLE_LOGIN, Guest, PORTAL_LOGIN};
 use super::site::Site;
 use crate::control::Control;
+use crate::control::installation::Installation;
 use crate::control::tokens::Caller;
 use crate::domain::application::{Application, Tenant};
 use crate::domain::capability::Capability;
@@ -102,6 +103,16 @@ impl<R> TenantMay<R> {
 }
 
 impl<R> OperatorMay<R> {
+    /// Leave to look into the installation itself.
+    ///
+    /// # Errors
+    /// `NotAllowed` for another organisation's operators: that there are such pages is no secret, and that they are another's
+    /// to look at is nothing that was deleted.
+    pub(super) fn installation(&self) -> Result<Installation, Refusal> {
+        Installation::of(self.organisation)
+            .map_err(|_| Refusal::NotAllowed("look into the installation itself"))
+    }
+
     /// Who it is, as `control` asks.
     pub(super) const fn caller(&self) -> Caller {
         Caller::Organisation(self.organisation)

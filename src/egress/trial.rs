@@ -69,8 +69,18 @@ pub async fn try_out(raw: &str, policy: &EgressPolicy, names: &dyn Resolve) -> T
     let url = match url_form::read(raw) {
         Ok(url) => url,
         Err(fault) => {
-            trial.step(STEPS[0], Verdict::Refused, Refusal::from(fault).to_string());
-            trial.skip_from(1);
+            let refusal = Refusal::from(fault);
+            let failed = if matches!(refusal, Refusal::Userinfo) { 2 } else { 0 };
+            if failed == 2 {
+                trial.step(STEPS[0], Verdict::Passed, "it can be read");
+                trial.step(
+                    STEPS[1],
+                    Verdict::Skipped,
+                    "its credentials refuse the URL, whatever this is",
+                );
+            }
+            trial.step(STEPS[failed], Verdict::Refused, refusal.to_string());
+            trial.skip_from(failed + 1);
             return trial;
         }
     };
@@ -210,7 +220,6 @@ mod tests {
     async fn each_url_is_refused_at_the_step_that_it_fails_and_passes_those_before() {
         for (url, wanted) in [
             ("https://a b/", "form"),
-            ("https://me:secret@hook.example/", "form"),
             ("http://hook.example/", "scheme"),
             ("https://hook.example/#part", "credentials and fragment"),
             ("https://intranet/", "host"),
@@ -230,6 +239,13 @@ mod tests {
                 assert_eq!(verdict, expected, "{url}: {what}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn credentials_in_a_url_are_refused_at_their_own_step() {
+        let steps = tried("https://me:secret@hook.example/", Names(None)).await;
+        assert_eq!(steps[2], ("credentials and fragment", Verdict::Refused));
+        assert_eq!((steps[0].1, steps.len()), (Verdict::Passed, STEPS.len()));
     }
 
     #[tokio::test]

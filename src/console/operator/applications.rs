@@ -18,9 +18,13 @@ use crate::console::rights::{Manage, OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::console::views::pager::{self, Pager};
+use crate::control::Control;
 use crate::control::applications::NewApplication;
 use crate::domain::application::Application;
-use crate::storage::page::Order;
+use crate::storage::page::{Order, Page, Place};
+
+/// Applications whose names are looked through: names have no index, and so many are read in a few milliseconds.
+const NAMES_MAX: usize = 1_000;
 
 #[derive(Template)]
 #[template(path = "operator/applications.html")]
@@ -63,13 +67,16 @@ pub(super) async fn list(
             Some(found) => {
                 Ok(Redirect::to(&format!("/console/applications/{}", found.id)).into_response())
             }
-            None => shown(&Applications {
-                frame,
-                unknown: Some(Text::line(name)),
-                rows: Vec::new(),
-                pager: None,
-                typed: Typed(asked),
-            }),
+            None => {
+                let found = called(&operator.control, name).await?;
+                shown(&Applications {
+                    frame,
+                    unknown: found.is_empty().then(|| Text::line(name)),
+                    rows: found.iter().map(Row::of).collect(),
+                    pager: None,
+                    typed: Typed(asked),
+                })
+            }
         };
     }
     let page = pager::asked_for(&asked, Order::Descending)?;
@@ -78,6 +85,16 @@ pub(super) async fn list(
     let pager = Some(Pager::of(&asked, &page, &listed, |one| one.id));
     let rows = listed.rows.iter().map(Row::of).collect();
     shown(&Applications { frame, unknown: None, rows, pager, typed: Typed(asked) })
+}
+
+/// Those among the newest whose name has this in it, in either case; at most a page of them.
+async fn called(control: &Control, part: &str) -> Result<Vec<Application>, Refusal> {
+    let part = part.to_lowercase();
+    let newest = Page { limit: NAMES_MAX, place: Place::Beginning, order: Order::Descending };
+    let mut found = control.application_page(&newest).await?;
+    found.retain(|one| one.name.to_lowercase().contains(&part));
+    found.truncate(pager::ROWS);
+    Ok(found)
 }
 
 #[derive(Template)]

@@ -18,10 +18,10 @@ use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::console::views::pager::{self, Pager};
-use crate::control::ControlError;
+use crate::control::{Control, ControlError};
 use crate::domain::id::OrganisationId;
 use crate::domain::time::Timestamp;
-use crate::storage::audit::{Audit, AuditEntry};
+use crate::storage::audit::{Audit, AuditEntry, Deed};
 use crate::storage::page::{Listed, Order, Page, Place};
 
 /// Entries that are read at once.
@@ -78,6 +78,8 @@ const fn ended(status: Option<u16>) -> Badge {
 /// Which entries. All that is given holds together.
 struct Filter {
     actor: Option<String>,
+    /// What an application is called, by its id and by its uid: what it did, and what was done to it or to what it owns.
+    of: Vec<String>,
     text: Option<String>,
     ended: Option<String>,
     since: Option<Timestamp>,
@@ -85,15 +87,25 @@ struct Filter {
 }
 
 impl Filter {
-    fn of(asked: &Fields) -> Result<Self, Refusal> {
+    async fn of(asked: &Fields, control: &Control) -> Result<Self, Refusal> {
         let text = |name: &str| asked.one(name).map(str::to_lowercase);
         Ok(Self {
             actor: text("actor"),
+            of: match asked.one("of") {
+                None => Vec::new(),
+                Some(name) => names_of(control, name).await?,
+            },
             text: text("text"),
             ended: text("ended"),
             since: super::which::read(asked, "since")?,
             until: super::which::read(asked, "until")?,
         })
+    }
+
+    /// Whether one of the names did it, or stands in its path as a part of its own.
+    fn is_about(&self, deed: &Deed) -> bool {
+        let is_it = |part: &str| self.of.iter().any(|name| name == part);
+        is_it(&deed.actor) || deed.object.split('/').any(is_it)
     }
 
     fn matches(&self, entry: &AuditEntry) -> bool {
@@ -111,11 +123,20 @@ impl Filter {
             _ => true,
         };
         self.actor.as_ref().is_none_or(|wanted| deed.actor.to_lowercase() == *wanted)
+            && (self.of.is_empty() || self.is_about(deed))
             && self.text.as_ref().is_none_or(says)
             && self.ended.as_ref().is_none_or(ending)
             && self.since.is_none_or(|since| deed.at >= since)
             && self.until.is_none_or(|until| deed.at < until)
     }
+}
+
+/// All that an application goes by; a name that nobody has (any more) goes for itself.
+async fn names_of(control: &Control, name: &str) -> Result<Vec<String>, Refusal> {
+    let Some(found) = control.known_application(name).await? else {
+        return Ok(vec![name.to_owned()]);
+    };
+    Ok([Some(found.id.to_string()), found.uid].into_iter().flatten().collect())
 }
 
 /// `GET /console/audit`
@@ -125,11 +146,11 @@ pub(super) async fn log(
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
     let page = pager::asked_for(&asked, Order::Descending)?;
-    let filter = Filter::of(&asked)?;
+    let filter = Filter::of(&asked, &operator.control).await?;
     let listed = walked(site.audit(), operator.organisation, &filter, &page).await?;
     shown(&Log {
         frame: operator.frame(&site, "Audit", Section::Audit, &asked),
-        is_filtered: asked.says(&["actor", "text", "ended", "since", "until"]),
+        is_filtered: asked.says(&["actor", "of", "text", "ended", "since", "until"]),
         goes_on: listed.beyond.is_some(),
         pager: Pager::of(&asked, &page, &listed, |entry| entry.number),
         rows: listed.rows.iter().map(Row::of).collect(),

@@ -12,7 +12,6 @@ use crate::console::refusal::{Refusal, shown};
 use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
-use crate::control::installation::Installation;
 
 #[derive(Template)]
 #[template(path = "operator/configuration.html")]
@@ -40,7 +39,7 @@ pub(super) async fn page(
     operator: OperatorMay<View>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let all = site.installation().configuration.settings(leave);
     let only_set = asked.one("set").is_some();
     let rows = all.iter().filter(|one| !only_set || one.is_set()).map(|one| Row {

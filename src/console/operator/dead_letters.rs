@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::form::Typed;
+use super::names::{self, Names};
 use super::{which, words};
 use crate::console::form::Asked;
 use crate::console::frame::{Frame, Section};
@@ -16,8 +17,10 @@ use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::console::views::pager::{self, Pager};
-use crate::control::tracking;
+use crate::control::{ControlError, tracking};
 use crate::domain::dead_letter::NO_ATTEMPT;
+use crate::domain::delivery::DeliveryKey;
+use crate::domain::id::ApplicationId;
 use crate::domain::outcome::CLASSES;
 use crate::storage::dead_letters::{DeadLetter, DeadLetterGroup, Inspected};
 use crate::storage::journal::AttemptRecord;
@@ -39,11 +42,13 @@ struct Groups {
 struct Group {
     query: String,
     application: Text,
+    application_name: Text,
     endpoint: Text,
+    endpoint_name: Text,
     url: Option<Text>,
     reason: &'static str,
     status: u16,
-    error: Text,
+    error: String,
     count: u64,
     first: When,
     last: When,
@@ -52,21 +57,27 @@ struct Group {
 }
 
 impl Group {
-    fn of(group: &DeadLetterGroup) -> Self {
-        let endpoint = group.endpoint_uid.clone().unwrap_or_else(|| group.endpoint.to_string());
+    fn of(group: &DeadLetterGroup, names: &Names) -> Self {
+        let id = group.endpoint.to_string();
         Self {
             query: which::of_group(group),
             application: Text::line(&group.application.to_string()),
-            endpoint: Text::line(&endpoint),
+            application_name: names.name(group.application),
+            endpoint_name: Text::line(group.endpoint_uid.as_deref().unwrap_or(&id)),
+            endpoint: Text::line(&id),
             url: group.url.as_deref().map(Text::line),
             reason: words::reason(group.reason),
             status: group.last_status,
-            error: Text::line(&group.last_outcome),
+            error: words::outcome(&group.last_outcome),
             count: group.count,
             first: When(group.first_at),
             last: When(group.last_at),
             sample: Text::line(&group.sample.to_string()),
-            detail: Text::line(&group.sample_detail),
+            detail: Text::line(&words::failure(
+                &group.sample_detail,
+                group.last_status,
+                &group.last_outcome,
+            )),
         }
     }
 }
@@ -81,6 +92,8 @@ pub(super) async fn groups(
     let page = pager::asked_for(&asked, Order::Descending)?;
     let which = which::by_kind(&asked)?;
     let listed = operator.control.dead_letter_groups(None, &which, &page).await?;
+    let applications = listed.rows.iter().map(|group| group.application).collect();
+    let names = Names::of(&operator.control, applications).await?;
     shown(&Groups {
         frame,
         is_all: which::is_all(&asked),
@@ -88,7 +101,7 @@ pub(super) async fn groups(
         errors: errors(),
         query: which::query(&asked),
         pager: Pager::of(&asked, &page, &listed, |group| group.place),
-        rows: listed.rows.iter().map(Group::of).collect(),
+        rows: listed.rows.iter().map(|group| Group::of(group, &names)).collect(),
         typed: Typed(asked),
     })
 }
@@ -114,6 +127,8 @@ struct Letters {
 
 struct Row {
     id: Text,
+    /// Which delivery it is: what leads there when it is a dead letter no more.
+    of: String,
     application: Text,
     endpoint: Text,
     event_type: Text,
@@ -121,7 +136,7 @@ struct Row {
     reason: &'static str,
     attempts: u32,
     status: u16,
-    error: Text,
+    error: String,
     detail: Text,
     died: When,
 }
@@ -130,6 +145,7 @@ impl Row {
     fn of(letter: &DeadLetter) -> Self {
         Self {
             id: Text::line(&letter.id.to_string()),
+            of: format!("{}.{}", letter.application, letter.key),
             application: Text::line(&letter.application.to_string()),
             endpoint: Text::line(&letter.key.endpoint.to_string()),
             event_type: Text::line(&letter.event_type),
@@ -137,8 +153,12 @@ impl Row {
             reason: words::reason(letter.reason),
             attempts: letter.attempts,
             status: letter.last_status,
-            error: Text::line(&letter.last_outcome),
-            detail: Text::line(&letter.last_detail),
+            error: words::outcome(&letter.last_outcome),
+            detail: Text::line(&words::failure(
+                &letter.last_detail,
+                letter.last_status,
+                &letter.last_outcome,
+            )),
             died: When(letter.died_at),
         }
     }
@@ -172,6 +192,8 @@ pub(super) async fn list(
 struct Letter {
     frame: Frame,
     row: Row,
+    application_name: Text,
+    endpoint_name: Text,
     url: Option<Text>,
     event: Option<Event>,
     event_id: Text,
@@ -213,18 +235,42 @@ impl Attempt {
     }
 }
 
-/// `GET /console/dead-letters/{id}`
+/// Where the delivery is that was a dead letter: `of` names it by its application, its event and its endpoint, and has to
+/// come to the same id. (Ids of deliveries are derived from these, and do not lead back to them.)
+fn delivery_at(id: &str, of: &str) -> Option<String> {
+    let (application, key) = of.split_once('.')?;
+    let (application, key) = (application.parse::<ApplicationId>(), key.parse::<DeliveryKey>());
+    let (application, key) = (application.ok()?, key.ok()?);
+    let is_it = key.id().to_string() == id;
+    is_it.then(|| format!("/console/deliveries/{application}/{}/{}", key.event, key.endpoint))
+}
+
+/// `GET /console/dead-letters/{id}`; the delivery's page when it is none any more.
 pub(super) async fn one(
     State(site): State<Arc<Site>>,
     operator: OperatorMay<View>,
     Path(id): Path<String>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let Inspected { letter, event, attempts } =
-        operator.control.inspect_dead_letter(None, &id).await?;
+    let control = &operator.control;
+    let Inspected { letter, event, attempts } = match control.inspect_dead_letter(None, &id).await {
+        Ok(found) => found,
+        Err(ControlError::NotFound(why)) => {
+            return match asked.one("of").and_then(|of| delivery_at(&id, of)) {
+                Some(at) => Ok(Redirect::to(&at).into_response()),
+                None => Err(Refusal::NotFound(why)),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let application_name =
+        Names::of(control, vec![letter.application]).await?.name(letter.application);
+    let endpoint_name = names::endpoint(control, letter.key.endpoint).await?;
     shown(&Letter {
         frame: operator.frame(&site, "Dead letter", Section::DeadLetters, &asked),
         row: Row::of(&letter),
+        application_name,
+        endpoint_name,
         url: attempts.last().map(|last| Text::line(&last.url)),
         event_id: Text::line(&letter.key.event.to_string()),
         event: event.map(|event| Event {

@@ -89,11 +89,19 @@ pub(super) async fn discard(
         reason: reason.clone(),
         expect: Some(expect),
     };
+    // One alone is told by name: nothing leads from its id to its event when it is gone.
+    let one = match form.one("id") {
+        Some(id) => operator.control.inspect_dead_letter(None, id).await.ok(),
+        None => None,
+    };
+    let key = one.map(|found| found.letter.key);
     match operator.control.discard_dead_letters(None, discard).await {
         Ok(done) => {
             let details = json!({
                 "filter": which::told(&form).as_str(), "reason": reason, "expected": expect,
                 "discarded": done.discarded, "done": done.done,
+                "msg": key.map(|key| key.event.to_string()),
+                "endpoint": key.map(|key| key.endpoint.to_string()),
             });
             let word = if done.done { "discarded" } else { "discarded-some" };
             let answer = confirm::done("/console/dead-letters", word);

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use url::Url;
 
 use super::form::{Faults, Typed};
+use crate::console::deeds::Details;
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
 use crate::console::parts::{Badge, Tone, When};
@@ -14,7 +17,6 @@ use crate::console::refusal::Refusal;
 use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
-use crate::control::installation::Installation;
 use crate::control::installation::egress::{BlockedAttempt, StepVerdict, Trial};
 
 #[derive(Template)]
@@ -99,10 +101,17 @@ pub(super) async fn try_out(
     operator: OperatorMay<View>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let url = form.one("url").unwrap_or_default();
     match site.installation().egress.try_out(leave, url).await {
-        Ok(trial) => looked_at(&site, &operator, form, Some(&trial), &Faults::default()),
+        Ok(trial) => {
+            // Who has had which name looked up; what a URL says beside its host may be a secret.
+            let url = trial.url.as_deref().and_then(|url| Url::parse(url).ok());
+            let host = url.as_ref().and_then(Url::host_str);
+            let details = json!({ "host": host, "allowed": trial.allowed });
+            let page = looked_at(&site, &operator, form, Some(&trial), &Faults::default())?;
+            Ok((Details(details), page).into_response())
+        }
         Err(error) => looked_at(&site, &operator, form, None, &Faults::of(error)?),
     }
 }
@@ -114,12 +123,13 @@ fn looked_at(
     trial: Option<&Trial>,
     faults: &Faults,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let desk = &site.installation().egress;
     let rules = desk.rules(leave);
     let joined = |list: &[String]| Text::block(&list.join(", "));
     let ports: Vec<_> = rules.refused_ports.iter().map(u16::to_string).collect();
-    let names: Vec<_> = rules.special_names.iter().map(|name| format!(".{name}")).collect();
+    let names = rules.special_names.iter().filter(|_| !rules.allow_local_names);
+    let names: Vec<_> = names.map(|name| format!(".{name}")).collect();
     faults.answer(&Egress {
         frame: operator.frame(site, "Egress", Section::Egress, &fields),
         typed: Typed(fields),

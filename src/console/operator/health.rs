@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::names::Names;
 use super::words;
 use crate::console::form::Asked;
 use crate::console::frame::{Frame, Section};
@@ -81,6 +82,7 @@ struct List {
 
 struct Row {
     application: Text,
+    application_name: Text,
     endpoint: Text,
     called: Text,
     listed: bool,
@@ -131,12 +133,15 @@ async fn worst(control: &Control) -> Result<Vec<List>, Refusal> {
         (WorstBy::Latency, "Slowest"),
     ] {
         let found = control.worst_endpoints(by, WORST).await?;
-        lists.push(List { title, rows: found.worst.iter().map(|one| row(by, one)).collect() });
+        let applications = found.worst.iter().map(|one| one.application).collect();
+        let names = Names::of(control, applications).await?;
+        let rows = found.worst.iter().map(|one| row(by, one, &names)).collect();
+        lists.push(List { title, rows });
     }
     Ok(lists)
 }
 
-fn row(by: WorstBy, one: &Worst) -> Row {
+fn row(by: WorstBy, one: &Worst, names: &Names) -> Row {
     let id = one.endpoint.to_string();
     let says = match by {
         WorstBy::Overdue => format!("{} overdue", one.count),
@@ -148,6 +153,7 @@ fn row(by: WorstBy, one: &Worst) -> Row {
     };
     Row {
         application: Text::line(&one.application.to_string()),
+        application_name: names.name(one.application),
         called: Text::line(one.uid.as_deref().or(one.url.as_deref()).unwrap_or(&id)),
         endpoint: Text::line(&id),
         listed: one.url.is_some(),

@@ -24,6 +24,7 @@ mod event_types;
 mod form;
 mod health;
 pub(super) mod login;
+mod names;
 mod quarantine;
 mod queues;
 mod replaying;

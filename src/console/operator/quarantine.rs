@@ -22,7 +22,6 @@ use crate::console::rights::{MakeAttempts, Manage, OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::console::views::pager;
-use crate::control::installation::Installation;
 use crate::storage::quarantine::{Fix, Held, HeldMessage, Shelf};
 
 /// Longest body that stands on a page and is corrected there, in bytes: it stands there twice, and what
@@ -75,7 +74,7 @@ pub(super) async fn list(
     operator: OperatorMay<View>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let desk = &site.installation().quarantine;
     let shelves = desk.shelves();
     let first = shelves.first().copied().unwrap_or(Shelf::Record);
@@ -120,7 +119,7 @@ pub(super) async fn one(
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
     let shelf = shelf.parse().map_err(Refusal::NotFound)?;
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let message = site.installation().quarantine.held(leave, shelf, &id).await?;
     let frame = operator.frame(&site, "Message in quarantine", Section::Quarantine, &asked);
     let typed = Typed(as_fields(&message));
@@ -184,7 +183,7 @@ pub(super) async fn resubmit(
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
     let shelf = shelf.parse().map_err(Refusal::NotFound)?;
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let desk = &site.installation().quarantine;
     let message = desk.held(leave, shelf, &id).await?;
     let fix = fixed(&message, &form);
@@ -244,7 +243,7 @@ async fn asking(
     faults: Faults,
 ) -> Result<Response, Refusal> {
     let shelf: Shelf = shelf.parse().map_err(Refusal::NotFound)?;
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let message = site.installation().quarantine.held(leave, shelf, id).await?;
     let frame = operator.frame(site, "Throw this message away?", Section::Quarantine, asked);
     let held = &message.held;
@@ -266,7 +265,7 @@ pub(super) async fn discard(
     Path((shelf, id)): Path<(String, String)>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     if form.one("typed") != Some("1") {
         let faults = Faults::at("typed", "It is one message: nothing was thrown away.");
         return asking(&site, &operator, &shelf, &id, &form, faults).await;

@@ -15,9 +15,7 @@ use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::control::ControlError;
-use crate::control::installation::Installation;
-use crate::storage::queues::Depths;
-use crate::storage::queues::{Count, Depth, Role, Span};
+use crate::storage::queues::{Count, Depth, Depths, Role, Span};
 
 #[derive(Template)]
 #[template(path = "operator/queues.html")]
@@ -82,7 +80,7 @@ pub(super) async fn page(
     operator: OperatorMay<View>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let leave = Installation::of(operator.organisation)?;
+    let leave = operator.installation()?;
     let desk = &site.installation().queues;
     let waiting = desk.waiting(leave).await?;
     let (depths, away) = match desk.depths(leave).await {

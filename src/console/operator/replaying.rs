@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::form::{Faults, Typed};
-use super::{confirm, which, words};
+use super::{confirm, names, which, words};
 use crate::console::deeds::Details;
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
@@ -70,16 +70,30 @@ async fn previewed(
     let wish = Wish { rate, ..wished(&asked)? };
     let previewed = site.replays().preview(&operator.control, None, &wish).await?;
     let frame = operator.frame(site, "Replay these dead letters?", Section::DeadLetters, &asked);
-    faults.answer(&Preview { faults: faults.clone(), ..filled(frame, asked, &previewed) })
+    let mut names = Vec::new();
+    for (endpoint, ..) in previewed.preview.by_endpoint.iter().take(NAMED) {
+        names.push(names::endpoint(&operator.control, *endpoint).await?);
+    }
+    let mut paused = Vec::new();
+    for endpoint in previewed.preview.paused.iter().take(NAMED) {
+        paused.push(names::endpoint(&operator.control, *endpoint).await?);
+    }
+    let filled = filled(frame, asked, &previewed, names, paused);
+    faults.answer(&Preview { faults: faults.clone(), ..filled })
 }
 
-fn filled(frame: Frame, asked: Fields, previewed: &Previewed) -> Preview {
+fn filled(
+    frame: Frame,
+    asked: Fields,
+    previewed: &Previewed,
+    names: Vec<Text>,
+    paused: Vec<Text>,
+) -> Preview {
     let Previewed { preview, rate } = previewed;
-    let by_endpoint = preview.by_endpoint.iter().take(NAMED).map(|(endpoint, reason, count)| {
-        (Text::line(&endpoint.to_string()), reason.map(words::reason), *count)
-    });
+    let by_endpoint = names.into_iter().zip(&preview.by_endpoint);
+    let by_endpoint =
+        by_endpoint.map(|(name, (_, reason, count))| (name, reason.map(words::reason), *count));
     let obstacles = preview.not_replayable.iter();
-    let paused = preview.paused.iter().take(NAMED);
     Preview {
         frame,
         told: which::told(&asked),
@@ -92,7 +106,7 @@ fn filled(frame: Frame, asked: Fields, previewed: &Previewed) -> Preview {
         obstacles: obstacles.map(|(why, count)| (words::obstacle(*why), *count)).collect(),
         bytes: preview.bytes,
         span: preview.span.map(|(first, last)| (When(first), When(last))),
-        paused: paused.map(|endpoint| Text::line(&endpoint.to_string())).collect(),
+        paused,
         rate: rate.per_second(),
         rate_max: RATE_MAX,
         takes: words::roughly(previewed.estimated_seconds()),

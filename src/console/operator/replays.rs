@@ -6,10 +6,11 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use url::form_urlencoded;
 
 use super::confirm::{self, Confirm};
 use super::form::Faults;
-use super::which;
+use super::{names, which};
 use crate::console::deeds::Details;
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
@@ -20,7 +21,8 @@ use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::console::views::pager::{self, Pager};
 use crate::console::views::replay::{self, ReplayView};
-use crate::control::replays;
+use crate::control::{Control, replays};
+use crate::domain::id::EndpointId;
 use crate::storage::page::Order;
 use crate::storage::replays::{Change, Replay};
 
@@ -100,15 +102,34 @@ pub(super) async fn one(
 ) -> Result<Response, Refusal> {
     let found = site.replays().replay(&operator.control, None, &id).await?;
     let frame = operator.frame(&site, "Replay", Section::Replays, &asked);
-    looked_at(frame, &found, &Faults::default())
+    looked_at(&operator.control, frame, &found, &Faults::default()).await
 }
 
-fn looked_at(frame: Frame, found: &Replay, faults: &Faults) -> Result<Response, Refusal> {
-    let name =
-        |id: Option<_>| id.map(|id: crate::domain::id::EndpointId| Text::line(&id.to_string()));
-    let names = (name(found.endpoint), name(found.to));
-    let view = ReplayView::of(found, at(found), names, &frame);
+async fn looked_at(
+    control: &Control,
+    frame: Frame,
+    found: &Replay,
+    faults: &Faults,
+) -> Result<Response, Refusal> {
+    let names = (name(control, found.endpoint).await?, name(control, found.to).await?);
+    let mut again = form_urlencoded::Serializer::new(String::new());
+    again.append_pair("since", &found.created_at.to_string());
+    if let Some(application) = found.application {
+        again.append_pair("application", &application.to_string());
+    }
+    if let Some(endpoint) = found.to.or(found.endpoint) {
+        again.append_pair("endpoint", &endpoint.to_string());
+    }
+    let view = ReplayView::of(found, at(found), names, &frame)
+        .with_again(format!("/console/dead-letters/list?{}", again.finish()));
     faults.answer(&One { frame, view, faults: faults.clone() })
+}
+
+async fn name(control: &Control, id: Option<EndpointId>) -> Result<Option<Text>, Refusal> {
+    match id {
+        Some(id) => names::endpoint(control, id).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// `POST /console/replays/{replay}/pause`
@@ -139,6 +160,14 @@ pub(super) async fn ask_cancel(
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
     let found = site.replays().replay(&operator.control, None, &id).await?;
+    if !found.state.is_active() {
+        let why = format!(
+            "Replay {} is {}: there is nothing left to cancel.",
+            found.id,
+            found.state.as_str()
+        );
+        return Err(Refusal::Invalid(why));
+    }
     let frame = operator.frame(&site, "Cancel this replay?", Section::Replays, &asked);
     let left = found.matched.map_or_else(
         || format!("It has offered {} deliveries.", found.offered),
@@ -176,7 +205,7 @@ pub(super) async fn rate(
         Err(faults) => {
             let found = site.replays().replay(&operator.control, None, &id).await?;
             let frame = operator.frame(&site, "Replay", Section::Replays, &form);
-            looked_at(frame, &found, &faults)
+            looked_at(&operator.control, frame, &found, &faults).await
         }
     }
 }

@@ -62,7 +62,21 @@ pub(super) fn hidden(fields: &Fields) -> Vec<(&'static str, Text)> {
 
 /// In a sentence: what is meant, as it is said.
 pub(super) fn told(fields: &Fields) -> Text {
-    let said: Vec<_> = pairs(fields).map(|(name, value)| format!("{name} {value}")).collect();
+    let said: Vec<_> = pairs(fields)
+        .map(|(name, value)| match name {
+            "why" => {
+                let known = DeathReason::ALL.into_iter().find(|reason| reason.as_str() == value);
+                match known {
+                    Some(reason) => format!("given up because {}", words::reason(reason)),
+                    None => format!("given up because {value}"),
+                }
+            }
+            "error" => format!("the last attempt: {}", words::outcome(value)),
+            "status" if value == "0" => "the last answer: none".to_owned(),
+            "status" => format!("the last answer: {value}"),
+            _ => format!("{name} {value}"),
+        })
+        .collect();
     if said.is_empty() { Text::line("every dead letter") } else { Text::line(&said.join(", ")) }
 }
 
@@ -129,7 +143,10 @@ mod tests {
         assert_eq!(read.application.as_deref(), Some("acme"));
         assert_eq!(read.reason, Some(DeathReason::Gone));
         assert_eq!(query(&fields), "application=acme&why=gone&status=5xx&text=x%26y");
-        assert_eq!(told(&fields).as_str(), "application acme, why gone, status 5xx, text x&y");
+        assert_eq!(
+            told(&fields).as_str(),
+            "application acme, given up because the receiver is gone, the last answer: 5xx, text x&y"
+        );
         assert_eq!(hidden(&fields).len(), 4);
         assert!(is_all(&Fields::read(b"after=3")) && !is_all(&fields));
     }

@@ -46,6 +46,39 @@ pub(super) const fn reason(reason: DeathReason) -> &'static str {
     }
 }
 
+/// How an attempt ended, in words for people: the journal's own word where we have no better.
+pub(super) fn outcome(class: &str) -> String {
+    let words = match class {
+        "success" => "it was accepted",
+        "redirect" => "it redirected",
+        "gone" => "it is gone",
+        "too_many_requests" => "too many requests",
+        "client_error" => "it refused the request",
+        "server_error" => "it failed itself",
+        "odd_status" => "an odd status",
+        "timeout" => "no answer in time",
+        "dns" => "its name leads nowhere",
+        "connect" => "no connection",
+        "tls" => "no trusted connection",
+        "connection_lost" => "the connection broke",
+        "protocol" => "it does not speak HTTP",
+        "target_not_allowed" => "its address may not be called",
+        "interrupted" => "we were interrupted",
+        "internal" => "a fault of ours",
+        other => return other.replace('_', " "),
+    };
+    words.to_owned()
+}
+
+/// A failure in words, where none were written down: an answer says by its status alone what was wrong.
+pub(super) fn failure(detail: &str, status: u16, class: &str) -> String {
+    match (detail.is_empty(), status) {
+        (false, _) => detail.to_owned(),
+        (true, 0) => outcome(class),
+        (true, status) => format!("the receiver answered {status}"),
+    }
+}
+
 /// What stands in the way of a replay.
 pub(super) const fn obstacle(obstacle: Obstacle) -> &'static str {
     match obstacle {
@@ -96,6 +129,21 @@ mod tests {
             [(0, "0 bytes"), (1_024, "1.0 KiB"), (1_600_000, "1.5 MiB"), (5 << 30, "5.0 GiB")]
         {
             assert_eq!(bytes(count), told);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_although_nobody_wrote_it_down() {
+        for (detail, status, class, told) in [
+            ("refused by 10.0.0.1", 0, "connect", "refused by 10.0.0.1"),
+            ("", 401, "client_error", "the receiver answered 401"),
+            ("", 0, "timeout", "no answer in time"),
+            ("", 0, "no_attempt", "no attempt"),
+        ] {
+            assert_eq!(failure(detail, status, class), told);
+        }
+        for class in crate::domain::outcome::CLASSES {
+            assert!(!outcome(class).contains('_'), "{class}");
         }
     }
 

@@ -10,9 +10,11 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use serde_json::json;
 
 use super::endpoints::Fault;
 use super::names::{Choice, Names};
+use crate::console::deeds::Details;
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
 use crate::console::parts::{Badge, When};
@@ -237,7 +239,11 @@ pub(super) async fn begin(
             match site.replays().begin(&tenant.control, whose, &wish, &actor).await {
                 Ok(replay) => {
                     let to = format!("/portal/replays/{}?done=begun", replay.id);
-                    return Ok(Redirect::to(&to).into_response());
+                    let details = json!({
+                        "replay": replay.id, "scope": wish.scope.as_str(), "matched": replay.matched,
+                        "endpoint": replay.endpoint, "rate": replay.rate, "reason": replay.reason,
+                    });
+                    return Ok((Details(details), Redirect::to(&to)).into_response());
                 }
                 Err(error) => {
                     let fault = told(error)?;

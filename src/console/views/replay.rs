@@ -22,6 +22,10 @@ pub(in crate::console) struct ReplayView {
     endpoint: Option<Text>,
     to: Option<Text>,
     event_type: Option<Text>,
+    /// What else the deliveries have in common.
+    besides: Vec<Text>,
+    /// Where those are that were given up once more.
+    again: Option<String>,
     span: (Option<When>, Option<When>),
     badge: Badge,
     because: Option<Text>,
@@ -93,6 +97,8 @@ impl ReplayView {
             endpoint,
             to,
             event_type: event_type.map(|pattern| Text::line(&pattern.to_string())),
+            besides: besides(&replay.selection),
+            again: None,
             span: (span.0.filter(begin).map(When), span.1.map(When)),
             badge: badge(replay.state),
             because: replay.because.as_deref().map(Text::line),
@@ -117,6 +123,25 @@ impl ReplayView {
             ended_at: replay.ended_at.map(When),
         }
     }
+
+    /// The same with a way to what was given up once more, where there is any.
+    pub(in crate::console) fn with_again(self, at: String) -> Self {
+        Self { again: (self.dead > 0).then_some(at), ..self }
+    }
+}
+
+/// What a search for dead letters says beside endpoint, type and time.
+fn besides(selection: &Selection) -> Vec<Text> {
+    let Selection::DeadLetters(filter) = selection else { return Vec::new() };
+    let said = [
+        (!filter.ids.is_empty()).then(|| format!("{} by their ids", filter.ids.len())),
+        filter.reason.map(|reason| format!("given up as {}", reason.as_str().replace('_', " "))),
+        filter.status.map(|status| format!("with the last status {status}")),
+        filter.error.map(|error| format!("that ended as {}", error.as_str().replace('_', " "))),
+        filter.subject.as_ref().map(|subject| format!("about {subject}")),
+        filter.text.as_ref().map(|text| format!("with “{text}” in them")),
+    ];
+    said.into_iter().flatten().map(|words| Text::line(&words)).collect()
 }
 
 /// A span of seconds as people say it.
