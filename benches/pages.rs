@@ -92,12 +92,12 @@ async fn main() {
     println!("| page | empty, ms | with {deliveries}, ms | ratio | KiB |");
     println!("|---|---|---|---|---|");
     for (kind, (took, bytes)) in &full {
-        let kib = (*bytes as f64) / 1024.0;
+        let kib = bytes.div_ceil(1024);
         match empty.get(kind) {
             Some((idle, _)) => {
-                println!("| {kind} | {idle:.1} | {took:.1} | {:.1} | {kib:.0} |", took / idle);
+                println!("| {kind} | {idle:.1} | {took:.1} | {:.1} | {kib} |", took / idle);
             }
-            None => println!("| {kind} | | {took:.1} | | {kib:.0} |"),
+            None => println!("| {kind} | | {took:.1} | | {kib} |"),
         }
     }
 }

@@ -261,7 +261,7 @@ async fn who_may_look_alone_is_offered_no_deed_and_refused_each() {
         ("/console/dead-letters/discard".to_owned(), true),
         ("/console/applications".to_owned(), false),
         (format!("{application}/link"), false),
-        (format!("{application}/sessions"), false),
+        (format!("{application}/sessions"), true),
         (format!("{application}/delivery"), true),
         (format!("{application}/delete"), true),
         (format!("{endpoint}/pause"), true),
@@ -409,6 +409,15 @@ async fn an_application_is_made_held_back_let_in_and_deleted_by_its_name() {
     assert_eq!(entered.status, 303, "{entered:?}");
     let again = tenant.send("/portal/enter", &[("token", code)]).await;
     assert_eq!(again.status, 401, "once: {again:?}");
+
+    let end = format!("{at}/sessions");
+    let question = operator.see(&end).await;
+    assert!(
+        question.contains("End all its sessions?") && question.contains("New one"),
+        "{question}"
+    );
+    operator.fill(&end, &end, &[]).await;
+    assert!(operator.see("/console/audit?text=/sessions").await.contains("ended"));
 
     let delete = format!("{at}/delete");
     let wrong = operator.filled(&delete, &delete, &[("typed", "acme")]).await;

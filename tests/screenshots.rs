@@ -16,8 +16,10 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use stage::Stage;
 use support::browser::{Browser, Scripts};
+use support::eventually;
 use support::laid;
 use support::walk::{Found, Walker};
 
@@ -30,7 +32,7 @@ const SHOWN: [(&str, &str, &str, u32); 12] = [
     ("portal-endpoints", "/portal/endpoints", "light", 1280),
     ("portal-endpoint", "/portal/endpoints/*", "light", 1280),
     ("portal-deliveries", "/portal/deliveries", "light", 1280),
-    ("portal-delivery-failing", "/portal/deliveries?state=dead", "light", 1280),
+    ("portal-delivery-failing", "/portal/deliveries?state=dead&subject=run-118", "light", 1280),
     ("portal-event-type", "/portal/event-types/*", "light", 1280),
     ("portal-narrow", "/portal/deliveries", "light", 360),
     ("console-health-dark", "/console", "dark", 1280),
@@ -83,6 +85,16 @@ async fn shown(browser: &Browser, pages: &[Found], folder: &Path) {
     }
 }
 
+/// The same router, stopped for a while in which a history is laid into its file.
+async fn with_history(mut stage: Stage) -> Stage {
+    stage.router.signal("TERM");
+    stage.router.end().await;
+    laid::lay(&stage.posthaste, DELIVERIES);
+    stage.router = stage.posthaste.serve().await;
+    stage.api.address.clone_from(&stage.router.api);
+    stage
+}
+
 /// Both areas of a stage: their pages and who looks at them.
 async fn areas(stage: &Stage) -> [(Browser, Vec<Found>); 2] {
     let tenant = stage.tenant(Scripts::Run).await;
@@ -98,15 +110,24 @@ async fn main() {
     let folder = std::env::args().nth(1).map(PathBuf::from);
     let stage = Stage::new().await;
     stage.filled().await;
-    let stage = stage.with_history(|posthaste| laid::lay(posthaste, DELIVERIES)).await;
+    let stage = with_history(stage).await;
+    // The newest of all: a receiver that says why it refuses.
+    let payload =
+        json!({ "job": "run-118", "seconds": 2.5, "output": { "pages": 12, "warnings": [] } });
+    stage.publish("job.completed", "run-118", &payload).await;
+    let newest = "/app/acme/dead-letter?subject=run-118";
+    eventually("it is given up", async || {
+        let found = stage.done("GET", newest, &Value::Null).await;
+        found["data"].as_array().filter(|rows| !rows.is_empty()).map(drop)
+    })
+    .await;
     for (browser, pages) in areas(&stage).await {
-        match &folder {
-            Some(folder) => every(&browser, &pages, folder, "filled").await,
-            None => {
-                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
-                std::fs::create_dir_all(&folder).expect("the folder can be made");
-                shown(&browser, &pages, &folder).await;
-            }
+        if let Some(folder) = &folder {
+            every(&browser, &pages, folder, "filled").await;
+        } else {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
+            std::fs::create_dir_all(&folder).expect("the folder can be made");
+            shown(&browser, &pages, &folder).await;
         }
     }
     if let Some(folder) = &folder {

@@ -173,6 +173,14 @@ impl Sessions for Nothing {
         Ok(None)
     }
 
+    async fn watched_session(
+        &self,
+        _: TokenHash,
+        _: Timestamp,
+    ) -> Result<Option<Visitor>, StorageError> {
+        Ok(None)
+    }
+
     async fn end_session(&self, _: TokenHash) -> Result<(), StorageError> {
         Ok(())
     }

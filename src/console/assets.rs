@@ -31,8 +31,12 @@ const ALL: [(&str, &str, &str); 4] = [
 /// Made of the texts of all of them: changes with each.
 static HASH: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
-    ALL.iter().for_each(|(_, _, text)| hash.update(text));
-    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    for (_, _, text) in &ALL {
+        hash.update(text);
+    }
+    let bytes = hash.finalize();
+    let number = bytes.iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{number:012x}")
 });
 
 /// The path of the stylesheet.

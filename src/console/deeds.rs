@@ -3,6 +3,9 @@
 //! As for the API: begun before it is done, and ended with how that went. What is only looked at is not in it, but
 //! secrets are shown by a form. Who comes in has no session yet, and is written down by the door ([`at_the_door`]); a session
 //! that the browser still has is not who comes in.
+//!
+//! **What if we die right here?** The entry has no ending, and says so. When it is only the request that ends, because its time was
+//! over or nobody waited for its answer, the entry is ended without it ([`Ending`]): what was done by then is not known.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -51,7 +54,7 @@ pub(super) struct Comer {
 
 /// Somebody comes to the door at `path`: what is answered is written down with who it was, begun before it is done.
 pub(super) async fn at_the_door(
-    site: &Site,
+    site: &Arc<Site>,
     path: &'static str,
     comer: Comer,
     entering: impl Future<Output = Result<Response, Refusal>>,
@@ -64,6 +67,7 @@ pub(super) async fn at_the_door(
         at: site.now(),
     };
     let number = site.audit().begin_deed(&deed).await.map_err(ControlError::from)?;
+    let ending = Ending { unknown: Some((Arc::clone(site), number)) };
     let answer = entering.await.unwrap_or_else(Refusal::into_response);
     let mut details = json!({});
     if let Some(label) = comer.label {
@@ -72,7 +76,7 @@ pub(super) async fn at_the_door(
     if let Some(Peer(address)) = comer.peer {
         details["from"] = json!(address.to_string());
     }
-    end(site, number, answer.status(), Some(details)).await;
+    ending.told(answer.status().as_u16(), Some(details)).await;
     Ok(answer)
 }
 
@@ -100,12 +104,13 @@ pub(super) async fn written_down(
         at: site.now(),
     };
     let number = site.audit().begin_deed(&deed).await.map_err(ControlError::from)?;
+    let ending = Ending { unknown: Some((Arc::clone(&site), number)) };
     let mut answer = next.run(request).await;
     let mut details = answer.extensions_mut().remove::<Details>().map(|Details(details)| details);
     if let Some(label) = &visitor.label {
         details.get_or_insert_with(|| json!({}))["session"] = json!(label);
     }
-    end(&site, number, answer.status(), details).await;
+    ending.told(answer.status().as_u16(), details).await;
     Ok(answer)
 }
 
@@ -114,8 +119,36 @@ fn is_of_a_session(path: &str) -> bool {
     !session::is_entrance(path) && !path.contains("{*")
 }
 
-async fn end(site: &Site, number: i64, status: StatusCode, details: Option<Value>) {
-    if let Err(error) = site.audit().end_deed(number, status.as_u16(), details).await {
+/// What an entry's end is written by. Dropped before it is told one, it writes that nobody was answered.
+struct Ending {
+    unknown: Option<(Arc<Site>, i64)>,
+}
+
+impl Ending {
+    /// Writes how it went: by a task of its own, which goes on when nobody waits for it.
+    async fn told(mut self, status: u16, details: Option<Value>) {
+        let Some((site, number)) = self.unknown.take() else { return };
+        let writing = tokio::spawn(ended(site, number, status, details));
+        if let Err(error) = writing.await {
+            tracing::warn!(%error, number, "an entry of the audit log has no ending");
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some((site, number)) = self.unknown.take() else { return };
+        // Without a runtime the process ends, and the entry stays without an ending.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let details = json!({ "answer": "its time was over, or nobody waited for it" });
+            let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+            runtime.spawn(ended(site, number, status, Some(details)));
+        }
+    }
+}
+
+async fn ended(site: Arc<Site>, number: i64, status: u16, details: Option<Value>) {
+    if let Err(error) = site.audit().end_deed(number, status, details).await {
         tracing::warn!(%error, number, "an entry of the audit log has no ending");
     }
 }

@@ -185,6 +185,14 @@ fn notice(word: &str) -> Option<&'static str> {
         ("saved", "Saved. It holds from the next request on."),
         ("deleted", "Deleted."),
         ("made", "It is made."),
+        (
+            "endpoint-made",
+            "The endpoint is made, and gets events from now on. Give its receiver the key below, so that it can tell our requests from others'; then test it.",
+        ),
+        (
+            "rotated",
+            "Rotated. The new key signs from the next request on; older ones beside it until their time is over.",
+        ),
         ("switched", "Switched. It holds from now on."),
         ("ended", "All its sessions are ended."),
         ("begun", "The replay is begun. It goes on by itself, also when you leave this page."),

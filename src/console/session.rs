@@ -82,7 +82,10 @@ impl Realm {
     }
 }
 
-/// Around every page: finds the session of its cookie.
+/// What our script says when it fetches a page again by itself.
+const LOOKS_AGAIN: &str = "x-posthaste-again";
+
+/// Around every page: finds the session of its cookie, which is used by that, unless the page looks by itself.
 pub(super) async fn known(
     State(site): State<Arc<Site>>,
     mut request: Request,
@@ -90,7 +93,11 @@ pub(super) async fn known(
 ) -> Result<Response, Refusal> {
     let name = Realm::of(request.uri().path()).cookie_name(site.is_secure());
     if let Some(secret) = cookie(request.headers(), name)
-        && let Some(visitor) = site.sessions().visitor(&secret).await?
+        && let Some(visitor) = if request.headers().contains_key(LOOKS_AGAIN) {
+            site.sessions().watching(&secret).await?
+        } else {
+            site.sessions().visitor(&secret).await?
+        }
     {
         let guest = Guest { visitor, secret };
         site.paces().asks(&guest.form_token()).map_err(Refusal::TooFast)?; // one word for one session

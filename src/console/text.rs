@@ -59,6 +59,12 @@ impl Text {
         Self(shown)
     }
 
+    /// Whether it is exactly these bytes, so that what is copied from a page is what there is: nothing of it is cut or written as
+    /// its number. (A line's end right behind the tag is what readers of HTML leave out.)
+    pub(super) fn is(&self, raw: &[u8]) -> bool {
+        self.0.as_bytes() == raw && !self.0.starts_with('\n')
+    }
+
     /// As a plain text, for an attribute that a template escapes.
     pub(super) fn as_str(&self) -> &str {
         &self.0
@@ -117,6 +123,20 @@ mod tests {
         }
         assert_eq!(Text::block("two\n\tlines\r").to_string(), "two\n\tlines\\u{d}");
         assert_eq!(Text::bytes(b"ok \xff\xfe ok").to_string(), "ok \\xff\\xfe ok");
+    }
+
+    #[test]
+    fn what_is_shown_otherwise_is_not_what_there_is() {
+        for (raw, same) in [
+            (&b"{\"a\": 1}\n"[..], true),
+            (b"\n{}", false),
+            (b"two\r\nlines", false),
+            (b"\xff", false),
+            (&[b'x'; BLOCK_MAX], true),
+            (&[b'x'; BLOCK_MAX + 1], false),
+        ] {
+            assert_eq!(Text::bytes(raw).is(raw), same, "{:?}", &raw[..raw.len().min(20)]);
+        }
     }
 
     #[test]

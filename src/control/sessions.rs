@@ -118,6 +118,15 @@ impl SessionDesk {
         Ok(self.store.session(hash_of(secret), (self.context.now)()).await?)
     }
 
+    /// The same, asked by a page that looks by itself: it does not count as use, or a page that is left open would keep its
+    /// session for a day.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn watching(&self, secret: &str) -> Answer<Option<Visitor>> {
+        Ok(self.store.watched_session(hash_of(secret), (self.context.now)()).await?)
+    }
+
     /// Ends it.
     ///
     /// # Errors

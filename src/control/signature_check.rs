@@ -4,11 +4,18 @@
 //! and the keys tell. Where the event is on record, its own bytes stand beside what was pasted, and even a body that was read and
 //! written again is told from one that was changed.
 //!
-//! Pure, and no part of any verification: what is told here is for whoever holds the keys anyway.
+//! Pure, and no part of any verification: what is told here is for whoever holds the keys anyway. What it costs is bounded: a
+//! body has [`BODY_MAX`] bytes, [`KEYS_MAX`] keys are looked at, and keys of other endpoints over the body as it came alone.
 
 use serde_json::Value;
 
 use crate::domain::signature::{SigningKey, TOLERANCE_S, sign};
+
+/// Longest body that is checked, in bytes. A hundred keys over a megabyte would be a second of work for one click.
+pub const BODY_MAX: usize = 64 * 1_024;
+
+/// Most keys that are looked at: an endpoint's own, which are a handful, and those of some others.
+pub const KEYS_MAX: usize = 50;
 
 /// A request as its receiver has it: the values of its headers, and its body.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +79,7 @@ pub enum Part {
 }
 
 /// Checks a request, part by part; `sent` are the bytes that its event is sent as, where it is on record. Of `keys`, the
-/// endpoint's own come first.
+/// endpoint's own come first, and those behind the [`KEYS_MAX`]th are not looked at. The body is at most [`BODY_MAX`] long.
 pub fn check(
     received: Received<'_>,
     keys: &[Known],
@@ -87,9 +94,15 @@ pub fn check(
         findings.push(finding(Part::Key, None, words));
         return findings;
     };
-    let signed =
-        |body: &[u8]| keys.iter().find(|known| is_in(signature, &known.key, id, second, body));
-    if let Some(known) = signed(body) {
+    let is_cut = keys.len() > KEYS_MAX;
+    let keys = &keys[..keys.len().min(KEYS_MAX)];
+    let makes_it = |known: &&Known, body: &[u8]| is_in(signature, &known.key, id, second, body);
+    // What may have become of a body is tried with the endpoint's own keys: with the others', what came.
+    let signed = |body: &[u8]| {
+        let mut own = keys.iter().filter(|known| !matches!(known.whose, Whose::Others(_)));
+        own.find(|known| makes_it(known, body))
+    };
+    if let Some(known) = keys.iter().find(|known| makes_it(known, body)) {
         findings.push(key_finding(&known.whose));
         findings.push(finding(Part::Body, Some(true), "The body is what was signed, to the byte."));
         return findings;
@@ -109,8 +122,11 @@ pub fn check(
             return findings;
         }
     }
-    let nothing =
-        "No key of this application makes this signature over this id, timestamp and body.";
+    let nothing = if is_cut {
+        "No key of this endpoint or of the newest others makes this signature over this id, timestamp and body."
+    } else {
+        "No key of this application makes this signature over this id, timestamp and body."
+    };
     findings.push(finding(Part::Key, None, nothing));
     findings.push(match sent {
         Some(sent) if sent == body => finding(
@@ -385,6 +401,28 @@ mod tests {
         }
         let unknown = found(9, NOW_S, BODY, false);
         assert_eq!((of(&unknown, Part::Key).0, of(&unknown, Part::Body).0), (None, None));
+    }
+
+    #[test]
+    fn the_work_is_bounded_by_whose_keys_are_tried_and_how_many() {
+        let spaced = br#"{ "job": "7", "cost": 1250.50 }"#;
+        assert_eq!(of(&found(1, NOW_S, spaced, false), Part::Key).0, Some(true));
+        for on_record in [true, false] {
+            let of_another = found(4, NOW_S, spaced, on_record);
+            assert_eq!(of(&of_another, Part::Key).0, None, "over what came alone: {of_another:?}");
+        }
+        let signature = sign([&key(200)], ID, NOW_S, BODY);
+        let timestamp = NOW_S.to_string();
+        let received =
+            Received { id: ID, timestamp: &timestamp, signature: &signature, body: BODY };
+        let others = |count: u8| -> Vec<Known> {
+            let all = (0..count).map(|chance| key(chance)).chain([key(200)]);
+            all.map(|key| Known { key, whose: Whose::Others("billing".into()) }).collect()
+        };
+        assert_eq!(check(received, &others(49), None, NOW_S)[3].right, Some(false));
+        let behind = check(received, &others(50), None, NOW_S);
+        assert_eq!(behind[3].right, None);
+        assert!(behind[3].words.contains("newest others"), "{behind:?}");
     }
 
     #[test]

@@ -134,6 +134,7 @@ struct Claims {
 struct Rights(Capabilities);
 
 impl Rights {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks in this way")]
     fn are_all(&self) -> bool {
         self.0 == Capabilities::ALL
     }

@@ -109,6 +109,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Catalogue::snapshot`]: without a catalogue nothing can be routed.
+    #[expect(clippy::too_many_lines, reason = "a list: each stage and what it is handed, once")]
     pub async fn start(parts: Parts) -> Result<Self, StorageError> {
         let Parts { catalogue, journal, inbox, ladder, outlet, sender, world, metrics, .. } = parts;
         let operator = parts.operator.as_ref().map(|operator| operator.application.clone());

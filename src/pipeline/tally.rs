@@ -82,7 +82,7 @@ impl Tallies {
             How::GivenUp => tally.given_up = 1,
         }
         tally.took(attempt.duration_ms);
-        self.add(Counted {
+        self.add(&Counted {
             at: span_of(at),
             application: delivery.event.application,
             endpoint: delivery.endpoint,
@@ -90,8 +90,8 @@ impl Tallies {
         });
     }
 
-    fn add(&self, counted: Counted) {
-        let Counted { at, application, endpoint, tally } = counted;
+    fn add(&self, counted: &Counted) {
+        let Counted { at, application, endpoint, tally } = *counted;
         let mut kept = self.kept();
         let has_place = kept.tallies.len() < KEPT_MAX;
         match kept.tallies.get_mut(&(endpoint, at)) {
@@ -184,7 +184,7 @@ impl AddUp {
         }
         for (number, part) in counted.chunks(PART).enumerate() {
             if let Err(error) = self.rollups.add_up(part).await {
-                counted[number * PART..].iter().cloned().for_each(|one| self.tallies.add(one));
+                counted[number * PART..].iter().for_each(|one| self.tallies.add(one));
                 return Err(error);
             }
         }
@@ -291,9 +291,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_counted_is_added_up_every_few_seconds_and_at_the_end() {
         let (tallies, store, stop, task) = running();
-        tallies.add(one("a", NOW));
-        tallies.add(one("a", NOW));
-        tallies.add(one("b", NOW));
+        tallies.add(&one("a", NOW));
+        tallies.add(&one("a", NOW));
+        tallies.add(&one("b", NOW));
         sleep(ADD_EVERY / 2).await;
         assert_eq!(store.calls(), Vec::<Vec<Counted>>::new());
 
@@ -306,7 +306,7 @@ mod tests {
         sleep(4 * ADD_EVERY).await;
         assert_eq!(store.calls(), Vec::<Vec<Counted>>::new(), "nothing new, nothing to do");
 
-        tallies.add(one("a", NOW + SPAN));
+        tallies.add(&one("a", NOW + SPAN));
         stop.cancel();
         task.await.expect("no panic");
         assert_eq!(store.calls(), [[one("a", NOW + SPAN)]]);
@@ -316,9 +316,9 @@ mod tests {
     async fn a_store_that_fails_is_told_later() {
         let (tallies, store, stop, task) = running();
         store.is_away(true);
-        tallies.add(one("a", NOW));
+        tallies.add(&one("a", NOW));
         sleep(10 * ADD_EVERY).await;
-        tallies.add(one("a", NOW));
+        tallies.add(&one("a", NOW));
         store.is_away(false);
 
         sleep(ADD_EVERY).await;
@@ -336,9 +336,9 @@ mod tests {
         store.is_away(true);
         let name = |number: usize| format!("endpoint {number}");
         for number in 0..KEPT_MAX + 500 {
-            tallies.add(one(&name(number), NOW));
+            tallies.add(&one(&name(number), NOW));
         }
-        tallies.add(one(&name(0), NOW)); // has its place
+        tallies.add(&one(&name(0), NOW)); // has its place
         let kept = |tallies: &Tallies| {
             let kept = tallies.kept();
             (kept.tallies.len(), kept.forgotten)
@@ -362,7 +362,7 @@ mod tests {
     async fn many_endpoints_are_not_waited_for() {
         let (tallies, store, stop, task) = running();
         for number in 0..ADD_AT {
-            tallies.add(one(&format!("endpoint {number}"), NOW));
+            tallies.add(&one(&format!("endpoint {number}"), NOW));
         }
         sleep(Duration::from_millis(1)).await;
         assert_eq!(store.calls().concat().len(), ADD_AT);

@@ -48,8 +48,9 @@ const REPLAYS_KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long the audit log is kept: a year, and a month to look at it.
 const DEEDS_KEPT: Duration = Duration::from_hours(24 * 400);
 
-/// How long what charts are drawn from is kept: what the longest of them shows.
-const ROLLUPS_KEPT: Duration = Duration::from_hours(24 * 30);
+/// How long what charts are drawn from is kept: eight days, for the longest of them shows seven, and its first step may
+/// begin before them. Nothing else reads it: more of it would be written and removed for nobody.
+const ROLLUPS_KEPT: Duration = Duration::from_hours(24 * 8);
 
 /// Who looks after the store.
 pub(super) struct Keeper {
@@ -183,7 +184,7 @@ mod tests {
             assert_eq!((old.now, old.events), (NOW, NOW - 30 * DAY));
             assert_eq!((old.dead_letters, old.requests), (NOW - 90 * DAY, NOW - DAY / 2));
             assert_eq!((old.replays, old.inspected), (NOW - 30 * DAY, NOW - DAY));
-            assert_eq!(old.rollups, NOW - 30 * DAY);
+            assert_eq!(old.rollups, NOW - 8 * DAY);
             let since =
                 self.began.lock().expect("no panic").get_or_insert_with(Instant::now).elapsed();
             self.asked.lock().expect("no panic").push((since, from));

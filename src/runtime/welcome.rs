@@ -71,6 +71,7 @@ impl Facts<'_> {
         ));
         line("");
         line(&format!("  API      http://{api}/api/v1"));
+        line(&format!("  console  http://{api}/console, by the same token"));
         line(&format!("  metrics  http://{}/metrics", reachable(self.admin)));
         line(&format!("  data     {shown}"));
         line("           with its keys: whoever can read this folder can read every secret");
@@ -116,7 +117,8 @@ impl Facts<'_> {
     fn later(&self, program: &str) -> String {
         let api = reachable(self.api);
         format!(
-            "posthaste is routing; API http://{api}/api/v1, `{program} token create` for a token\n"
+            "posthaste is routing; API http://{api}/api/v1, console http://{api}/console, \
+             `{program} token create` for a token\n"
         )
     }
 

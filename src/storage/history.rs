@@ -292,7 +292,7 @@ pub trait History: Send + Sync {
         responses: bool,
     ) -> Result<Listed<AttemptEntry, AttemptId>, StorageError>;
 
-    /// Attempts for an event. Without `responses` they come with empty ones.
+    /// Attempts for an event. Without `responses` they come with empty ones, and without the headers of their requests.
     ///
     /// # Errors
     /// `Unavailable`.

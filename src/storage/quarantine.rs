@@ -172,13 +172,13 @@ pub trait Quarantine: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`; `Conflict` for a shelf that is not one of [`shelves`](Self::shelves).
-    async fn look(&self, shelf: Shelf) -> Result<Look, StorageError>;
+    async fn look(&self, on: Shelf) -> Result<Look, StorageError>;
 
     /// One message, if it is (still) among those that a look goes over, or found by its id.
     ///
     /// # Errors
     /// As for [`look`](Self::look).
-    async fn held(&self, shelf: Shelf, id: HeldId) -> Result<Option<HeldMessage>, StorageError>;
+    async fn held(&self, on: Shelf, id: HeldId) -> Result<Option<HeldMessage>, StorageError>;
 
     /// Publishes a message anew with this correction, and takes it off its shelf when that is durable. `None` when there is no
     /// such message (any more).
@@ -188,7 +188,7 @@ pub trait Quarantine: Send + Sync {
     /// not; doing it again is safe.
     async fn resubmit(
         &self,
-        shelf: Shelf,
+        on: Shelf,
         id: HeldId,
         fix: &Fix,
     ) -> Result<Option<Resubmitted>, StorageError>;
@@ -197,5 +197,5 @@ pub trait Quarantine: Send + Sync {
     ///
     /// # Errors
     /// As for [`look`](Self::look); some may be gone then.
-    async fn discard(&self, shelf: Shelf, ids: &[HeldId]) -> Result<usize, StorageError>;
+    async fn discard(&self, on: Shelf, ids: &[HeldId]) -> Result<usize, StorageError>;
 }

@@ -95,6 +95,16 @@ pub trait Sessions: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Visitor>, StorageError>;
 
+    /// The same without its being used: for what a page asks by itself while nobody looks at it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn watched_session(
+        &self,
+        session: TokenHash,
+        now: Timestamp,
+    ) -> Result<Option<Visitor>, StorageError>;
+
     /// Ends a session, if there is one.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ async fn page(State(shown): State<Arc<Shown>>) -> Response {
     if shown.away.load(Ordering::Relaxed) == 1 {
         return axum::http::StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    let rows: String = (1..=shown.rows.load(Ordering::Relaxed))
+    let rows: Vec<_> = (1..=shown.rows.load(Ordering::Relaxed))
         .rev()
         .map(|row| {
             format!(
@@ -88,6 +88,7 @@ async fn page(State(shown): State<Arc<Shown>>) -> Response {
             )
         })
         .collect();
+    let rows = rows.concat();
     let done = shown.done.load(Ordering::Relaxed);
     let state = if done == 100 { "" } else { "data-progress" };
     let text = format!(

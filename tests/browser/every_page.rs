@@ -209,7 +209,9 @@ async fn everything(stage: &Stage, look: Look) {
     findings.lines.extend(more.lines);
     findings.weights.extend(more.weights);
     let mut kinds = String::new();
-    pages.iter().for_each(|page| writeln!(kinds, "{}", page.kind).expect("a String takes all"));
+    for page in &pages {
+        writeln!(kinds, "{}", page.kind).expect("a String takes all");
+    }
     println!("{kinds}");
     findings.told(pages.len());
 }

@@ -3,6 +3,8 @@
 //! A real posthaste with everything in a file, a real receiver, and Chromium driven by the words that pages show. Every page that
 //! can be reached is found by walking from the first, so that none is forgotten.
 
+#![allow(clippy::print_stdout, reason = "which pages were looked at, and what they weigh, is told")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -127,16 +127,6 @@ impl Stage {
         self.has_dead(6).await;
     }
 
-    /// The same router, stopped for a while in which a history is laid into its file.
-    pub(crate) async fn with_history(mut self, lay: impl FnOnce(&Posthaste)) -> Self {
-        self.router.signal("TERM");
-        self.router.end().await;
-        lay(&self.posthaste);
-        self.router = self.posthaste.serve().await;
-        self.api.address.clone_from(&self.router.api);
-        self
-    }
-
     /// A tenant, a producer and a receiver who mean harm.
     pub(crate) async fn hostile(&self) {
         let line = format!("{HOSTILE} {}", "W".repeat(1_000_000));

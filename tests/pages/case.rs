@@ -127,6 +127,11 @@ impl Case {
         self.nobody().logged_in("/console/login", token).await
     }
 
+    /// An operator in the console, with this token.
+    pub(crate) async fn operator_with(&self, token: &str) -> Visitor {
+        self.nobody().logged_in("/console/login", token).await
+    }
+
     /// How many entries of the audit log there are with this action.
     pub(crate) async fn entries(&self, action: &str) -> Vec<Value> {
         let log = self.api.send("GET", "/api/v1/audit?limit=250", &[], &[]).await.json();
@@ -152,6 +157,11 @@ impl Visitor {
     /// Looks at a page.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], "").await
+    }
+
+    /// As the pages' script does while nobody clicks.
+    pub(crate) async fn get_again(&self, path: &str) -> Answer {
+        self.send("GET", path, &[("x-posthaste-again", "1")], "").await
     }
 
     /// Sends a form with exactly these fields, and with these headers beside the cookie.

@@ -30,7 +30,7 @@ async fn a_link_opens_once_and_looking_at_it_uses_nothing_up() {
     }
     for wrong in ["", "x", &code[1..], &"A".repeat(200_000)] {
         let answer = nobody.post("/portal/enter", &[FROM_HERE], &[("token", wrong)]).await;
-        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{:.20}", wrong);
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{wrong:.20}");
     }
 }
 
@@ -81,6 +81,34 @@ async fn links_and_sessions_end_by_their_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_looks_by_itself_keeps_no_session() {
+    let case = Case::new().await;
+    let (left, used) =
+        (case.tenant("acme", &json!({})).await, case.tenant("acme", &json!({})).await);
+
+    let case = case.later(20 * MINUTE).await;
+    let answer = case.again(&left).get_again("/portal").await;
+    assert_eq!(answer.status, 200, "it is let in: {answer:?}");
+    assert!(case.again(&used).is_in().await);
+
+    let case = case.later(29 * MINUTE).await;
+    assert_eq!(case.again(&left).get_again("/portal").await.status, 200);
+    assert!(case.again(&used).is_in().await);
+    let database = rusqlite::Connection::open(case.posthaste.folder().join("posthaste.db"));
+    let database = database.expect("opens");
+    let clicked = (crate::support::clock() + 25 * MINUTE).as_millis();
+    crate::support::until("the click is noted", Duration::from_secs(60), async || {
+        let noted = "SELECT count(*) FROM sessions WHERE seen_at > ?1";
+        database.query_row(noted, [clicked], |row| row.get::<_, i64>(0)).ok() == Some(1)
+    })
+    .await;
+
+    let case = case.later(31 * MINUTE).await;
+    assert_eq!(case.again(&left).get_again("/portal").await.status, 401, "nobody has clicked");
+    assert!(case.again(&used).is_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_lasts_for_a_working_day_at_the_most() {
     let case = Case::new().await;
     let tenant = case.tenant("acme", &json!({})).await; // a token for seven days
@@ -94,7 +122,7 @@ async fn a_session_lasts_for_a_working_day_at_the_most() {
         case
     };
 
-    let case = used_until(case, Duration::from_hours(12) - MINUTE).await;
+    let case = used_until(case, Duration::from_mins(12 * 60 - 1)).await;
     assert!(case.again(&tenant).is_in().await && case.again(&operator).is_in().await);
 
     let case = used_until(case, Duration::from_hours(12) + MINUTE).await;

@@ -124,6 +124,29 @@ async fn a_session_may_what_its_link_says() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_form_wants_the_rights_that_the_api_wants_for_the_same_deed() {
+    let case = Case::new().await;
+    let never = nobodys();
+    let (attempts, manage) = (Capability::CreateAttempts, Capability::ManageEndpoint);
+    let (discard, resubmit) =
+        ("/console/dead-letters/discard", "/console/quarantine/{shelf}/{message}");
+    for (rights, may_discard, may_resubmit) in [
+        (vec![attempts], true, false),
+        (vec![manage], false, false),
+        (vec![attempts, manage], true, true),
+    ] {
+        let rights = [vec![Capability::ViewBase], rights].concat();
+        let visitor = case.operator_with(&organisations(&case, &rights).token).await;
+        for (path, may) in [(discard, may_discard), (resubmit, may_resubmit)] {
+            let route = routes().into_iter().find(|route| route.path == path).expect("a form");
+            let answer = visitor.deed(&route.with(&never), &[]).await;
+            let refused = answer.status == 403 && answer.body.contains("may not");
+            assert_eq!(!refused, may, "{rights:?}: {path}: {answer:?}");
+        }
+    }
+}
+
 /// The API for an organisation's token with these rights, signed with the router's own key.
 fn organisations(case: &Case, rights: &[Capability]) -> Api {
     use base64::Engine as _;

@@ -1,6 +1,6 @@
 //! A browser that a test drives as a person would: Chromium without a screen, by the words that a page shows.
 //!
-//! The protocol is WebDriver's, some JSON over HTTP to `chromedriver`, spoken here in a page of code; a library for it would bring
+//! The protocol is `WebDriver`'s, some JSON over HTTP to `chromedriver`, spoken here in a page of code; a library for it would bring
 //! twenty crates, most of them older ones of what we have. The driver of a test binary is shared and ends with the last of its
 //! browsers; should the test's process be killed, its standard input ends and takes the driver along, whose pipe takes Chromium.
 //!
@@ -21,7 +21,7 @@ use super::until;
 const SOON: Duration = Duration::from_secs(30);
 /// Longest answer of the driver: a screenshot of a long page, an audit of one.
 const ANSWER: Duration = Duration::from_mins(1);
-/// How WebDriver calls an element in JSON.
+/// How `WebDriver` calls an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Runs the driver as long as somebody holds the other end of its input.
@@ -387,7 +387,7 @@ impl Browser {
         use base64::Engine as _;
         let mut wish = json!({ "format": format, "captureBeyondViewport": whole });
         if format == "webp" {
-            wish["quality"] = json!(80);
+            wish["quality"] = json!(60); // a page of text stays sharp, and under 60 kB
         }
         let taken = self.devtools("Page.captureScreenshot", wish).await;
         let text = taken["data"].as_str().expect("a picture").to_owned();

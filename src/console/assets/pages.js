@@ -77,7 +77,8 @@
       if (about) button.setAttribute("aria-label", `Copy ${about}`);
       button.addEventListener("click", async () => {
         try {
-          await navigator.clipboard.writeText(from.dataset.copy || from.textContent.trim());
+          const text = from.tagName === "PRE" ? from.textContent : from.textContent.trim();
+          await navigator.clipboard.writeText(from.dataset.copy || text);
           button.textContent = "Copied";
         } catch { button.textContent = "Not allowed"; }
         setTimeout(() => { button.textContent = "Copy"; }, 1500);
@@ -191,7 +192,9 @@
 
   // What goes on while one looks: the same page, fetched again; of it, one part put in the other's place.
   const again = async () => {
-    const answer = await fetch(location.href, { credentials: "same-origin", signal: AbortSignal.timeout(10e3) });
+    // That nobody has clicked: a page that is left open keeps no session.
+    const headers = { "x-posthaste-again": "1" };
+    const answer = await fetch(location.href, { headers, credentials: "same-origin", signal: AbortSignal.timeout(10e3) });
     if (!answer.ok || answer.redirected) throw new Error(`${answer.status}`);
     const text = await answer.text();
     return new DOMParser().parseFromString(trusted ? trusted.createHTML(text) : text, "text/html");

@@ -246,6 +246,23 @@ pub(super) async fn link(
     Ok((Details(json!({ "readOnly": read_only })), page).into_response())
 }
 
+/// `GET /console/applications/{app}/sessions`: whether it is meant.
+pub(super) async fn ask_end_sessions(
+    State(site): State<Arc<Site>>,
+    operator: OperatorMay<Manage>,
+    Path(app): Path<String>,
+    Asked(asked): Asked,
+) -> Result<Response, Refusal> {
+    let application = operator.control.application(&app).await?;
+    let frame = operator.frame(&site, "End all its sessions?", Section::Applications, &asked);
+    let at = at(&application);
+    Confirm::new(frame, format!("{at}/sessions"), at, "End them all")
+        .says(&format!("Application {}, {}.", application.name, application.id))
+        .says("Whoever is in its portal is logged out in the middle of what they do, and links that were not opened yet do not open.")
+        .says("Deliveries are not touched. Whoever is to come in again needs a new link.")
+        .shown()
+}
+
 /// `POST /console/applications/{app}/sessions`: ends what sessions its tenant has.
 pub(super) async fn end_sessions(
     State(site): State<Arc<Site>>,

@@ -15,7 +15,7 @@ use crate::console::deeds::Details;
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::Section;
 use crate::console::refusal::Refusal;
-use crate::console::rights::{Manage, OperatorMay};
+use crate::console::rights::{MakeAttempts, OperatorMay};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::control::dead_letters::{DISCARD_MAX, Discard};
@@ -24,7 +24,7 @@ use crate::control::replays::Wish;
 /// `GET /console/dead-letters/discard`: whether it is meant.
 pub(super) async fn ask(
     State(site): State<Arc<Site>>,
-    operator: OperatorMay<Manage>,
+    operator: OperatorMay<MakeAttempts>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
     asking(&site, &operator, &asked, Faults::default()).await
@@ -32,7 +32,7 @@ pub(super) async fn ask(
 
 async fn asking(
     site: &Site,
-    operator: &OperatorMay<Manage>,
+    operator: &OperatorMay<MakeAttempts>,
     asked: &Fields,
     faults: Faults,
 ) -> Result<Response, Refusal> {
@@ -75,7 +75,7 @@ async fn asking(
 /// `POST /console/dead-letters/discard`
 pub(super) async fn discard(
     State(site): State<Arc<Site>>,
-    operator: OperatorMay<Manage>,
+    operator: OperatorMay<MakeAttempts>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
     let Some(expect) = form.one("typed").and_then(|text| text.parse::<u64>().ok()) else {

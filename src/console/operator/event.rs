@@ -14,8 +14,12 @@ use crate::console::rights::{OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::console::views::delivery::shown_body;
-use crate::control::stories::{NotMatched, Story, Trail};
+use crate::console::views::pager::ROWS;
+use crate::control::stories::{NotMatched, Story, TRAIL_MAX, Trail};
 use crate::storage::attention::Routed;
+
+/// Most parts there are: a trail has so many deliveries, and no more.
+const PARTS_MAX: usize = TRAIL_MAX.div_ceil(ROWS);
 
 #[derive(Template)]
 #[template(path = "operator/event.html")]
@@ -35,8 +39,11 @@ struct Shown {
     rows: Vec<Row>,
     others: Vec<(Text, Text)>,
     is_whole: bool,
+    part: usize,
+    next: Option<usize>,
     bytes: usize,
     payload: Text,
+    exact: bool,
 }
 
 struct Row {
@@ -74,11 +81,16 @@ pub(super) async fn page(
 ) -> Result<Response, Refusal> {
     let Trail { event, routed, matched, not_matched, is_whole } =
         operator.control.any_trail(&id).await?;
+    let part = asked.one("part").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let part = usize::clamp(part, 1, PARTS_MAX);
+    let (begin, end) = ((part - 1) * ROWS, part * ROWS);
+    let goes_on = matched.len() > end || not_matched.len() > end;
     let (badge, never) = words(&routed);
     let other = |one: &NotMatched| {
         let called = one.uid.clone().unwrap_or_else(|| one.endpoint.to_string());
         (Text::line(&called), Text::line(&one.why))
     };
+    let payload = shown_body(&event.payload, asked.one("body") == Some("raw"));
     shown(&Shown {
         frame: operator.frame(&site, "Event", Section::Deliveries, &asked),
         id: Text::line(&event.id.to_string()),
@@ -92,11 +104,14 @@ pub(super) async fn page(
         expires_at: event.expires_at.map(When),
         routed: badge,
         never,
-        rows: matched.iter().map(Row::of).collect(),
-        others: not_matched.iter().map(other).collect(),
+        rows: matched.iter().skip(begin).take(ROWS).map(Row::of).collect(),
+        others: not_matched.iter().skip(begin).take(ROWS).map(other).collect(),
         is_whole,
+        part,
+        next: goes_on.then_some(part + 1),
         bytes: event.payload.len(),
-        payload: shown_body(&event.payload, asked.one("body") == Some("raw")),
+        exact: payload.is(&event.payload),
+        payload,
     })
 }
 

@@ -19,13 +19,14 @@ use crate::console::views::chart::{Bars, Durations};
 use crate::control::installation::Installation;
 use crate::control::installation::vitals::Vitals;
 use crate::control::{Control, ControlError};
+use crate::domain::time::Timestamp;
 use crate::storage::attention::{Worst, WorstBy};
-use crate::storage::rollups::{Of, Tally};
+use crate::storage::rollups::{Of, Rollups, SPAN, Tally};
 
 /// What the charts look back over, and their steps: a day in half hours.
 const LOOK_BACK: Duration = Duration::from_hours(24);
 const STEP: Duration = Duration::from_mins(30);
-/// What the cards count over.
+/// What the cards count over: an hour, to the five minutes that requests are counted by.
 const LAST: Duration = Duration::from_hours(1);
 /// Endpoints that each list of the worst names: what is read at one look.
 const WORST: usize = 5;
@@ -97,9 +98,7 @@ pub(super) async fn page(
     let of = Of::Organisation(operator.organisation);
     let spans = site.rollups().tallies(of, now - LOOK_BACK, now, STEP).await;
     let spans = spans.map_err(ControlError::from)?;
-    let mut hour = Tally::default();
-    let recent = spans.iter().filter(|(at, _)| *at + STEP > now - LAST);
-    recent.for_each(|(_, tally)| hour.add(tally));
+    let hour = last_hour(site.rollups(), of, now).await?;
     let router = match Installation::of(operator.organisation) {
         Ok(leave) => Some(router(&site.installation().vitals.vitals(leave).await, &site)),
         Err(_) => None, // another organisation's operator: it is not there
@@ -113,6 +112,15 @@ pub(super) async fn page(
         requests: Bars::of("requests", "Requests of the last 24 hours, by half hours", &spans),
         durations: Durations::of("durations", "How long they took", &spans, None),
     })
+}
+
+/// What ended within the last hour: the span that runs, and the eleven before it. (A chart's half hours would be up to
+/// ninety minutes.)
+async fn last_hour(rollups: &dyn Rollups, of: Of, now: Timestamp) -> Result<Tally, Refusal> {
+    let spans = rollups.tallies(of, now - LAST + SPAN, now, SPAN).await;
+    let mut hour = Tally::default();
+    spans.map_err(ControlError::from)?.iter().for_each(|(_, tally)| hour.add(tally));
+    Ok(hour)
 }
 
 async fn worst(control: &Control) -> Result<Vec<List>, Refusal> {
@@ -203,5 +211,52 @@ fn router(vitals: &Vitals, site: &Site) -> Router {
                 ("left on the disk", words::bytes(size.available_bytes)),
             ]
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::domain::id::OrganisationId;
+    use crate::storage::StorageError;
+    use crate::storage::rollups::Counted;
+
+    /// One request in each span, ever since.
+    struct Steady;
+
+    #[async_trait]
+    impl Rollups for Steady {
+        async fn add_up(&self, _: &[Counted]) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        async fn tallies(
+            &self,
+            _: Of,
+            since: Timestamp,
+            until: Timestamp,
+            step: Duration,
+        ) -> Result<Vec<(Timestamp, Tally)>, StorageError> {
+            let step_ms = i64::try_from(step.as_millis()).expect("short");
+            let span_ms = i64::try_from(SPAN.as_millis()).expect("short");
+            let (first, end) =
+                (since.as_millis().div_euclid(step_ms), (until.as_millis() - 1) / step_ms);
+            let each = u64::try_from(step_ms / span_ms).expect("some");
+            let tally = Tally { delivered: each, ..Tally::default() };
+            let at = |bar: i64| Timestamp::from_millis(bar * step_ms);
+            Ok((first..=end).map(|bar| (at(bar), tally)).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_hour_is_an_hour_whenever_one_looks() {
+        for minutes in [0, 1, 4, 7, 29, 31, 44, 59] {
+            let now = Timestamp::from_seconds(1_790_000_000 + minutes * 60);
+            let hour = last_hour(&Steady, Of::Organisation(OrganisationId::DEFAULT), now).await;
+            let spans = hour.expect("counted").delivered;
+            assert_eq!(spans, 12, "{minutes} minutes behind: 12 spans of five minutes");
+        }
     }
 }

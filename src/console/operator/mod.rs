@@ -57,7 +57,10 @@ fn of_applications() -> Router<Arc<Site>> {
         .route("/console/applications/new", get(applications::new))
         .route(ONE, get(application::page))
         .route(&format!("{ONE}/link"), post(application::link))
-        .route(&format!("{ONE}/sessions"), post(application::end_sessions))
+        .route(
+            &format!("{ONE}/sessions"),
+            get(application::ask_end_sessions).post(application::end_sessions),
+        )
         .route(
             &format!("{ONE}/delivery"),
             get(application::ask_delivery).post(application::delivery),

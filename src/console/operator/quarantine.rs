@@ -18,11 +18,18 @@ use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
 use crate::console::parts::When;
 use crate::console::refusal::{Refusal, shown};
-use crate::console::rights::{Manage, OperatorMay, View};
+use crate::console::rights::{MakeAttempts, Manage, OperatorMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
+use crate::console::views::pager;
 use crate::control::installation::Installation;
 use crate::storage::quarantine::{Fix, Held, HeldMessage, Shelf};
+
+/// Longest body that stands on a page and is corrected there, in bytes: it stands there twice, and what
+/// markup is written with takes five for one (`&#60;`), so that a page of ordinary JSON has its 100 kB.
+const CORRECTED_MAX: usize = 16 * 1_024;
+/// Messages of a shelf on one page, as rows of any list.
+const ROWS: usize = pager::ROWS;
 
 #[derive(Template)]
 #[template(path = "operator/quarantine.html")]
@@ -80,9 +87,9 @@ pub(super) async fn list(
         frame: operator.frame(&site, "Quarantine", Section::Quarantine, &asked),
         shelves: shelves.into_iter().map(|one| (one, one == shelf)).collect(),
         shelf,
-        rows: look.held.iter().map(Row::of).collect(),
+        rows: look.held.iter().take(ROWS).map(Row::of).collect(),
         total: look.total,
-        all: look.all,
+        all: look.all && look.held.len() <= ROWS,
     })
 }
 
@@ -96,6 +103,8 @@ struct One {
     content_type: Option<Text>,
     headers: Vec<(Text, Text)>,
     body: Text,
+    /// Whether that is its beginning alone.
+    cut: bool,
     /// What the form says; `None` for who may not send it.
     typed: Typed,
     body_fixable: bool,
@@ -132,16 +141,28 @@ fn looked_at(
         exchange: message.exchange.as_deref().map(Text::line),
         content_type: message.content_type.as_deref().map(Text::line),
         headers: message.headers.iter().map(header).collect(),
-        body: Text::bytes(&message.body),
+        body: Text::bytes(beginning(&message.body)),
+        cut: message.body.len() > CORRECTED_MAX,
         typed,
         body_fixable: text_of(message).is_some(),
         faults: faults.clone(),
     })
 }
 
-/// The body as it can be corrected: whole, and text.
+/// The body as it can be corrected: whole, text, and not too long for a form.
 fn text_of(message: &HeldMessage) -> Option<&str> {
-    std::str::from_utf8(&message.body).ok().filter(|_| message.is_whole())
+    let fits = message.is_whole() && message.body.len() <= CORRECTED_MAX;
+    std::str::from_utf8(&message.body).ok().filter(|_| fits)
+}
+
+/// The part of a body that is shown: as long as what is corrected, cut where that is at a character's edge. Text that is none
+/// stays so: its beginning is shown as bytes are.
+fn beginning(body: &[u8]) -> &[u8] {
+    let Some(cut) = body.get(..CORRECTED_MAX) else { return body };
+    match std::str::from_utf8(cut) {
+        Err(error) if error.error_len().is_none() => &cut[..error.valid_up_to()],
+        Ok(_) | Err(_) => cut,
+    }
 }
 
 fn as_fields(message: &HeldMessage) -> Fields {
@@ -152,10 +173,12 @@ fn as_fields(message: &HeldMessage) -> Fields {
     Fields::read(text.finish().as_bytes())
 }
 
-/// `POST /console/quarantine/{shelf}/{id}`: corrected, and taken in again.
+/// `POST /console/quarantine/{shelf}/{id}`: corrected, and taken in again. It changes what a producer has sent, and has
+/// requests made of it: both rights are wanted.
 pub(super) async fn resubmit(
     State(site): State<Arc<Site>>,
     operator: OperatorMay<Manage>,
+    _: OperatorMay<MakeAttempts>,
     Path((shelf, id)): Path<(String, String)>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {

@@ -40,6 +40,7 @@ struct Deliveries {
     frame: Frame,
     states: Vec<StateTab>,
     endpoints: Vec<Choice>,
+    cut: bool,
     spans: Vec<(&'static str, &'static str, bool)>,
     event_type: Text,
     subject: Text,
@@ -170,7 +171,7 @@ pub(super) async fn page(
     let filter = filter(&tenant, &asked, site.now()).await?;
     let page = pager::asked_for::<DeliveryKey>(&asked, Order::Descending)?;
     let listed = tenant.control.deliveries(tenant.tenant(), &filter, &page).await?;
-    let names = Names::of(&tenant).await?;
+    let names = Names::with(&tenant, asked.one("endpoint")).await?;
     let pager = Pager::of(&asked, &page, &listed, |row| row.key);
     let filters = asked.without(&["after", "before", "done"]);
     let state = asked.one("state").unwrap_or_default();
@@ -185,6 +186,7 @@ pub(super) async fn page(
         frame: tenant.frame(&site, "Deliveries", Section::Deliveries, &asked),
         states: std::iter::once(tab("", "all")).chain(states).collect(),
         endpoints: names.choices(asked.one("endpoint")),
+        cut: names.is_cut(),
         spans: SPANS.map(|(word, words, _)| (word, words, word == within)).to_vec(),
         event_type: Text::typed(asked.one("type").unwrap_or_default()),
         subject: Text::typed(asked.one("subject").unwrap_or_default()),

@@ -36,12 +36,14 @@ struct Event {
     never: Option<Text>,
     not_yet: bool,
     payload: Option<Text>,
+    exact: bool,
     payload_bytes: usize,
     raw: bool,
     rows: Vec<Row>,
     others: Vec<Other>,
     is_whole: bool,
     choices: Vec<Choice>,
+    cut: bool,
 }
 
 struct Row {
@@ -71,6 +73,7 @@ pub(super) async fn page(
     let event = &trail.event;
     let raw = asked.one("body") == Some("raw");
     let title = format!("{} {}", event.event_type, event.id);
+    let payload = (!event.payload.is_empty()).then(|| shown_body(&event.payload, raw));
     shown(&Event {
         frame: tenant.frame(&site, &title, Section::Deliveries, &asked),
         id: event.id.to_string(),
@@ -87,13 +90,15 @@ pub(super) async fn page(
             Routed::Yes | Routed::NotYet => None,
         },
         not_yet: trail.routed == Routed::NotYet,
-        payload: (!event.payload.is_empty()).then(|| shown_body(&event.payload, raw)),
+        exact: payload.as_ref().is_some_and(|shown| shown.is(&event.payload)),
+        payload,
         payload_bytes: event.payload.len(),
         raw,
         rows: trail.matched.iter().map(|story| row(story, &names)).collect(),
         others: trail.not_matched.iter().map(|one| other(one, &names)).collect(),
         is_whole: trail.is_whole,
         choices: names.choices(None),
+        cut: names.is_cut(),
     })
 }
 

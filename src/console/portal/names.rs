@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::console::refusal::Refusal;
 use crate::console::rights::TenantMay;
 use crate::console::text::Text;
+use crate::control::ControlError;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::id::EndpointId;
 use crate::storage::page::{Order, Page, Place};
@@ -16,6 +17,10 @@ const NAMED_MAX: usize = 250;
 pub(super) struct Names {
     endpoints: Vec<Endpoint>,
     places: HashMap<EndpointId, usize>,
+    /// There are older ones.
+    is_cut: bool,
+    /// What was asked for and is not there (any more).
+    gone: Option<String>,
 }
 
 /// An entry of a list to choose from.
@@ -31,10 +36,40 @@ pub(super) struct Choice {
 impl Names {
     /// Those of this tenant.
     pub(super) async fn of<R>(tenant: &TenantMay<R>) -> Result<Self, Refusal> {
-        let page = Page { limit: NAMED_MAX, place: Place::Beginning, order: Order::Descending };
-        let endpoints = tenant.control.endpoint_page(tenant.tenant(), &page).await?;
+        let limit = NAMED_MAX + 1;
+        let page = Page { limit, place: Place::Beginning, order: Order::Descending };
+        let mut endpoints = tenant.control.endpoint_page(tenant.tenant(), &page).await?;
+        let is_cut = endpoints.len() > NAMED_MAX;
+        endpoints.truncate(NAMED_MAX);
         let places = endpoints.iter().zip(0..).map(|(one, place)| (one.id, place)).collect();
-        Ok(Self { endpoints, places })
+        Ok(Self { endpoints, places, is_cut, gone: None })
+    }
+
+    /// Those of this tenant, and the one that is asked for, by its id or its given name, though it be older than they are. A list to
+    /// choose from without it would fall to its first entry, and a form mean another endpoint than its address.
+    pub(super) async fn with<R>(
+        tenant: &TenantMay<R>,
+        asked: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let mut names = Self::of(tenant).await?;
+        let Some(asked) = asked else { return Ok(names) };
+        if names.endpoints.iter().any(|one| is_called(one, asked)) {
+            return Ok(names);
+        }
+        match tenant.control.endpoint_of(tenant.tenant(), asked).await {
+            Ok(endpoint) => {
+                names.places.insert(endpoint.id, names.endpoints.len());
+                names.endpoints.push(endpoint);
+            }
+            Err(ControlError::NotFound(_)) => names.gone = Some(asked.to_owned()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(names)
+    }
+
+    /// Whether there are older ones, which are not among these.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// The endpoints themselves, newest first.
@@ -49,14 +84,23 @@ impl Names {
 
     /// All of them, to choose from.
     pub(super) fn choices(&self, chosen: Option<&str>) -> Vec<Choice> {
-        let choice = |one: &Endpoint| {
-            let value = one.id.to_string();
-            let is_it =
-                chosen.is_some_and(|said| said == value || one.uid.as_deref() == Some(said));
-            Choice { words: name(one), chosen: is_it, value }
+        let choice = |one: &Endpoint| Choice {
+            value: one.id.to_string(),
+            words: name(one),
+            chosen: chosen.is_some_and(|said| is_called(one, said)),
         };
-        self.endpoints.iter().map(choice).collect()
+        let gone = self.gone.iter().map(|said| Choice {
+            value: said.clone(),
+            words: Text::line(said),
+            chosen: chosen == Some(said),
+        });
+        self.endpoints.iter().map(choice).chain(gone).collect()
     }
+}
+
+/// Whether this is an endpoint's id or its given name.
+fn is_called(endpoint: &Endpoint, said: &str) -> bool {
+    endpoint.uid.as_deref() == Some(said) || endpoint.id.to_string() == said
 }
 
 /// What an endpoint is called.

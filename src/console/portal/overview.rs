@@ -22,6 +22,7 @@ use crate::control::ControlError;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointState};
 use crate::domain::settings::DeliverySwitch;
 use crate::domain::time::Timestamp;
+use crate::storage::directory::DirectoryFilter;
 use crate::storage::history::DeliveryFilter;
 use crate::storage::page::{Order, Page, Place};
 use crate::storage::rollups::{Of, Tally};
@@ -94,6 +95,10 @@ pub(super) async fn page(
             troubles.push(Trouble { badge, href, name: name(endpoint), words });
         }
     }
+    if names.is_cut() {
+        troubles.extend(troubles_of_older(&site, &tenant, &names).await?);
+        troubles.truncate(TROUBLES_MAX);
+    }
     shown(&Overview {
         banner,
         endpoints: names.all().len(),
@@ -121,9 +126,55 @@ async fn counted(
     Ok(Counted { count: listed.rows.len(), or_more: listed.beyond.is_some() })
 }
 
+/// Endpoints that are not called and older than those that have a name here.
+async fn troubles_of_older(
+    site: &Site,
+    tenant: &TenantMay<View>,
+    names: &Names,
+) -> Result<Vec<Trouble>, Refusal> {
+    let own = &tenant.application;
+    let mut troubles = Vec::new();
+    for state in [EndpointState::Disabled, EndpointState::Paused] {
+        // The text may stand elsewhere, too: whose an entry is, it says itself.
+        let text = Some(own.id.to_string());
+        let filter = DirectoryFilter { state: Some(state), text, ..DirectoryFilter::default() };
+        let page = Page { limit: TROUBLES_MAX, place: Place::Beginning, order: Order::Descending };
+        let listed = site.directory().everywhere(own.organisation, &filter, &page).await;
+        let listed = listed.map_err(ControlError::from)?;
+        let older = listed.rows.into_iter();
+        let older = older.filter(|one| one.application == own.id && names.name(one.id).is_none());
+        troubles.extend(older.filter_map(|one| {
+            let said = Some(one.description).filter(|said| !said.is_empty());
+            Some(Trouble {
+                badge: badge(one.state),
+                href: format!("/portal/endpoints/{}", one.id),
+                name: Text::line(&said.or(one.uid).unwrap_or(one.url)),
+                words: not_called(one.state, one.because)?,
+            })
+        }));
+    }
+    Ok(troubles)
+}
+
 /// Why somebody should look at an endpoint, if anybody should.
 fn trouble(endpoint: &Endpoint, now: Timestamp) -> Option<(Badge, &'static str)> {
-    let words = match (endpoint.state, endpoint.disabled_because) {
+    if let Some(words) = not_called(endpoint.state, endpoint.disabled_because) {
+        return Some((badge(endpoint.state), words));
+    }
+    let ends = |at: Timestamp| at > now && at.since(now) < KEY_ENDS;
+    let ending = endpoint.keys.iter().any(|key| key.expires_at.is_some_and(ends));
+    ending.then_some((
+        Badge::new(Tone::Warn, "key ends"),
+        "An older signing key signs for two more days at the most: its receiver should have the new one.",
+    ))
+}
+
+/// Why an endpoint is not called, in a sentence; `None` for one that is.
+const fn not_called(
+    state: EndpointState,
+    because: Option<DisabledBecause>,
+) -> Option<&'static str> {
+    Some(match (state, because) {
         (EndpointState::Disabled, Some(DisabledBecause::Failing)) => {
             "It did nothing but fail for days, and is called no more."
         }
@@ -134,14 +185,6 @@ fn trouble(endpoint: &Endpoint, now: Timestamp) -> Option<(Badge, &'static str)>
             "It is disabled, and owed nothing new."
         }
         (EndpointState::Paused, _) => "It is paused: what it is owed waits.",
-        (EndpointState::Active, _) => {
-            let ends = |at: Timestamp| at > now && at.since(now) < KEY_ENDS;
-            let ending = endpoint.keys.iter().any(|key| key.expires_at.is_some_and(ends));
-            return ending.then_some((
-                Badge::new(Tone::Warn, "key ends"),
-                "An older signing key signs for two more days at the most: its receiver should have the new one.",
-            ));
-        }
-    };
-    Some((badge(endpoint.state), words))
+        (EndpointState::Active, _) => return None,
+    })
 }

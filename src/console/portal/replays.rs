@@ -69,6 +69,7 @@ struct New {
     faults: Vec<Fault>,
     scopes: [(&'static str, &'static str, bool); 4],
     endpoints: Vec<Choice>,
+    cut: bool,
     spans: [(&'static str, &'static str, bool); 5],
     event_type: Text,
     rate: Text,
@@ -138,7 +139,7 @@ pub(super) async fn list(
 /// What a form or an address means to be replayed.
 fn wish(said: &Fields, now: Timestamp) -> Result<Wish, Fault> {
     let scope = match said.one("scope") {
-        None => Scope::GivenUp,
+        None => unsaid(said),
         Some(word) => Scope::ALL
             .into_iter()
             .find(|scope| scope.as_str() == word)
@@ -171,6 +172,11 @@ fn wish(said: &Fields, now: Timestamp) -> Result<Wish, Fault> {
             Wish { which: Which { event_type, ..Which::default() }, endpoint, since, ..common }
         }
     })
+}
+
+/// What is meant when nobody says: of one endpoint, what it was not given; else dead letters, which may be of several.
+fn unsaid(said: &Fields) -> Scope {
+    if said.one("endpoint").is_some() { Scope::GivenUp } else { Scope::DeadLetters }
 }
 
 /// What is said against a wish, beside its field.
@@ -298,15 +304,16 @@ async fn page(
     faults: Vec<Fault>,
     counted: Option<Counted>,
 ) -> Result<Response, Refusal> {
-    let names = Names::of(tenant).await?;
-    let chosen = said.one("scope").unwrap_or(Scope::GivenUp.as_str());
+    let names = Names::with(tenant, said.one("endpoint")).await?;
+    let chosen = said.one("scope").unwrap_or_else(|| unsaid(said).as_str());
     let within = said.one("within").unwrap_or_default();
-    let scopes = [Scope::GivenUp, Scope::DeadLetters, Scope::Missing, Scope::Delivered];
+    let scopes = [Scope::DeadLetters, Scope::GivenUp, Scope::Missing, Scope::Delivered];
     shown(&New {
         frame: tenant.frame(site, "Replay", Section::Replays, said),
         faults,
         scopes: scopes.map(|one| (one.as_str(), scope_words(one), one.as_str() == chosen)),
         endpoints: names.choices(said.one("endpoint")),
+        cut: names.is_cut(),
         spans: SPANS.map(|(word, words, _)| (word, words, word == within)),
         event_type: Text::typed(said.one("type").unwrap_or_default()),
         rate: Text::typed(said.one("rate").unwrap_or_default()),

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::endpoints::{Fault, TestResult};
+use super::endpoints::{Fault, TestResult, in_time};
 use super::history::{self, Entry};
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
@@ -99,8 +99,15 @@ pub(super) async fn test(
 ) -> Result<Response, Refusal> {
     let (control, caller) = (&tenant.control, tenant.caller());
     let wish = TestWish::default();
-    let tested = site.test_calls().to_default_url(control, &caller, tenant.tenant(), wish).await?;
-    let result = Some(TestResult::of(&tested));
+    let tested = site.test_calls().to_default_url(control, &caller, tenant.tenant(), wish);
+    let result = match in_time(tested).await? {
+        Some(tested) => Some(TestResult::of(&tested)),
+        None => {
+            let settings = tenant.control.settings_of(tenant.tenant()).await?;
+            let timeout_ms = settings.policy_of_urls().timeout_ms;
+            settings.default_url.as_ref().map(|url| TestResult::late(url, timeout_ms))
+        }
+    };
     made(&site, &looks, &Fields::default(), Vec::new(), result).await
 }
 

@@ -1,13 +1,17 @@
 //! The signature checker: a request as its receiver has it, and which part of it differs from what was sent.
 //!
-//! Keys are used and never shown, so whoever may look may check.
+//! Keys are used and never shown, so whoever may look may check. It is work for a processor, so it is done aside from what
+//! serves requests, one at a time, and of a bounded body.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Semaphore;
 
+use super::endpoints::Fault;
 use super::names::{Choice, Names};
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
@@ -17,15 +21,22 @@ use crate::console::rights::{TenantMay, View};
 use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::control::ControlError;
-use crate::control::signature_check::{Finding, Known, Part, Received, Whose, check};
+use crate::control::signature_check::{
+    BODY_MAX, Finding, KEYS_MAX, Known, Part, Received, Whose, check,
+};
 use crate::domain::body::Body;
 use crate::domain::endpoint::Endpoint;
+
+/// Checks at once, whoever asks: each is some milliseconds of a processor, and the router has better work for the others.
+static CHECKS: Semaphore = Semaphore::const_new(1);
 
 #[derive(Template)]
 #[template(path = "portal/signature.html")]
 struct Checker {
     frame: Frame,
+    faults: Vec<Fault>,
     endpoints: Vec<Choice>,
+    cut: bool,
     id: Text,
     timestamp: Text,
     signature: Text,
@@ -45,8 +56,8 @@ pub(super) async fn page(
     tenant: TenantMay<View>,
     Asked(asked): Asked,
 ) -> Result<Response, Refusal> {
-    let names = Names::of(&tenant).await?;
-    made(&site, &tenant, &names, &asked, None)
+    let names = Names::with(&tenant, asked.one("endpoint")).await?;
+    made(&site, &tenant, &names, &asked, Vec::new(), None)
 }
 
 /// `POST /portal/signature`
@@ -55,30 +66,48 @@ pub(super) async fn checked(
     tenant: TenantMay<View>,
     Sent(form): Sent,
 ) -> Result<Response, Refusal> {
-    let names = Names::of(&tenant).await?;
+    let names = Names::with(&tenant, form.one("endpoint")).await?;
+    // A form turns each line's end into two characters: what was pasted had one.
+    let body = form.one("body").unwrap_or_default().replace("\r\n", "\n");
+    if body.len() > BODY_MAX {
+        let why = format!(
+            "The body has {} bytes: {} KiB are checked here at the most. Verify a longer one with a library.",
+            body.len(),
+            BODY_MAX / 1_024
+        );
+        let said = form.without(&["body"]);
+        let page = made(&site, &tenant, &names, &said, vec![Fault::of("body", &why)], None)?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
     let wanted = form.one("endpoint").unwrap_or_default();
     let endpoint = tenant.control.endpoint_of(tenant.tenant(), wanted).await?;
-    let text = |name: &str| form.one(name).unwrap_or_default();
-    let event = match tenant.control.event_of(tenant.tenant(), text("id")).await {
+    let text = |name: &str| form.one(name).unwrap_or_default().to_owned();
+    let event = match tenant.control.event_of(tenant.tenant(), &text("id")).await {
         Ok(event) if !event.payload.is_empty() => Some(event),
         Ok(_) | Err(ControlError::NotFound(_)) => None,
         Err(error) => return Err(error.into()),
     };
     let sent = event.as_ref().map(|event| Body::of(event, endpoint.policy.format, false).bytes);
-    // A form turns each line's end into two characters: what was pasted had one.
-    let body = text("body").replace("\r\n", "\n");
-    let received = Received {
-        id: text("id"),
-        timestamp: text("timestamp"),
-        signature: text("signature"),
-        body: body.as_bytes(),
-    };
+    let (id, timestamp, signature) = (text("id"), text("timestamp"), text("signature"));
     let keys = keys(&endpoint, &names, site.now());
-    let findings = check(received, &keys, sent.as_deref(), site.now().as_seconds());
-    made(&site, &tenant, &names, &form, Some(verdict(&findings)))
+    let now_s = site.now().as_seconds();
+    // The permit goes with the work: a page that is given up leaves it, and the next waits for its end.
+    let permit = CHECKS.acquire().await.expect("it is never closed");
+    let findings = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let received = Received {
+            id: &id,
+            timestamp: &timestamp,
+            signature: &signature,
+            body: body.as_bytes(),
+        };
+        check(received, &keys, sent.as_deref(), now_s)
+    });
+    let findings = findings.await.map_err(|error| Refusal::Broken(error.to_string()))?;
+    made(&site, &tenant, &names, &form, Vec::new(), Some(verdict(&findings)))
 }
 
-/// The endpoint's own keys, newest first, and the others'.
+/// The endpoint's own keys, newest first, and as many of the others' that one more than is looked at are there.
 fn keys(endpoint: &Endpoint, names: &Names, now: crate::domain::time::Timestamp) -> Vec<Known> {
     let own = endpoint.keys.iter().zip(0..).map(|(key, place)| Known {
         key: key.key.clone(),
@@ -95,7 +124,7 @@ fn keys(endpoint: &Endpoint, names: &Names, now: crate::domain::time::Timestamp)
             whose: Whose::Others(super::names::name(one).to_string()),
         })
     });
-    own.chain(others).collect()
+    own.chain(others).take(KEYS_MAX + 1).collect()
 }
 
 fn verdict(findings: &[Finding]) -> Verdict {
@@ -135,12 +164,15 @@ fn made(
     tenant: &TenantMay<View>,
     names: &Names,
     said: &Fields,
+    faults: Vec<Fault>,
     verdict: Option<Verdict>,
 ) -> Result<Response, Refusal> {
     let typed = |name| Text::typed(said.one(name).unwrap_or_default());
     shown(&Checker {
         frame: tenant.frame(site, "Signature checker", Section::Checker, said),
+        faults,
         endpoints: names.choices(said.one("endpoint")),
+        cut: names.is_cut(),
         id: typed("id"),
         timestamp: typed("timestamp"),
         signature: typed("signature"),

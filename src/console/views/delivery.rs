@@ -112,11 +112,15 @@ struct AttemptWhole {
     response_bytes: usize,
     expunged: bool,
     curl: Text,
+    /// The command is shown whole.
+    curl_exact: bool,
 }
 
 /// What is sent.
 struct BodyShown {
     text: Text,
+    /// It can be copied: what is shown is what is sent, to the byte.
+    exact: bool,
     bytes: usize,
     raw: bool,
     /// What leads to the other way of showing it.
@@ -143,11 +147,15 @@ impl DeliveryView {
         let earlier = attempts.beyond.is_some();
         let wanted = asked.one("attempt").and_then(|name| name.parse().ok());
         let known = |id: &AttemptId| attempts.rows.iter().any(|row| row.attempt.id == *id);
-        let shown = wanted.filter(known).or(attempts.rows.first().map(|row| row.attempt.id));
+        let last = attempts.rows.iter().max_by_key(|row| row.attempt.started_at);
+        let shown = wanted.filter(known).or(last.map(|row| row.attempt.id));
         let filters = asked.without(&["attempt", "done"]);
         let mut rows = Vec::with_capacity(attempts.rows.len());
         let mut chosen = None;
-        for entry in &attempts.rows {
+        // By their beginning: ids of one second are in no order.
+        let mut newest_first: Vec<_> = attempts.rows.iter().collect();
+        newest_first.sort_by_key(|entry| std::cmp::Reverse(entry.attempt.started_at));
+        for entry in newest_first {
             let here = Some(entry.attempt.id) == shown;
             rows.push(attempt_row(entry, &filters, here));
             if here {
@@ -182,8 +190,10 @@ impl DeliveryView {
             chosen,
             body: (!event.payload.is_empty()).then(|| {
                 let raw = asked.one("body") == Some("raw");
+                let text = shown_body(&body.bytes, raw);
                 BodyShown {
-                    text: shown_body(&body.bytes, raw),
+                    exact: text.is(&body.bytes),
+                    text,
                     bytes: body.bytes.len(),
                     raw,
                     other: asked.without(&["done"]).with("body", if raw { "" } else { "raw" }),
@@ -273,6 +283,8 @@ fn attempt_whole(entry: &AttemptEntry, body: &[u8]) -> AttemptWhole {
         Ok(text) if text.len() <= CURL_BODY_MAX => text,
         Ok(_) | Err(_) => "@body.json", // as curl reads a file
     };
+    let command = curl(&one.url, &one.headers, sent);
+    let shown = Text::block(&command);
     AttemptWhole {
         id: one.id.to_string(),
         number: one.number,
@@ -287,7 +299,8 @@ fn attempt_whole(entry: &AttemptEntry, body: &[u8]) -> AttemptWhole {
         response: Text::bytes(&one.response),
         response_bytes: one.response.len(),
         expunged: one.response == EXPUNGED.as_bytes(),
-        curl: Text::block(&curl(&one.url, &one.headers, sent)),
+        curl_exact: shown.is(command.as_bytes()),
+        curl: shown,
     }
 }
 

@@ -9,7 +9,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use serde_json::{Map, Value};
 
-use super::json::indented;
+use super::json::{BYTES_MAX as SHOWN_MAX, indented};
 use crate::console::parts::{Badge, Tone};
 use crate::console::text::Text;
 use crate::domain::event_type::EventTypeEntry;
@@ -29,8 +29,22 @@ pub(in crate::console) struct EventTypeView {
     version: Option<Text>,
     versions: Vec<Text>,
     rows: Vec<Property>,
-    example: Option<Text>,
-    schema: Option<Text>,
+    example: Option<Written>,
+    schema: Option<Written>,
+}
+
+/// JSON of ours with lines, and whether it is shown whole and can be copied.
+struct Written {
+    text: Text,
+    exact: bool,
+}
+
+impl Written {
+    fn of(json: &str) -> Self {
+        let written = indented(json);
+        let text = Text::block(&written);
+        Self { exact: text.is(written.as_bytes()) && json.len() <= SHOWN_MAX, text }
+    }
 }
 
 impl HtmlSafe for EventTypeView {}
@@ -60,8 +74,8 @@ impl EventTypeView {
             version: versions.last().map(|version| Text::line(version)),
             versions: versions.iter().map(|version| Text::line(version)).collect(),
             rows: newest.map(properties).unwrap_or_default(),
-            example: newest.and_then(example).map(|text| Text::block(&indented(&text))),
-            schema: newest.map(|schema| Text::block(&indented(&schema.to_string()))),
+            example: newest.and_then(example).map(|text| Written::of(&text)),
+            schema: newest.map(|schema| Written::of(&schema.to_string())),
         }
     }
 }

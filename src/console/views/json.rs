@@ -6,7 +6,7 @@
 /// Deepest indentation, in steps: what is deeper stands below it.
 const DEPTH_MAX: usize = 24;
 /// Most bytes that are indented: as much as is shown of a text, and what is behind it is not shown.
-const BYTES_MAX: usize = 17 * 1024;
+pub(super) const BYTES_MAX: usize = 17 * 1024;
 
 /// The same with a line for each member. What is longer than what is shown is cut short of its end.
 pub(in crate::console) fn indented(raw: &str) -> String {

@@ -85,14 +85,14 @@ impl Pager {
     ) -> Self {
         let filters = asked.without(&PLACES);
         let (_, backwards) = page.reading();
-        let first = listed.rows.first().map(&key);
-        let last = listed.rows.last().map(&key);
+        let beyond = listed.beyond.as_ref().map(ToString::to_string);
+        // A part in which nothing was found lies beside the row that it was asked for by.
+        let from = page.beside().map(ToString::to_string);
+        let end = |row: Option<&T>| row.map(|row| key(row).to_string()).or(from.clone());
         let (before, after) = if backwards {
-            (listed.beyond.as_ref().map(ToString::to_string), last.map(|key| key.to_string()))
+            (beyond, end(listed.rows.last()))
         } else {
-            let at_the_beginning = matches!(page.place, Place::Beginning);
-            let before = first.filter(|_| !at_the_beginning).map(|key| key.to_string());
-            (before, listed.beyond.as_ref().map(ToString::to_string))
+            (from.as_ref().and_then(|_| end(listed.rows.first())), beyond)
         };
         Self {
             back: before.map(|key| filters.with("before", &key)),
@@ -131,6 +131,22 @@ mod tests {
         assert_eq!(page("after=21"), (vec![20, 1], link("before=20"), None));
         assert_eq!(page("before=20"), (vec![70, 21], link("before=70"), link("after=21")));
         assert_eq!(page("before=70"), (vec![120, 71], None, link("after=71")));
+    }
+
+    #[test]
+    fn a_part_in_which_nothing_was_found_has_ways_on_and_back() {
+        let ways = |query: &str, beyond: Option<u32>| {
+            let asked = Fields::read(query.as_bytes());
+            let page = asked_for::<u32>(&asked, Order::Descending).expect("a page");
+            let nothing: Listed<u32, u32> = Listed { rows: Vec::new(), beyond };
+            let pager = Pager::of(&asked, &page, &nothing, |row| *row);
+            (pager.back, pager.on)
+        };
+        let link = |text: &str| Some(text.to_owned());
+        assert_eq!(ways("", Some(71)), (None, link("after=71")));
+        assert_eq!(ways("after=71", Some(21)), (link("before=71"), link("after=21")));
+        assert_eq!(ways("after=21", None), (link("before=21"), None));
+        assert_eq!(ways("before=21", Some(71)), (link("before=71"), link("after=21")));
     }
 
     #[test]

@@ -55,17 +55,17 @@ impl QuarantineDesk {
     ///
     /// # Errors
     /// `NotFound` for a shelf that there is not; `Unavailable`.
-    pub async fn look(&self, _: Installation, shelf: Shelf) -> Answer<Look> {
-        Ok(self.store(shelf)?.look(shelf).await?)
+    pub async fn look(&self, _: Installation, on: Shelf) -> Answer<Look> {
+        Ok(self.store(on)?.look(on).await?)
     }
 
     /// One message, whole.
     ///
     /// # Errors
     /// `NotFound` when it is not there (any more); `Unavailable`.
-    pub async fn held(&self, _: Installation, shelf: Shelf, id: &str) -> Answer<HeldMessage> {
+    pub async fn held(&self, _: Installation, on: Shelf, id: &str) -> Answer<HeldMessage> {
         let id = read(id)?;
-        self.store(shelf)?.held(shelf, id).await?.ok_or_else(|| gone(shelf, id))
+        self.store(on)?.held(on, id).await?.ok_or_else(|| gone(on, id))
     }
 
     /// Publishes a message anew with this correction, and takes it off its shelf when that is durable.
@@ -76,20 +76,20 @@ impl QuarantineDesk {
     pub async fn resubmit(
         &self,
         _: Installation,
-        shelf: Shelf,
+        on: Shelf,
         id: &str,
         fix: &Fix,
     ) -> Answer<Resubmitted> {
         let id = read(id)?;
         self.judge(fix).await?;
-        let done = self.store(shelf)?.resubmit(shelf, id, fix).await.map_err(|error| {
+        let done = self.store(on)?.resubmit(on, id, fix).await.map_err(|error| {
             match ControlError::from(error) {
                 ControlError::Conflict(why) => ControlError::Invalid(why), // as the store reads it, it is no event
                 other => other,
             }
         })?;
-        let done = done.ok_or_else(|| gone(shelf, id))?;
-        info!(%shelf, %id, message_id = done.message_id, "{id} was resubmitted from {shelf}");
+        let done = done.ok_or_else(|| gone(on, id))?;
+        info!(shelf = %on, %id, message_id = done.message_id, "{id} was resubmitted from {on}");
         Ok(done)
     }
 
@@ -100,7 +100,7 @@ impl QuarantineDesk {
     pub async fn discard(
         &self,
         _: Installation,
-        shelf: Shelf,
+        on: Shelf,
         ids: &[&str],
         reason: &str,
     ) -> Answer<Discarded> {
@@ -114,15 +114,15 @@ impl QuarantineDesk {
         let mut ids = ids.iter().map(|id| read(id)).collect::<Answer<Vec<_>>>()?;
         ids.sort_unstable();
         ids.dedup();
-        let gone = self.store(shelf)?.discard(shelf, &ids).await?;
-        info!(%shelf, gone, reason, "{gone} messages of {shelf} were thrown away: {reason}");
+        let gone = self.store(on)?.discard(on, &ids).await?;
+        info!(shelf = %on, gone, reason, "{gone} messages of {on} were thrown away: {reason}");
         Ok(Discarded { gone, missing: ids.len().saturating_sub(gone) })
     }
 
-    fn store(&self, shelf: Shelf) -> Answer<&dyn Quarantine> {
-        let found = self.stores.iter().find(|store| store.shelves().contains(&shelf));
+    fn store(&self, on: Shelf) -> Answer<&dyn Quarantine> {
+        let found = self.stores.iter().find(|store| store.shelves().contains(&on));
         found.map(AsRef::as_ref).ok_or_else(|| {
-            ControlError::NotFound(format!("there is no shelf `{shelf}` in this installation"))
+            ControlError::NotFound(format!("there is no shelf `{on}` in this installation"))
         })
     }
 
@@ -163,9 +163,9 @@ fn read(id: &str) -> Answer<HeldId> {
     id.parse().map_err(|_| ControlError::NotFound(format!("no message is called `{id}` here")))
 }
 
-fn gone(shelf: Shelf, id: HeldId) -> ControlError {
+fn gone(on: Shelf, id: HeldId) -> ControlError {
     ControlError::NotFound(format!(
-        "{id} is not on the shelf `{shelf}` (any more), or lies further back than is looked at"
+        "{id} is not on the shelf `{on}` (any more), or lies further back than is looked at"
     ))
 }
 

@@ -70,22 +70,22 @@ impl Quarantine for Shelves {
         &[Shelf::Quarantine, Shelf::Unroutable, Shelf::Poison]
     }
 
-    async fn look(&self, shelf: Shelf) -> Result<Look, StorageError> {
+    async fn look(&self, on: Shelf) -> Result<Look, StorageError> {
         let own = self.clone();
         to_its_end(async move {
-            let mut visit = own.begin(shelf).await?;
-            let looked = visit.look(shelf).await;
+            let mut visit = own.begin(on).await?;
+            let looked = visit.look(on).await;
             visit.end(looked).await
         })
         .await
     }
 
-    async fn held(&self, shelf: Shelf, id: HeldId) -> Result<Option<HeldMessage>, StorageError> {
+    async fn held(&self, on: Shelf, id: HeldId) -> Result<Option<HeldMessage>, StorageError> {
         let own = self.clone();
         to_its_end(async move {
-            let mut visit = own.begin(shelf).await?;
+            let mut visit = own.begin(on).await?;
             let found = visit.find(id).await;
-            let whole = found.map(|found| found.map(|(_, raw)| shelved::whole(&raw, shelf)));
+            let whole = found.map(|found| found.map(|(_, raw)| shelved::whole(&raw, on)));
             visit.end(whole).await
         })
         .await
@@ -93,23 +93,23 @@ impl Quarantine for Shelves {
 
     async fn resubmit(
         &self,
-        shelf: Shelf,
+        on: Shelf,
         id: HeldId,
         fix: &Fix,
     ) -> Result<Option<Resubmitted>, StorageError> {
         let (own, fix) = (self.clone(), fix.clone());
         to_its_end(async move {
-            let mut visit = own.begin(shelf).await?;
+            let mut visit = own.begin(on).await?;
             let done = own.publish_anew(&mut visit, id, &fix).await;
             visit.end(done).await
         })
         .await
     }
 
-    async fn discard(&self, shelf: Shelf, ids: &[HeldId]) -> Result<usize, StorageError> {
+    async fn discard(&self, on: Shelf, ids: &[HeldId]) -> Result<usize, StorageError> {
         let (own, ids) = (self.clone(), ids.to_vec());
         to_its_end(async move {
-            let mut visit = own.begin(shelf).await?;
+            let mut visit = own.begin(on).await?;
             let gone = visit.discard(ids).await;
             visit.end(gone).await
         })
@@ -119,8 +119,8 @@ impl Quarantine for Shelves {
 
 impl Shelves {
     /// Begins a visit, when it is its turn.
-    async fn begin(&self, shelf: Shelf) -> Result<Visit, StorageError> {
-        let queue = match shelf {
+    async fn begin(&self, on: Shelf) -> Result<Visit, StorageError> {
+        let queue = match on {
             Shelf::Quarantine => self.topology.quarantine(),
             Shelf::Unroutable => self.topology.unroutable(),
             Shelf::Poison => self.topology.poison(),
@@ -212,10 +212,10 @@ impl Visit {
         Ok(Some((tag, message)))
     }
 
-    async fn look(&mut self, shelf: Shelf) -> Result<Look, StorageError> {
+    async fn look(&mut self, on: Shelf) -> Result<Look, StorageError> {
         let mut held = Vec::new();
         while let Some((_, message)) = self.take().await? {
-            held.push(shelved::held(&message, shelf));
+            held.push(shelved::held(&message, on));
         }
         held.reverse(); // the head of a queue is what has been there longest
         held.sort_by_key(|one| Reverse(one.at));

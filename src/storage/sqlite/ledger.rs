@@ -134,7 +134,16 @@ pub(super) fn attempts(
 }
 
 fn attempt(row: &Row<'_>, event: EventId) -> Result<AttemptRecord, StorageError> {
-    let attempt = attempt_without_response(row)?;
+    with_exchange(row, event, attempt_without_response(row)?)
+}
+
+/// The attempt with its response and the headers that it was sent with, from a row that has `response`, `varied` and its
+/// form as `form_of`.
+pub(super) fn with_exchange(
+    row: &Row<'_>,
+    event: EventId,
+    attempt: AttemptRecord,
+) -> Result<AttemptRecord, StorageError> {
     let (form, varied): (Option<String>, Option<String>) =
         (row.get("form_of")?, row.get("varied")?);
     let form = match form {

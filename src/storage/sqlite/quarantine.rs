@@ -55,24 +55,24 @@ impl Quarantine for SqliteQuarantine {
         &[Shelf::Record]
     }
 
-    async fn look(&self, shelf: Shelf) -> Result<Look, StorageError> {
-        own(shelf)?;
+    async fn look(&self, on: Shelf) -> Result<Look, StorageError> {
+        own(on)?;
         self.sqlite.browse(look).await
     }
 
-    async fn held(&self, shelf: Shelf, id: HeldId) -> Result<Option<HeldMessage>, StorageError> {
-        own(shelf)?;
+    async fn held(&self, on: Shelf, id: HeldId) -> Result<Option<HeldMessage>, StorageError> {
+        own(on)?;
         let found = self.found(id).await?;
         Ok(found.map(|(event, held)| shown(&event, held)))
     }
 
     async fn resubmit(
         &self,
-        shelf: Shelf,
+        on: Shelf,
         id: HeldId,
         fix: &Fix,
     ) -> Result<Option<Resubmitted>, StorageError> {
-        own(shelf)?;
+        own(on)?;
         let Some((event, held)) = self.found(id).await? else { return Ok(None) };
         let publication = corrected(event, &held, fix)?;
         check_payload(&publication.payload, self.max_payload_bytes)
@@ -93,8 +93,8 @@ impl Quarantine for SqliteQuarantine {
         }))
     }
 
-    async fn discard(&self, shelf: Shelf, ids: &[HeldId]) -> Result<usize, StorageError> {
-        own(shelf)?;
+    async fn discard(&self, on: Shelf, ids: &[HeldId]) -> Result<usize, StorageError> {
+        own(on)?;
         self.take_off(ids).await
     }
 }
@@ -122,11 +122,11 @@ impl SqliteQuarantine {
     }
 }
 
-fn own(shelf: Shelf) -> Result<(), StorageError> {
-    if shelf == Shelf::Record {
+fn own(on: Shelf) -> Result<(), StorageError> {
+    if on == Shelf::Record {
         return Ok(());
     }
-    Err(StorageError::Conflict(format!("there is no shelf `{shelf}` in a file: `record` is")))
+    Err(StorageError::Conflict(format!("there is no shelf `{on}` in a file: `record` is")))
 }
 
 fn look(connection: &Connection) -> Result<Look, StorageError> {

@@ -93,21 +93,7 @@ impl Sessions for Sqlite {
         session: TokenHash,
         now: Timestamp,
     ) -> Result<Option<Visitor>, StorageError> {
-        let idle_since = now - IDLE;
-        let found = self
-            .browse(move |connection| {
-                let mut find = connection.prepare_cached(
-                    "SELECT organisation, application, capabilities, flags, label, expires_at, seen_at \
-                     FROM sessions WHERE hash = ?1 AND expires_at > ?2 AND seen_at > ?3",
-                )?;
-                let row = find
-                    .query_row(params![session, now, idle_since], |row| {
-                        Ok((read(row), row.get::<_, Timestamp>(6)?))
-                    })
-                    .optional()?;
-                row.map(|(visitor, seen_at)| Ok((visitor?, seen_at))).transpose()
-            })
-            .await?;
+        let found = self.browse(move |connection| find(connection, session, now)).await?;
         let Some((visitor, seen_at)) = found else { return Ok(None) };
         if now.as_millis() - seen_at.as_millis() >= NOTE_AFTER_MS {
             // Nobody waits for it: who looks at pages because nothing can be written must not be thrown out by that.
@@ -120,6 +106,15 @@ impl Sessions for Sqlite {
             });
         }
         Ok(Some(visitor))
+    }
+
+    async fn watched_session(
+        &self,
+        session: TokenHash,
+        now: Timestamp,
+    ) -> Result<Option<Visitor>, StorageError> {
+        let found = self.browse(move |connection| find(connection, session, now)).await?;
+        Ok(found.map(|(visitor, _)| visitor))
     }
 
     async fn end_session(&self, session: TokenHash) -> Result<(), StorageError> {
@@ -153,6 +148,24 @@ impl Sessions for Sqlite {
         })
         .await
     }
+}
+
+/// A session that is not over at `now`, and when it was last used.
+fn find(
+    connection: &Connection,
+    session: TokenHash,
+    now: Timestamp,
+) -> Result<Option<(Visitor, Timestamp)>, StorageError> {
+    let mut find = connection.prepare_cached(
+        "SELECT organisation, application, capabilities, flags, label, expires_at, seen_at \
+         FROM sessions WHERE hash = ?1 AND expires_at > ?2 AND seen_at > ?3",
+    )?;
+    let row = find
+        .query_row(params![session, now, now - IDLE], |row| {
+            Ok((read(row), row.get::<_, Timestamp>(6)?))
+        })
+        .optional()?;
+    row.map(|(visitor, seen_at)| Ok((visitor?, seen_at))).transpose()
 }
 
 /// Removes some of what is over.

@@ -24,6 +24,7 @@ use crate::control::tracking::told;
 use crate::domain::delivery::DeliveryKey;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::policy::{Format, Guarantee, OnExhausted};
+use crate::storage::audit::Deed;
 use crate::storage::history::{AttemptFilter, DeliveryEntry, DeliveryFilter};
 use crate::storage::page::{Order, Page, Place};
 use crate::storage::rollups::{Of, Tally};
@@ -229,8 +230,8 @@ pub(super) async fn history(
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
     let endpoint = found(&tenant, &name).await?;
-    let id = endpoint.id.to_string();
-    let entries = history::entries(&site, &tenant, |deed| deed.object.contains(&id)).await?;
+    let is_it = |deed: &Deed| history::is_about(deed, &tenant.application, &endpoint);
+    let entries = history::entries(&site, &tenant, is_it).await?;
     shown(&History {
         frame: tenant.frame(&site, "Endpoint's history", Section::Endpoints, &asked),
         head: Head::of(&endpoint, "history"),

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::form::{Fault, HEADERS_MAX, Wanted, fields_of};
+use super::form::{Fault, HEADERS_MAX, Wanted, fields_of, was_typed};
 use super::secret::made;
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
@@ -57,12 +57,19 @@ struct HeaderRow {
     place: usize,
     name: Text,
     has_value: bool,
+    /// A value was typed, and is not written back.
+    again: bool,
 }
 
 impl FormPage {
     /// What was typed in a field, or stands there.
     fn value(&self, name: &str) -> Text {
         Text::typed(self.values.one(name).unwrap_or_default())
+    }
+
+    /// Whether something was typed in a field whose value no page has.
+    fn again(&self, name: &str) -> bool {
+        was_typed(&self.values, name)
     }
 }
 
@@ -100,7 +107,7 @@ pub(super) async fn create(
         tenant.control.create_endpoint(tenant.tenant(), new, site.urls().as_ref()).await
     };
     match done.await {
-        Ok(endpoint) => made(&site, &tenant, &endpoint),
+        Ok(endpoint) => Ok(made(&endpoint)),
         Err(error) => refused(&site, &tenant, &About::New, form, vec![told(error)?]).await,
     }
 }
@@ -261,6 +268,7 @@ fn header_rows(values: &Fields, known: Option<&Endpoint>) -> Vec<HeaderRow> {
             place,
             name: Text::typed(name(&place)),
             has_value: has(name(&place)),
+            again: was_typed(values, &format!("header_value_{place}")),
         })
         .collect()
 }

@@ -1,7 +1,8 @@
 //! The form of an endpoint: what it says, as what is asked of `control`; and an endpoint as what the form would say.
 //!
-//! Values of headers and credentials are never written into a page: a header whose value is left empty keeps the one that it
-//! has. What is wrong is told field by field, all at once as far as it is found here; the rest is `control`'s to judge.
+//! Values of headers, credentials and a signing key are never written into a page: a header whose value is left empty keeps the
+//! one that it has. A form that comes back for another reason therefore loses what was typed of them: a mark says so in it
+//! ([`mark`]), and with it an empty value is no wish to keep the old one. What is wrong is told field by field, all at once as far as it is found here; the rest is `control`'s to judge.
 
 use std::num::NonZeroU16;
 
@@ -20,6 +21,21 @@ use crate::domain::retry::RetryPolicy;
 
 /// Headers that the form has room for: as many as an endpoint may have.
 pub(super) const HEADERS_MAX: usize = 20;
+
+/// The field that says of another that something was typed in it which is not written back.
+fn mark(field: &str) -> String {
+    format!("typed_{field}")
+}
+
+/// Whether something was typed in a field whose value no page has.
+pub(super) fn was_typed(form: &Fields, field: &str) -> bool {
+    form.one(field).is_some() || form.one(&mark(field)).is_some()
+}
+
+/// Whether that was lost: it was typed on a page before this one, and not again.
+fn is_lost(form: &Fields, field: &str) -> bool {
+    form.one(field).is_none() && was_typed(form, field)
+}
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +167,11 @@ impl Wanted {
             faults.push(fault);
             Change::Keep
         });
+        if is_lost(form, "secret") {
+            let why = "The signing secret that was typed is not written back: type it once more, or begin anew for one \
+                       that is made.";
+            faults.push(Fault::of("secret", why));
+        }
         if form.one("url").is_none() {
             faults.push(Fault::of("url", "Where are requests to go? A URL is wanted."));
         }
@@ -257,7 +278,14 @@ fn headers(form: &Fields, known: Option<&Endpoint>) -> Result<Vec<(String, Strin
     let mut headers = Vec::new();
     for place in 0..HEADERS_MAX {
         let Some(name) = form.one(&format!("header_name_{place}")) else { continue };
-        let value = form.one(&format!("header_value_{place}")).map(ToOwned::to_owned);
+        let field = format!("header_value_{place}");
+        if is_lost(form, &field) {
+            let why = format!(
+                "The value of {name} that was typed is not written back: type it once more."
+            );
+            return Err(Fault::of("header_name_0", &why));
+        }
+        let value = form.one(&field).map(ToOwned::to_owned);
         let kept = || {
             let mut own = known.into_iter().flat_map(|endpoint| &endpoint.headers);
             own.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
@@ -273,6 +301,10 @@ fn headers(form: &Fields, known: Option<&Endpoint>) -> Result<Vec<(String, Strin
 
 /// Credentials: what is not typed stays as it is.
 fn auth(form: &Fields) -> Result<Change<Auth>, Fault> {
+    if matches!(form.one("auth"), None | Some("keep" | "none")) && was_typed(form, "auth_secret") {
+        let why = "A password, token or value was typed, and not of which kind it is: choose one, and type it once more.";
+        return Err(Fault::of("auth", why));
+    }
     let secret = || {
         let typed = form.one("auth_secret").map(SecretString::from);
         typed.ok_or_else(|| Fault::of("auth", "The secret of the credentials is missing."))
@@ -383,6 +415,26 @@ mod tests {
             fields,
             ["throttle_rate", "max_in_flight", "waits", "header_name_0", "auth", "url"]
         );
+    }
+
+    #[test]
+    fn what_was_typed_and_not_written_back_is_wanted_again() {
+        for (lost, field) in [
+            ("header_name_0=x-key&typed_header_value_0=yes", "header_name_0"),
+            ("auth=bearer&typed_auth_secret=yes", "auth"),
+            ("auth=keep&typed_auth_secret=yes", "auth"),
+            ("auth=keep&auth_secret=of-which-kind", "auth"),
+            ("typed_secret=yes", "secret"),
+        ] {
+            let faults = read(&format!("url=https://a.example/&{lost}")).expect_err("it is lost");
+            assert_eq!((faults.len(), faults[0].field), (1, field), "{lost}");
+        }
+        let again = "url=https://a.example/&header_name_0=x-key&typed_header_value_0=yes\
+                     &header_value_0=new&auth=bearer&typed_auth_secret=yes&auth_secret=s\
+                     &typed_secret=yes&secret=whsec_x";
+        let new = read(again).expect("all of it is there").into_new();
+        assert_eq!(new.headers, [("x-key".to_owned(), "new".to_owned())]);
+        assert_eq!(new.secret.as_deref(), Some("whsec_x"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Head {
     pub(super) name: Text,
     /// Its URL: before the host, the host, behind it.
     pub(super) url: (Text, Text, Text),
+    /// The URL is shown whole, and can be copied.
+    pub(super) url_exact: bool,
     /// How it stands.
     pub(super) badge: Badge,
     /// Why it is disabled, in a sentence.
@@ -35,6 +37,7 @@ impl Head {
     /// Of this endpoint, above the page of that word.
     pub(super) fn of(endpoint: &Endpoint, here: &str) -> Self {
         let state = endpoint.state;
+        let url = around_host(&endpoint.url);
         let tabs = [
             ("", "deliveries"),
             ("/settings", "settings"),
@@ -47,7 +50,8 @@ impl Head {
             id: endpoint.id.to_string(),
             here: format!("/portal/endpoints/{}", endpoint.id),
             name: name(endpoint),
-            url: around_host(&endpoint.url),
+            url_exact: format!("{}{}{}", url.0, url.1, url.2) == endpoint.url.as_str(),
+            url,
             badge: badge(state),
             because: endpoint.disabled_because.map(because),
             active: state == EndpointState::Active,

@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 
 pub(super) use self::form::Fault;
 pub(super) use self::head::badge;
-pub(super) use self::test::TestResult;
+pub(super) use self::test::{TestResult, in_time};
 use crate::console::site::Site;
 
 /// Its pages.
@@ -32,7 +32,7 @@ pub(super) fn pages() -> Router<Arc<Site>> {
         .route(&below("/edit"), get(edit::edit_page).post(edit::edit))
         .route(&below("/settings"), get(detail::settings))
         .route(&below("/signing"), get(secret::page).post(secret::reveal))
-        .route(&below("/rotate"), post(secret::rotate))
+        .route(&below("/rotate"), get(secret::ask_at_once).post(secret::rotate))
         .route(&below("/test"), get(test::page).post(test::call))
         .route(&below("/example"), post(test::example))
         .route(&below("/health"), get(detail::health))

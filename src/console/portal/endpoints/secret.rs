@@ -1,17 +1,22 @@
-//! An endpoint's signing keys: shown when it was made and whenever somebody who may asks for them by a form, rotated
-//! with an overlap, and how receivers verify with them.
+//! An endpoint's signing keys: shown whenever somebody who may asks for them by a form, rotated with an overlap, and how
+//! receivers verify with them.
+//!
+//! What makes or rotates a key leads back to the page and shows nothing itself: an answer that is loaded again would do it
+//! twice. To leave the older keys at once is asked for on a page of its own, since a receiver that has them refuses everything
+//! from that moment on.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::head::Head;
 use super::snippets::{self, Snippet};
 use crate::console::form::{Asked, Fields, Sent};
 use crate::console::frame::{Frame, Section};
 use crate::console::parts::{Badge, Tone, When};
+use crate::console::portal::names::name as called;
 use crate::console::refusal::{Refusal, shown};
 use crate::console::rights::{ManageSecrets, SeeSecrets, TenantMay, View};
 use crate::console::site::Site;
@@ -26,12 +31,22 @@ use crate::domain::time::Timestamp;
 struct Signing {
     frame: Frame,
     head: Head,
-    said: Option<&'static str>,
     keys: Vec<KeyRow>,
     shown: bool,
     snippets: Vec<Snippet>,
     has_pair: bool,
     overlap_default: u32,
+}
+
+/// The question before the older keys are left at once.
+#[derive(Template)]
+#[template(path = "portal/endpoint_rotate.html")]
+struct AtOnce {
+    frame: Frame,
+    here: String,
+    object: Text,
+    /// Keys that sign for now, and will not.
+    keys: usize,
 }
 
 struct KeyRow {
@@ -52,7 +67,7 @@ pub(super) async fn page(
 ) -> Result<Response, Refusal> {
     let endpoint = tenant.control.endpoint_of(tenant.tenant(), &name).await?;
     let frame = tenant.frame(&site, "Signing", Section::Endpoints, &asked);
-    signing(frame, &endpoint, site.now(), false, None)
+    signing(frame, &endpoint, site.now(), false)
 }
 
 /// `POST /portal/endpoints/{endpoint}/signing`: the same with the keys.
@@ -63,12 +78,27 @@ pub(super) async fn reveal(
 ) -> Result<Response, Refusal> {
     let endpoint = tenant.control.endpoint_of(tenant.tenant(), &name).await?;
     let frame = tenant.frame(&site, "Signing", Section::Endpoints, &Fields::default());
-    signing(frame, &endpoint, site.now(), true, None)
+    signing(frame, &endpoint, site.now(), true)
+}
+
+/// `GET /portal/endpoints/{endpoint}/rotate`: whether the older keys are to be left at once.
+pub(super) async fn ask_at_once(
+    State(site): State<Arc<Site>>,
+    tenant: TenantMay<ManageSecrets>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    let endpoint = tenant.control.endpoint_of(tenant.tenant(), &name).await?;
+    let title = "Rotate, and leave the older keys at once?";
+    shown(&AtOnce {
+        frame: tenant.frame(&site, title, Section::Endpoints, &Fields::default()),
+        here: format!("/portal/endpoints/{}", endpoint.id),
+        object: Text::line(&format!("1 endpoint: {}, {}", called(&endpoint), endpoint.url)),
+        keys: endpoint.live_keys(site.now()).count(),
+    })
 }
 
 /// `POST /portal/endpoints/{endpoint}/rotate`
 pub(super) async fn rotate(
-    State(site): State<Arc<Site>>,
     tenant: TenantMay<ManageSecrets>,
     Path(name): Path<String>,
     Sent(form): Sent,
@@ -78,6 +108,11 @@ pub(super) async fn rotate(
         Some(Err(_)) => return Err(Refusal::Invalid("The overlap is a number of seconds.".into())),
         None => OVERLAP_S_DEFAULT,
     };
+    if overlap_s == 0 && form.one("sure") != Some("yes") {
+        let why =
+            "To leave the older keys at once is asked for on a page of its own, under Signing.";
+        return Err(Refusal::Invalid(why.into()));
+    }
     let key = match (form.one("secret"), form.one("scheme")) {
         (Some(given), _) => NewKey::Given(given),
         (None, Some("v1a")) => NewKey::Made(Scheme::V1a),
@@ -85,22 +120,16 @@ pub(super) async fn rotate(
     };
     let whose = tenant.tenant();
     let endpoint = tenant.control.rotate_secret_of(whose, &name, key, overlap_s).await?;
-    let frame = tenant.frame(&site, "Signing", Section::Endpoints, &Fields::default());
-    let said = "Rotated. The new key signs from the next request on; the older ones beside it until their time is over.";
-    let may_see = frame.may.see_secrets;
-    signing(frame, &endpoint, site.now(), may_see, Some(said))
+    Ok(back(&endpoint, "rotated"))
 }
 
-/// What whoever has made an endpoint sees: its key, the one time that it is shown unasked.
-pub(super) fn made<R>(
-    site: &Site,
-    tenant: &TenantMay<R>,
-    endpoint: &Endpoint,
-) -> Result<Response, Refusal> {
-    let frame = tenant.frame(site, "The endpoint is made", Section::Endpoints, &Fields::default());
-    let may_see = frame.may.see_secrets;
-    let said = "The endpoint is made, and gets events from now on. Give its receiver the key below, so that it can tell our requests from others'; then test it.";
-    signing(frame, endpoint, site.now(), may_see, Some(said))
+/// Where whoever has made an endpoint goes on: to its key.
+pub(super) fn made(endpoint: &Endpoint) -> Response {
+    back(endpoint, "endpoint-made")
+}
+
+fn back(endpoint: &Endpoint, done: &str) -> Response {
+    Redirect::to(&format!("/portal/endpoints/{}/signing?done={done}", endpoint.id)).into_response()
 }
 
 fn signing(
@@ -108,7 +137,6 @@ fn signing(
     endpoint: &Endpoint,
     now: Timestamp,
     with_keys: bool,
-    said: Option<&'static str>,
 ) -> Result<Response, Refusal> {
     let live = endpoint.keys.iter().filter(|key| key.is_live(now));
     let row = |(place, key): (usize, &crate::domain::endpoint::EndpointKey)| KeyRow {
@@ -128,7 +156,6 @@ fn signing(
     let has_pair = endpoint.live_keys(now).any(|key| key.scheme() == Scheme::V1a);
     shown(&Signing {
         head: Head::of(endpoint, "signing"),
-        said,
         keys: live.enumerate().map(|(place, key)| row((place, key))).collect(),
         shown: with_keys,
         snippets: snippets::all(),

@@ -1,6 +1,7 @@
 //! Testing an endpoint: one signed request that is recorded nowhere, or an example that goes the way of every event.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -8,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use bytes::Bytes;
+use url::Url;
 
 use super::form::Fault;
 use super::head::Head;
@@ -28,6 +30,10 @@ use crate::storage::page::{Order, Page, Place};
 
 /// Event types that are offered.
 const TYPES_MAX: usize = 250;
+
+/// How long a page waits for a test: less than a page may take to be made, so that what is missing is told. An endpoint's own
+/// timeout may be four times as long.
+const WAIT: Duration = Duration::from_secs(15);
 
 #[derive(Template)]
 #[template(path = "portal/endpoint_test.html")]
@@ -82,6 +88,30 @@ impl TestResult {
             response: response.as_deref().map(Text::block),
         }
     }
+
+    /// Nobody has answered for as long as a page waits; what is called, and for how long a delivery waits for it.
+    pub(in crate::console::portal) fn late(url: &Url, timeout_ms: u32) -> Self {
+        let sentence = format!(
+            "It did not answer within {} s, which is as long as this page waits. A delivery waits {timeout_ms} ms for it.",
+            WAIT.as_secs()
+        );
+        Self {
+            badge: Badge::new(Tone::Bad, "no answer"),
+            sentence: Text::line(&sentence),
+            status: 0,
+            latency_ms: u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX),
+            url: Text::line(url.as_str()),
+            response: None,
+        }
+    }
+}
+
+/// What a test shows within the time that a page has for it; `None` when that is over. The request is let go then: it may have
+/// arrived.
+pub(in crate::console::portal) async fn in_time<E>(
+    test: impl Future<Output = Result<Tested, E>>,
+) -> Result<Option<Tested>, E> {
+    tokio::time::timeout(WAIT, test).await.ok().transpose()
 }
 
 /// `GET /portal/endpoints/{endpoint}/test`
@@ -109,10 +139,11 @@ pub(super) async fn call(
     };
     let (control, caller) = (&tenant.control, tenant.caller());
     let id = endpoint.id.to_string();
-    let tested = site.test_calls().to_endpoint(control, &caller, tenant.tenant(), &id, wish).await;
-    let fault = match tested {
+    let tested = site.test_calls().to_endpoint(control, &caller, tenant.tenant(), &id, wish);
+    let fault = match in_time(tested).await {
         Ok(tested) => {
-            let result = Some(TestResult::of(&tested));
+            let late = || TestResult::late(&endpoint.url, endpoint.policy.timeout_ms);
+            let result = Some(tested.as_ref().map_or_else(late, TestResult::of));
             return made(&site, &tenant, &endpoint, &form, Vec::new(), result).await;
         }
         Err(TestCallError::Control(ControlError::InvalidField { field, why })) => {
@@ -174,4 +205,21 @@ async fn made(
         faults,
         result,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_is_slower_than_a_page_is_told_of_in_time() {
+        let never = std::future::pending::<Result<Tested, TestCallError>>();
+        let began = tokio::time::Instant::now();
+        assert_eq!(in_time(never).await, Ok(None));
+        assert_eq!(began.elapsed(), WAIT);
+        let url = "https://a.example/hook".parse().expect("a URL");
+        let said = TestResult::late(&url, 30_000).to_string();
+        assert!(said.contains("not answer within 15 s"), "{said}");
+        assert!(said.contains("A delivery waits 30000 ms"), "{said}");
+    }
 }

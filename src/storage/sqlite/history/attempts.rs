@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Row, params};
 
 use super::super::ledger;
+use super::super::rows::corrupt;
 use super::super::walk::{Reach, Walk};
 use super::{deliveries, events};
 use crate::domain::application::Tenant;
@@ -15,7 +16,6 @@ use crate::domain::id::{AttemptId, EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::history::{AttemptEntry, AttemptFilter};
-use crate::storage::journal::AttemptRecord;
 use crate::storage::page::{Listed, Page};
 
 /// How far an id may be from the moment that its attempt began: it is made then, and its clock has the
@@ -155,20 +155,23 @@ fn entry(
     responses: bool,
 ) -> Result<AttemptEntry, StorageError> {
     let (seq, endpoint): (i64, EndpointId) = (row.get("seq")?, row.get("endpoint")?);
-    let attempt = ledger::attempt_without_response(row)?;
-    let response = if responses {
+    let event = row.get("event")?;
+    let mut attempt = ledger::attempt_without_response(row)?;
+    if responses {
         let mut find = connection.prepare_cached(
-            "SELECT response FROM attempts WHERE event = ?1 AND endpoint = ?2 AND id = ?3",
+            "SELECT a.response, a.varied, f.form AS form_of \
+             FROM attempts a LEFT JOIN header_forms f ON f.number = a.form \
+             WHERE a.event = ?1 AND a.endpoint = ?2 AND a.id = ?3",
         )?;
-        find.query_row(params![seq, endpoint, attempt.id], |row| row.get(0))?
-    } else {
-        Vec::new()
-    };
+        let mut found = find.query(params![seq, endpoint, attempt.id])?;
+        let whole = found.next()?.ok_or_else(|| corrupt(format!("attempt {}", attempt.id)))?;
+        attempt = ledger::with_exchange(whole, event, attempt)?;
+    }
     Ok(AttemptEntry {
-        event: row.get("event")?,
+        event,
         endpoint,
         manual: row.get("by_hand")?,
         success: is_success(row)?,
-        attempt: AttemptRecord { response, ..attempt },
+        attempt,
     })
 }
