@@ -137,7 +137,13 @@ impl Inspectors for Nothing {
 
 #[async_trait]
 impl Sessions for Nothing {
-    async fn add_link(&self, _: TokenHash, _: &Visitor, _: Timestamp) -> Result<(), StorageError> {
+    async fn add_link(
+        &self,
+        _: TokenHash,
+        _: &Visitor,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<(), StorageError> {
         Ok(())
     }
 

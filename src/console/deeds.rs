@@ -54,7 +54,7 @@ pub(super) struct Comer {
 
 /// Somebody comes to the door at `path`: what is answered is written down with who it was, begun before it is done.
 pub(super) async fn at_the_door(
-    site: &Site,
+    site: &Arc<Site>,
     path: &'static str,
     comer: Comer,
     entering: impl Future<Output = Result<Response, Refusal>>,
@@ -67,6 +67,7 @@ pub(super) async fn at_the_door(
         at: site.now(),
     };
     let number = site.audit().begin_deed(&deed).await.map_err(ControlError::from)?;
+    let ending = Ending { unknown: Some((Arc::clone(site), number)) };
     let answer = entering.await.unwrap_or_else(Refusal::into_response);
     let mut details = json!({});
     if let Some(label) = comer.label {
@@ -75,7 +76,7 @@ pub(super) async fn at_the_door(
     if let Some(Peer(address)) = comer.peer {
         details["from"] = json!(address.to_string());
     }
-    ended(site, number, answer.status().as_u16(), Some(details)).await;
+    ending.told(answer.status().as_u16(), Some(details)).await;
     Ok(answer)
 }
 
@@ -113,6 +114,11 @@ pub(super) async fn written_down(
     Ok(answer)
 }
 
+/// Not what is done at a door, nor where there is nothing.
+fn is_of_a_session(path: &str) -> bool {
+    !session::is_entrance(path) && !path.contains("{*")
+}
+
 /// What an entry's end is written by. Dropped before it is told one, it writes that nobody was answered.
 struct Ending {
     unknown: Option<(Arc<Site>, i64)>,
@@ -122,7 +128,7 @@ impl Ending {
     /// Writes how it went: by a task of its own, which goes on when nobody waits for it.
     async fn told(mut self, status: u16, details: Option<Value>) {
         let Some((site, number)) = self.unknown.take() else { return };
-        let writing = tokio::spawn(async move { ended(&site, number, status, details).await });
+        let writing = tokio::spawn(ended(site, number, status, details));
         if let Err(error) = writing.await {
             tracing::warn!(%error, number, "an entry of the audit log has no ending");
         }
@@ -136,20 +142,15 @@ impl Drop for Ending {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let details = json!({ "answer": "its time was over, or nobody waited for it" });
             let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
-            runtime.spawn(async move { ended(&site, number, status, Some(details)).await });
+            runtime.spawn(ended(site, number, status, Some(details)));
         }
     }
 }
 
-async fn ended(site: &Site, number: i64, status: u16, details: Option<Value>) {
+async fn ended(site: Arc<Site>, number: i64, status: u16, details: Option<Value>) {
     if let Err(error) = site.audit().end_deed(number, status, details).await {
         tracing::warn!(%error, number, "an entry of the audit log has no ending");
     }
-}
-
-/// Not what is done at a door, nor where there is nothing.
-fn is_of_a_session(path: &str) -> bool {
-    !session::is_entrance(path) && !path.contains("{*")
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl SessionDesk {
             expires_at: now + span.min(SESSION_MAX),
         };
         let secret = self.secret();
-        self.store.add_link(hash_of(&secret), &visitor, now + span.min(LINK_MAX)).await?;
+        self.store.add_link(hash_of(&secret), &visitor, now + span.min(LINK_MAX), now).await?;
         Ok(secret)
     }
 

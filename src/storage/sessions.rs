@@ -42,7 +42,7 @@ pub struct Visitor {
 /// Links and sessions.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Keeps a link that lets this visitor in once, until `until`.
+    /// Keeps a link that lets this visitor in once, until `until`; some of what is over at `now` goes.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -51,6 +51,7 @@ pub trait Sessions: Send + Sync {
         link: TokenHash,
         visitor: &Visitor,
         until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StorageError>;
 
     /// Whom a link would let in at `now`, if it still opens. Uses nothing up and writes nothing.

@@ -12,7 +12,7 @@ use crate::storage::StorageError;
 use crate::storage::inspector::TokenHash;
 use crate::storage::sessions::{IDLE, Sessions, Visitor};
 
-/// Most rows that one login removes of what is over: logins are few, and each takes more than one adds.
+/// Most rows that one login or link removes of what is over: they are few, and each takes more than one adds.
 const FORGET_MAX: u32 = 100;
 /// After how long it is noted again that a session is used.
 const NOTE_AFTER_MS: i64 = 60_000;
@@ -24,9 +24,11 @@ impl Sessions for Sqlite {
         link: TokenHash,
         visitor: &Visitor,
         until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StorageError> {
         let visitor = visitor.clone();
         self.write(move |connection| {
+            forget(connection, now)?; // most links that a platform makes are never opened
             let mut add = connection.prepare_cached(
                 "INSERT INTO portal_links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;

@@ -45,3 +45,24 @@ async fn a_store_that_cannot_be_written_goes_on_to_know_its_sessions() {
         assert_eq!(place.session(session, then).await, Ok(Some(visitor())), "{minutes} minutes on");
     }
 }
+
+#[tokio::test]
+async fn a_link_is_looked_at_without_being_used_and_those_that_are_over_go_with_the_next() {
+    let place = Place::new();
+    let (first, second) = (hash_of("first"), hash_of("second"));
+    let until = NOW + 60 * SECOND;
+    place.add_link(first, &visitor(), until, NOW).await.expect("kept");
+    for _ in 0..3 {
+        assert_eq!(place.link(first, NOW).await, Ok(Some(visitor())));
+    }
+    assert_eq!(place.link(first, until).await, Ok(None), "over");
+    assert_eq!(place.link(second, NOW).await, Ok(None), "never made");
+
+    place.add_link(second, &visitor(), until + 60 * SECOND, until).await.expect("kept");
+
+    let count = |connection: &rusqlite::Connection| {
+        let links = "SELECT count(*) FROM portal_links";
+        Ok(connection.query_row(links, [], |row| row.get::<_, i64>(0))?)
+    };
+    assert_eq!(place.browse(count).await, Ok(1), "nobody has opened the first");
+}
