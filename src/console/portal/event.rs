@@ -22,6 +22,7 @@ use crate::storage::attention::Routed;
 
 #[derive(Template)]
 #[template(path = "portal/event.html")]
+#[expect(clippy::struct_excessive_bools, reason = "a template asks about each by itself")]
 struct Event {
     frame: Frame,
     id: String,
