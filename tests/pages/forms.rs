@@ -409,8 +409,8 @@ async fn who_leaves_takes_nothing_along() {
         [tenant.deed("/portal/leave", &[]).await, operator.deed("/console/logout", &[]).await, left]
     {
         assert_eq!(answer.header("clear-site-data"), Some("\"cache\""), "{answer:?}");
-        let taken = answer.header("set-cookie").expect("the cookie is taken away");
-        assert!(taken.contains("Max-Age=0"), "{taken}");
+        let cookie = answer.header("set-cookie").expect("the cookie is taken away");
+        assert!(cookie.contains("Max-Age=0"), "{cookie}");
     }
     let again = stranded.post("/portal/leave", &[FROM_HERE], &[("form_token", "x")]).await;
     assert_eq!(again.status, 401, "the session of an application that is gone is over: {again:?}");

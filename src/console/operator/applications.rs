@@ -63,21 +63,18 @@ pub(super) async fn list(
 ) -> Result<Response, Refusal> {
     let frame = operator.frame(&site, "Applications", Section::Applications, &asked);
     if let Some(name) = asked.one("q") {
-        return match operator.control.known_application(name).await? {
-            Some(found) => {
-                Ok(Redirect::to(&format!("/console/applications/{}", found.id)).into_response())
-            }
-            None => {
-                let found = called(&operator.control, name).await?;
-                shown(&Applications {
-                    frame,
-                    unknown: found.is_empty().then(|| Text::line(name)),
-                    rows: found.iter().map(Row::of).collect(),
-                    pager: None,
-                    typed: Typed(asked),
-                })
-            }
-        };
+        if let Some(found) = operator.control.known_application(name).await? {
+            let path = format!("/console/applications/{}", found.id);
+            return Ok(Redirect::to(&path).into_response());
+        }
+        let found = called(&operator.control, name).await?;
+        return shown(&Applications {
+            frame,
+            unknown: found.is_empty().then(|| Text::line(name)),
+            rows: found.iter().map(Row::of).collect(),
+            pager: None,
+            typed: Typed(asked),
+        });
     }
     let page = pager::asked_for(&asked, Order::Descending)?;
     let rows = operator.control.application_page(&pager::and_one_more(&page)).await?;

@@ -22,7 +22,6 @@ use crate::storage::attention::Routed;
 
 #[derive(Template)]
 #[template(path = "portal/event.html")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a question that the template asks")]
 #[expect(clippy::struct_field_names, reason = "as the event has them")]
 #[expect(clippy::struct_excessive_bools, reason = "a template asks about each by itself")]
 struct Event {

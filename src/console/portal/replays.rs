@@ -163,10 +163,10 @@ fn wish(said: &Fields, now: Timestamp) -> Result<Wish, Fault> {
     let event_type = said.one("type").map(ToOwned::to_owned);
     let endpoint = said.one("endpoint").map(ToOwned::to_owned);
     let reason = said.one("reason").map(ToOwned::to_owned);
-    let common = Wish { scope, rate, expect, reason, ..Wish::default() };
+    let common = Wish { scope, rate, reason, expect, ..Wish::default() };
     Ok(match scope {
         Scope::DeadLetters => Wish {
-            which: Which { event_type, endpoint, since, ..Which::default() },
+            which: Which { endpoint, event_type, since, ..Which::default() },
             all: true,
             ..common
         },

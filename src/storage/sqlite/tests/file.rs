@@ -204,7 +204,7 @@ fn opening_again_changes_nothing() {
     drop(place.elsewhere());
 
     assert_eq!(shape(&place), before);
-    assert_eq!(before.0, 7, "each step once");
+    assert_eq!(before.0, 8, "each step once");
 }
 
 #[test]
