@@ -169,7 +169,7 @@ async fn forms_of_tenants(browser: &Browser, findings: &mut Findings) {
 async fn forms_of_operators(browser: &Browser, findings: &mut Findings) {
     for (path, label, button) in [
         ("/console/egress", "URL", "Try it"),
-        ("/console/applications", "Id or uid", "Look up"),
+        ("/console/applications", "Id, uid, or a part of the name", "Look up"),
         ("/console/new-event-type", "Name", "Save"),
     ] {
         browser.goto(path).await;

@@ -50,7 +50,7 @@ async fn replays_a_group(scripts: Scripts) {
     assert_eq!(stage.receiver.accepted("warehouse").len(), LETTERS, "each of them has come");
 
     browser.press("Replays").await;
-    browser.sees("finished").await;
+    browser.reloads_until("finished").await;
     browser.press("Dead letters").await;
     browser.sees("No dead letters").await;
     browser.press("Audit").await;

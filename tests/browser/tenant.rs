@@ -52,7 +52,7 @@ async fn sees_why_one_failed(stage: &Stage, browser: &Browser) {
 async fn rotates_the_secret(browser: &Browser) {
     browser.press("Endpoints").await;
     browser.press_in("main table", "mine").await;
-    browser.press("signing").await;
+    browser.press("Signing").await;
     browser.press("Show the keys").await;
     browser.sees("whsec_").await;
     browser.press("Rotate").await;
