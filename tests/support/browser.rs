@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::until;
 
 /// Longest that a page may take to show something: beside other tests on a busy machine.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 /// Longest answer of the driver: a screenshot of a long page, an audit of one.
 const ANSWER: Duration = Duration::from_mins(1);
 /// How `WebDriver` calls an element in JSON.
