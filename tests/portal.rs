@@ -270,6 +270,11 @@ async fn what_is_wrong_with_a_form_stands_beside_its_fields_and_what_was_typed_s
     assert!(form.contains("value=\"x-key\"") && !form.contains("swordfish"), "{form}");
     let kept = [("url", url.as_str()), ("header_name_0", "X-Key"), ("timeout_ms", "2000")];
     tenant.done(&format!("/portal/endpoints/{id}/edit"), &kept).await;
+    // Whoever had the form open before does not undo that.
+    let stale = ("version", between(&form, "name=\"version\" value=\"", "\""));
+    let undone = tenant.post(&format!("/portal/endpoints/{id}/edit"), &[kept[0], stale]).await;
+    assert_eq!(undone.status, 422, "{undone:?}");
+    assert!(undone.body.contains("Somebody has changed this endpoint"), "{undone:?}");
     case.publish("job-1").await;
     until("the receiver has it", SOON, async || case.receiver.count("hook") > 0).await;
     let request = &case.receiver.arrived("hook")[0];

@@ -35,6 +35,8 @@ struct FormPage {
     faults: Vec<Fault>,
     groups: Vec<Group>,
     values: Fields,
+    /// What an endpoint's form was opened on.
+    version: Option<Text>,
     headers: Vec<HeaderRow>,
     auth_now: Option<&'static str>,
     default_timeout_ms: u32,
@@ -135,6 +137,11 @@ pub(super) async fn edit(
     if form.one("check").is_some() {
         return checked(&site, &tenant, &about, form).await;
     }
+    // Of two who edit at once the second is told, instead of undoing what the first did.
+    if form.one("version").is_some_and(|version| version != version_of(&endpoint)) {
+        let why = "Somebody has changed this endpoint since the form was opened. Nothing was saved: open it again.";
+        return refused(&site, &tenant, &about, form, vec![Fault::of("url", why)]).await;
+    }
     let wanted = match Wanted::read(&form, Some(&endpoint)) {
         Ok(wanted) => wanted,
         Err(faults) => return refused(&site, &tenant, &about, form, faults).await,
@@ -224,6 +231,8 @@ async fn page(
         (None, Some(endpoint)) => fields_of(endpoint, listed),
         (None, None) => Fields::default(),
     };
+    let version = values.one("version").map(Text::typed);
+    let version = version.or_else(|| known.map(|known| Text::line(&version_of(known))));
     let mut groups: Vec<Group> = Vec::new();
     for known in &types {
         let prefix = known.name.split_once('.').map_or("", |(prefix, _)| prefix);
@@ -248,11 +257,17 @@ async fn page(
         faults,
         groups,
         headers: header_rows(&values, known),
+        version,
         values,
         auth_now: known.and_then(|known| known.auth.as_ref()).map(Auth::kind),
         default_timeout_ms: default.timeout_ms,
         default_in_flight: default.max_in_flight.get(),
     })
+}
+
+/// What a form was opened on: when the endpoint was last changed.
+fn version_of(endpoint: &Endpoint) -> String {
+    endpoint.updated_at.as_millis().to_string()
 }
 
 /// A row for each header that was typed or is there, and three more.
