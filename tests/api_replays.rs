@@ -84,6 +84,14 @@ impl Case {
         found.into_inner()
     }
 
+    async fn until_delivered(&self, id: &str, count: u64) {
+        let path = format!("/app/acme/replay/{id}");
+        until("what was offered is delivered", SOON, async || {
+            self.get(&path).await["delivered"] == count
+        })
+        .await;
+    }
+
     async fn last_deed(&self) -> Value {
         self.get("/audit?limit=1").await["data"][0].clone()
     }
@@ -139,10 +147,7 @@ async fn a_replay_is_counted_begun_and_comes_to_its_end() {
 
     let ended = case.until_state(&id(&replay), "finished").await;
     assert_eq!((&ended["offered"], &ended["skipped"]), (&json!(3), &json!(0)));
-    until("what was offered is delivered", SOON, async || {
-        case.get(&format!("/app/acme/replay/{}", id(&replay))).await["delivered"] == 3
-    })
-    .await;
+    case.until_delivered(&id(&replay), 3).await;
     let left = case.get("/app/acme/dead-letter").await;
     assert_eq!(left["data"].as_array().map(Vec::len), Some(2), "what did not match stays");
     let listed = case.get("/admin/replay").await;
@@ -192,6 +197,8 @@ async fn it_is_paused_resumed_cancelled_and_made_faster_and_another_beside_it_is
     let resumed = case.post(&format!("{path}/resume"), json!({})).await;
     assert_eq!((resumed.status, &resumed.json()["state"]), (200, &json!("running")), "{resumed:?}");
     case.until_state(&id(&replay), "finished").await;
+    // Finished is offered; what is offered and not yet sent would die again of the answers that come below.
+    case.until_delivered(&id(&replay), 30).await;
     let ended = case.post(&format!("{path}/pause"), json!({})).await;
     assert_eq!(ended.status, 409, "{ended:?}");
 
@@ -250,9 +257,13 @@ async fn what_is_wrong_is_told_with_its_field_and_what_is_accepted() {
 async fn what_is_anothers_is_not_found() {
     let case = Case::new().await;
     case.endpoint("hook", Script::Answer(500));
-    case.bury("job.failed", 2, 2).await;
+    case.bury("job.failed", 30, 30).await;
     case.posthaste.json(&["app", "create", "Other", "--uid", "other"]);
     let replay = case.begin("/app/acme/replay", json!({ "all": true, "rate": 1 })).await;
+    let own = format!("/app/acme/replay/{}", id(&replay));
+    // So that it is neither over nor further by the time the others have tried.
+    let paused = case.post(&format!("{own}/pause"), json!({})).await;
+    assert_eq!(paused.status, 200, "{paused:?}");
     let token = |arguments: &[&str]| {
         let all = [&["token", "create"], arguments].concat();
         case.api.with_token(case.posthaste.json(&all)["token"].as_str().map(str::to_owned))
@@ -265,7 +276,7 @@ async fn what_is_anothers_is_not_found() {
     ] {
         let list = api.send("GET", path, &[], &[]).await;
         assert_eq!((list.status, &list.json()["data"]), (200, &json!([])), "{who}: {list:?}");
-        for (method, tail) in [("GET", ""), ("POST", "/pause"), ("POST", "/cancel")] {
+        for (method, tail) in [("GET", ""), ("POST", "/resume"), ("POST", "/cancel")] {
             let path = format!("{path}/{}{tail}", id(&replay));
             let answer = api.send(method, &path, &[], &[]).await;
             assert_eq!(answer.status, 404, "{who}: {method} {path}: {answer:?}");
@@ -273,10 +284,9 @@ async fn what_is_anothers_is_not_found() {
         let preview = api.post_json(&format!("{path}/preview"), &json!({ "all": true })).await;
         assert_eq!(preview.json()["matched"], 0, "{who}: {preview:?}");
     }
-    let below = format!("/api/v1/app/acme/replay/{}", id(&replay));
-    assert_eq!(other.send("GET", &below, &[], &[]).await.status, 404);
+    assert_eq!(other.send("GET", &format!("/api/v1{own}"), &[], &[]).await.status, 404);
     assert_eq!(other.send("GET", "/api/v1/admin/replay", &[], &[]).await.status, 403);
-    assert_eq!(case.get(&format!("/admin/replay/{}", id(&replay))).await["state"], "running");
+    assert_eq!(case.get(&format!("/admin/replay/{}", id(&replay))).await["state"], "paused");
 }
 
 #[tokio::test]
