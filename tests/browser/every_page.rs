@@ -154,14 +154,14 @@ async fn forms_of_tenants(browser: &Browser, findings: &mut Findings) {
     browser.fill("URL", &typed()).await;
     browser.fill("Description", &typed()).await;
     browser.fill("Patterns of your own", &typed()).await;
-    browser.press("Add the endpoint").await;
+    browser.press_and_go("Add the endpoint").await;
     browser.sees("Nothing was changed.").await;
     judge(browser, "/portal/endpoints/new, refused", Look::Whole, findings).await;
     browser.goto("/portal/signature").await;
     for label in ["webhook-id", "webhook-timestamp", "webhook-signature", "Body"] {
         browser.fill(label, &typed()).await;
     }
-    browser.press("Check").await;
+    browser.press_and_go("Check").await;
     browser.sees("Signature checker").await;
     judge(browser, "/portal/signature, checked", Look::Whole, findings).await;
 }
@@ -174,7 +174,7 @@ async fn forms_of_operators(browser: &Browser, findings: &mut Findings) {
     ] {
         browser.goto(path).await;
         browser.fill(label, &typed()).await;
-        browser.press(button).await;
+        browser.press_and_go(button).await;
         judge(browser, &format!("{path}, answered"), Look::Whole, findings).await;
     }
 }

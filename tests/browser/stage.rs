@@ -14,8 +14,8 @@ use crate::support::walk;
 pub(crate) const HOSTILE: &str = "=1+1\"><img src=x onerror=\"window.hit=1\"><script>window.hit=1</script>' onmouseover='window.hit=1' {{7*7}} \u{202e}exe.gnp\u{200b} \u{1b}[31m&lt;";
 /// One attempt and no more.
 const ONCE: &str = r#"{"retry":{"kind":"schedule","delaysMs":[],"jitter":0.0}}"#;
-/// Two, with a minute between them.
-const TWICE: &str = r#"{"retry":{"kind":"schedule","delaysMs":[60000],"jitter":0.0}}"#;
+/// Two, with an hour between them: as long as a test looks, the second is still to come.
+const TWICE: &str = r#"{"retry":{"kind":"schedule","delaysMs":[3600000],"jitter":0.0}}"#;
 
 /// The router with its receiver.
 pub(crate) struct Stage {
@@ -95,6 +95,15 @@ impl Stage {
     pub(crate) async fn has_dead(&self, count: usize) {
         eventually(&format!("{count} dead letters"), async || {
             let list = self.done("GET", "/app/acme/dead-letter", &Value::Null).await;
+            (list["data"].as_array()?.len() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many deliveries have come and are on record.
+    pub(crate) async fn has_delivered(&self, count: usize) {
+        eventually(&format!("{count} deliveries"), async || {
+            let list = self.done("GET", "/app/acme/delivery?state=delivered", &Value::Null).await;
             (list["data"].as_array()?.len() >= count).then_some(())
         })
         .await;

@@ -22,14 +22,14 @@ async fn adds_an_endpoint(stage: &Stage, browser: &Browser) {
 async fn tests_it(stage: &Stage, browser: &Browser) {
     browser.press("Test…").await;
     browser.press("Send the test").await;
-    browser.sees("200").await;
+    browser.sees("It answered 200").await;
     assert_eq!(stage.receiver.count("mine"), 1, "the test call");
 }
 
 async fn sees_a_delivery(stage: &Stage, browser: &Browser) {
     stage.publish("job.completed", "run-1", &json!({ "job": "run-1" })).await;
+    stage.has_delivered(1).await;
     browser.press("Deliveries").await;
-    browser.reloads_until("delivered").await;
     browser.press_beside("run-1", "job.completed").await;
     browser.sees("was answered 200").await;
     browser.sees("\"job\"").await;
@@ -42,8 +42,7 @@ async fn sees_why_one_failed(stage: &Stage, browser: &Browser) {
         stage.publish("job.completed", subject, &json!({ "job": subject })).await;
     }
     stage.has_dead(2).await;
-    browser.press("Deliveries").await;
-    browser.reloads_until("dead").await;
+    browser.press_and_go("Deliveries").await;
     browser.press_beside("run-2", "job.completed").await;
     browser.sees("was answered 500").await;
     browser.sees("out of paper").await;
@@ -56,7 +55,7 @@ async fn rotates_the_secret(browser: &Browser) {
     browser.press("Show the keys").await;
     browser.sees("whsec_").await;
     browser.press("Rotate").await;
-    browser.reloads_until("it is rotated").await;
+    browser.sees("Rotated. The new key signs").await;
 }
 
 async fn sends_it_again(stage: &Stage, browser: &Browser) {
@@ -64,7 +63,7 @@ async fn sends_it_again(stage: &Stage, browser: &Browser) {
     let before = stage.receiver.count("mine");
     browser.press("Deliveries").await;
     browser.press_beside("run-2", "job.completed").await;
-    browser.press("Send now").await;
+    browser.press_and_go("Send now").await;
     browser.reloads_until("was answered 200").await;
     let arrived = stage.receiver.arrived("mine");
     let signatures = arrived[before].signature.split(' ').count();

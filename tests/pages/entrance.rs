@@ -45,7 +45,8 @@ async fn links_and_sessions_end_by_their_time() {
     let bounded = case.tenant("acme", &json!({ "expiry": 2_400 })).await; // 40 minutes
     let operator = case.operator(&["--expires", "35m"]).await;
 
-    let case = case.later(14 * MINUTE).await;
+    // Minutes from every limit: three routers start meanwhile, and a slow machine takes its time for that.
+    let case = case.later(12 * MINUTE).await;
     let opened = case.enter(&first).await;
     assert!(opened.is_in().await);
     let answer = case.nobody().post("/portal/enter", &[FROM_HERE], &[("token", &short)]).await;
@@ -55,7 +56,7 @@ async fn links_and_sessions_end_by_their_time() {
     let answer = case.nobody().post("/portal/enter", &[FROM_HERE], &[("token", &second)]).await;
     assert_eq!(answer.status, 401, "over after a quarter of an hour");
 
-    let case = case.later(29 * MINUTE).await;
+    let case = case.later(26 * MINUTE).await;
     for visitor in [&used, &bounded, &operator] {
         assert!(case.again(visitor).is_in().await, "used within half an hour");
     }
@@ -76,8 +77,8 @@ async fn links_and_sessions_end_by_their_time() {
     let case = case.later(41 * MINUTE).await;
     assert!(!case.again(&bounded).is_in().await, "not longer than it was to be, whatever they do");
 
-    let case = case.later(58 * MINUTE).await;
-    assert!(case.again(&used).is_in().await, "29 minutes behind the last click");
+    let case = case.later(52 * MINUTE).await;
+    assert!(case.again(&used).is_in().await, "26 minutes behind the last click");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,13 +92,13 @@ async fn a_page_that_looks_by_itself_keeps_no_session() {
     assert_eq!(answer.status, 200, "it is let in: {answer:?}");
     assert!(case.again(&used).is_in().await);
 
-    let case = case.later(29 * MINUTE).await;
+    let case = case.later(27 * MINUTE).await;
     assert_eq!(case.again(&left).get_again("/portal").await.status, 200);
     assert!(case.again(&used).is_in().await);
     let database = rusqlite::Connection::open(case.posthaste.folder().join("posthaste.db"));
     let database = database.expect("opens");
     let clicked = (crate::support::clock() + 25 * MINUTE).as_millis();
-    crate::support::until("the click is noted", Duration::from_mins(1), async || {
+    crate::support::until("the click is noted", crate::support::PATIENCE, async || {
         let noted = "SELECT count(*) FROM sessions WHERE seen_at > ?1";
         database.query_row(noted, [clicked], |row| row.get::<_, i64>(0)).ok() == Some(1)
     })
@@ -122,7 +123,7 @@ async fn a_session_lasts_for_a_working_day_at_the_most() {
         case
     };
 
-    let case = used_until(case, Duration::from_mins(12 * 60 - 1)).await;
+    let case = used_until(case, Duration::from_mins(12 * 60 - 5)).await;
     assert!(case.again(&tenant).is_in().await && case.again(&operator).is_in().await);
 
     let case = used_until(case, Duration::from_hours(12) + MINUTE).await;

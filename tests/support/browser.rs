@@ -284,8 +284,18 @@ impl Browser {
              {{ const found = wanted(where, arguments[1]); if (found) return found; }}"
         );
         let what = format!("{name:?} can be pressed");
-        let found = self.find(&what, &script, &[json!(scope), json!(name)]).await;
-        self.click(&found).await;
+        self.find_and_click(&what, &script, &[json!(scope), json!(name)]).await;
+    }
+
+    /// Presses what leads to another page, or to the same one anew, and waits until that is there.
+    pub(crate) async fn press_and_go(&self, name: &str) {
+        self.script("window.isOld = true", &[]).await;
+        self.press(name).await;
+        self.comes_to(&format!("another page comes behind {name:?}"), async || {
+            let come = "return !window.isOld && document.readyState === 'complete'";
+            self.try_script(come, &[]).await == Ok(json!(true))
+        })
+        .await;
     }
 
     /// The same within the row of a table, or the item of a list, that shows these words.
@@ -296,8 +306,7 @@ impl Browser {
              const found = wanted(where, arguments[1]); if (found) return found; }}"
         );
         let what = format!("{name:?} beside {row:?} can be pressed");
-        let found = self.find(&what, &script, &[json!(row), json!(name)]).await;
-        self.click(&found).await;
+        self.find_and_click(&what, &script, &[json!(row), json!(name)]).await;
     }
 
     /// Whether something with this word can be pressed.
@@ -371,8 +380,24 @@ impl Browser {
     }
 
     async fn click(&self, element: &str) {
-        let path = format!("element/{element}/click");
-        self.tell(&path, json!({})).await.unwrap_or_else(|error| panic!("a click: {error}"));
+        self.try_click(element).await.unwrap_or_else(|error| panic!("a click: {error}"));
+    }
+
+    async fn try_click(&self, element: &str) -> Result<Value, String> {
+        self.tell(&format!("element/{element}/click"), json!({})).await
+    }
+
+    /// Clicks on what a script finds. What the page has put another in the place of meanwhile was not clicked on: the
+    /// other is.
+    async fn find_and_click(&self, what: &str, script: &str, arguments: &[Value]) {
+        self.comes_to(what, async || {
+            let found = self.find(what, script, arguments).await;
+            let clicked = self.try_click(&found).await;
+            let is_gone = clicked.as_ref().is_err_and(|error| error.starts_with("stale element"));
+            assert!(is_gone || clicked.is_ok(), "a click: {clicked:?}");
+            !is_gone
+        })
+        .await;
     }
 
     /// What the browser complained of since it was last asked.

@@ -42,15 +42,15 @@ impl Hold {
             (std::sync::mpsc::channel(), std::sync::mpsc::channel());
         let job = move |_: &Connection| {
             say.send(()).ok();
-            // Ten seconds: a test that fails should not hang.
-            wait.recv_timeout(10 * SECOND).ok();
+            // Two minutes: a test that fails should not hang.
+            wait.recv_timeout(120 * SECOND).ok();
             Ok(())
         };
         (Self { begun, go_on }, job)
     }
 
     fn wait_until_it_holds(&self) {
-        self.begun.recv_timeout(10 * SECOND).expect("the writer takes it");
+        self.begun.recv_timeout(120 * SECOND).expect("the writer takes it");
     }
 
     fn let_go(self) {

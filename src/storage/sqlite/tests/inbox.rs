@@ -44,7 +44,7 @@ async fn publish(store: &Sqlite, names: &[&str]) -> Vec<Published> {
 }
 
 async fn next(inbox: &mut SqliteInbox) -> Arrival {
-    let waiting = tokio::time::timeout(Duration::from_secs(20), inbox.next());
+    let waiting = tokio::time::timeout(Duration::from_mins(2), inbox.next());
     waiting.await.expect("something is there").expect("an inbox of this kind never ends")
 }
 
