@@ -4,9 +4,11 @@
 //! [`Broker`] is dropped, and by a watcher when the test process ends without dropping it: the
 //! shared one is never dropped, and a killed test drops nothing.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -143,12 +145,16 @@ fn node_port() -> u16 {
     }
 }
 
-/// A free port among the 10,000 from `low` on, at random: other tests look for one as well.
+/// Ports that a test of this process was given, once and for all: between our look at one and its use it is free to
+/// whoever looks.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A free port among the 10,000 from `low` on, at random: tests of other processes look for one as well.
 fn free_port(low: u16) -> u16 {
     loop {
         let chance = getrandom::u32().expect("chance from the system");
         let port = low + u16::try_from(chance % 10_000).expect("below 10,000");
-        if is_free(port) {
+        if is_free(port) && GIVEN.lock().expect("no panic while held").insert(port) {
             return port;
         }
     }
@@ -156,13 +162,7 @@ fn free_port(low: u16) -> u16 {
 
 /// Free ports for the two servers of one process.
 pub(crate) fn two_free_ports() -> [u16; 2] {
-    let one = free_port(10_000);
-    loop {
-        let other = free_port(10_000);
-        if other != one {
-            return [one, other];
-        }
-    }
+    [free_port(10_000), free_port(10_000)]
 }
 
 fn is_free(port: u16) -> bool {

@@ -31,11 +31,13 @@ if [ ${#packages[@]} -gt 0 ]; then
     exit 1
   fi
   echo "installing ${packages[*]}"
-  as_root apt-get update -qq
+  # A machine that has just started looks for updates by itself: its locks are waited for.
+  patient=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  as_root apt-get update -qq "${patient[@]}"
   # The package would start a broker for the whole machine; the tests start their own. npm recommends
   # a compiler and more, which nothing here wants.
   as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    apt-get install -y -qq "${patient[@]}" --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
 if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
