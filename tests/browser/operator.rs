@@ -43,13 +43,13 @@ async fn replays_a_group(scripts: Scripts) {
     // Mended meanwhile; slow enough to be watched.
     stage.receiver.endpoint("warehouse", Script::Answer(200));
     browser.fill("Deliveries a second", "2").await;
-    browser.press(&format!("Replay {LETTERS}")).await;
+    browser.press_and_go(&format!("Replay {LETTERS}")).await;
     browser.sees("passed").await;
     in_time(&browser, scripts, &format!("Delivered {LETTERS}")).await;
     in_time(&browser, scripts, &format!("{LETTERS} of {LETTERS} passed")).await;
     assert_eq!(stage.receiver.accepted("warehouse").len(), LETTERS, "each of them has come");
 
-    browser.press("Replays").await;
+    browser.press_and_go("Replays").await;
     browser.reloads_until("finished").await;
     browser.press("Dead letters").await;
     browser.sees("No dead letters").await;

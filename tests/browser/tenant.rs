@@ -76,7 +76,7 @@ async fn replays_the_rest(stage: &Stage, browser: &Browser, scripts: Scripts) {
     browser.press("Recover…").await;
     browser.press("Count them").await;
     browser.sees("What that comes to").await;
-    browser.press("Replay 1").await;
+    browser.press_and_go("Replay 1").await;
     match scripts {
         Scripts::Run => browser.sees("✓ Delivered 1").await,
         Scripts::Off => browser.reloads_until("✓ Delivered 1").await,
