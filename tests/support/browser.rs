@@ -390,14 +390,15 @@ impl Browser {
     /// Clicks on what a script finds. What the page has put another in the place of meanwhile was not clicked on: the
     /// other is.
     async fn find_and_click(&self, what: &str, script: &str, arguments: &[Value]) {
-        self.comes_to(what, async || {
+        loop {
             let found = self.find(what, script, arguments).await;
             let clicked = self.try_click(&found).await;
             let is_gone = clicked.as_ref().is_err_and(|error| error.starts_with("stale element"));
             assert!(is_gone || clicked.is_ok(), "a click: {clicked:?}");
-            !is_gone
-        })
-        .await;
+            if !is_gone {
+                return;
+            }
+        }
     }
 
     /// What the browser complained of since it was last asked.
