@@ -140,8 +140,17 @@ async fn a_head_beyond_32_kib_or_100_fields_is_a_protocol_error() {
     assert_eq!(answered_with(head(99, 1), AMPLE).await.outcome, answered(200));
     for (fields, bytes) in [(200, 1), (80, 1_000), (1, 80_000), (20_000, 500)] {
         let receiver = after_the_request(move |mut stream| async move {
-            // Whoever is not read any more cannot write it all.
-            let _ = stream.write_all(head(fields, bytes).as_bytes()).await;
+            // Field by field: the whole would count as memory of the test beside this that measures it.
+            let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n").await;
+            for number in 0..fields {
+                // Whoever is not read any more cannot write it all.
+                if written.is_ok() {
+                    written = stream.write_all(field(number, bytes).as_bytes()).await;
+                }
+            }
+            if written.is_ok() {
+                let _ = stream.write_all(b"\r\n").await;
+            }
             stream.read_to_end(&mut Vec::new()).await.ok();
         })
         .await;
