@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::api::{Answer, Api};
 use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
-use support::{PATIENCE, until};
+use support::{PATIENCE, clock, until};
 
 const ENDPOINTS: &str = "/api/v1/app/acme/endpoint";
 const TYPES: &str = "/api/v1/event-type";
@@ -245,6 +245,9 @@ async fn lists_are_walked_to_their_end_and_back() {
     for number in 0..5 {
         case.endpoint(&json!({ "url": URL, "uid": format!("e{number}") })).await;
         case.event_type(&format!("t{number}")).await;
+        // The list goes by ids, which tell moments apart that are four milliseconds apart.
+        let made = clock().as_millis();
+        until("the clock has moved", PATIENCE, async || clock().as_millis() >= made + 4).await;
     }
     let walked = async |path: &str, key: &str| {
         let (mut iterator, mut seen, mut pages) = (String::new(), Vec::new(), Vec::new());

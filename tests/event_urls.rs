@@ -189,6 +189,8 @@ async fn urls_at_a_host_that_hangs_do_not_keep_another_host_waiting() {
     let mut posthaste = Posthaste::embedded().with_application();
     posthaste.set("POSTHASTE_LIMITS__MAX_IN_FLIGHT_PER_HOST", "3");
     let scene = Scene::of(posthaste).await;
+    // None of those that hang is given up, and makes room for another, before all have been counted.
+    scene.set(&json!({ "policy": { "timeoutMs": 60_000 } })).await;
     let slow = ["slow-1", "slow-2"].map(|name| scene.receiver.endpoint(name, Script::Hang));
     let quick = scene.receiver.endpoint("quick", Script::Answer(200));
     let quick = quick.replace("127.0.0.1", "localhost"); // another host, as far as anybody can tell

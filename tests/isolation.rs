@@ -44,7 +44,7 @@ async fn p99_of_the_healthy(producer: &Producer, receiver: &Receiver, kind: &str
 }
 
 /// Rounds before we believe that it is the router and not the machine's other work.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_hangs_does_not_slow_the_others() {

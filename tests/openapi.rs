@@ -21,6 +21,8 @@ use tokio::process::Command;
 
 /// Longest that a run may take: half a minute, and a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(4);
+/// Longest that what is arranged may take.
+const SOON: Duration = Duration::from_mins(2);
 /// How many requests are made up for each operation in each phase: enough to meet every parameter's
 /// edges, and with all operations together some seconds.
 const EXAMPLES: &str = "8";
@@ -80,7 +82,7 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
     let recover = json!({ "since": support::clock() - Duration::from_mins(5) });
     let task = post(&format!("{below}/endpoint/{endpoint}/recover"), recover).await;
     let mut attempt = None;
-    until("the attempt is recorded", Duration::from_secs(30), async || {
+    until("the attempt is recorded", SOON, async || {
         let list = api.send("GET", &format!("{below}/attempt/msg/{msg}"), &[], &[]).await.json();
         attempt = list["data"][0]["id"].as_str().map(str::to_owned);
         attempt.is_some()
@@ -89,7 +91,7 @@ async fn with_names(api: &Api, receiver: &Receiver, description: &Value) -> Stri
     let dead_letter = dead_letter(api, receiver, &app).await;
     // One is active for an endpoint at a time.
     let task = made(&task, "id");
-    until("the first replay is at its end", Duration::from_secs(30), async || {
+    until("the first replay is at its end", SOON, async || {
         let path = format!("/api/v1/background-task/{task}");
         api.send("GET", &path, &[], &[]).await.json()["status"] == "finished"
     })

@@ -31,9 +31,11 @@ use receiver::{Receiver, read_request};
 use stub_names::StubNames;
 
 /// For what does not wait: never reached, unless something hangs.
-const AMPLE: Duration = Duration::from_secs(10);
-/// For tests that wait it out.
+const AMPLE: Duration = Duration::from_mins(1);
+/// For tests that wait it out, where nothing has to come before.
 const SHORT: Duration = Duration::from_millis(300);
+/// For tests that wait it out, where something has to come before: a busy machine has time for that.
+const LONGER: Duration = Duration::from_secs(3);
 
 /// Policy of these tests: receivers on this machine, over plain http.
 fn loopback() -> EgressPolicy {
@@ -177,7 +179,7 @@ async fn the_head_decides_when_the_body_stalls() {
         })
         .await;
 
-        let reply = send(receiver.url(), SHORT).await;
+        let reply = send(receiver.url(), LONGER).await;
 
         assert_eq!(reply.outcome, answered(status));
         assert_eq!(&reply.body[..], b"half");

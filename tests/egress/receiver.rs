@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use url::Url;
 
 /// Never reached, unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Listens until dropped.
 pub(crate) struct Receiver {

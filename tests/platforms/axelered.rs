@@ -108,10 +108,11 @@ async fn what_is_given_up_is_kept_shown_and_replayed_with_the_id_it_had() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_webhook_gets_nothing_more_not_even_what_was_waiting() {
     let (stage, receiver) = axelered().await;
-    edit(&stage, json!({ "policy": { "retry": { "kind": "schedule", "delaysMs": [1_000] } } }))
-        .await;
+    let in_an_hour = json!({ "kind": "schedule", "delaysMs": [3_600_000] });
+    edit(&stage, json!({ "policy": { "retry": in_an_hour } })).await;
     receiver.in_trouble(&["500"]);
     stage.publish("producer.py", &["run-1", "done"]);
+    stage.settled("waiting", 1).await;
     receiver.receives(1).await;
 
     assert_eq!(stage.call("DELETE", ENDPOINT, "").await.status, 204);

@@ -20,6 +20,7 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use posthaste::domain::time::Timestamp;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// Longest that anything may take before a test gives up: a broker that boots on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -33,7 +34,7 @@ where
     F: Future<Output = Option<T>>,
 {
     let asking = async {
-        let mut time = tokio::time::interval(Duration::from_millis(20));
+        let mut time = now_and_then();
         loop {
             time.tick().await;
             if let Some(answer) = ask().await {
@@ -42,6 +43,14 @@ where
         }
     };
     within(what, asking).await
+}
+
+/// When to ask. What was missed while an answer took its time is not made up for: that many questions at
+/// once would be refused as too many.
+fn now_and_then() -> Interval {
+    let mut time = tokio::time::interval(Duration::from_millis(20));
+    time.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    time
 }
 
 /// Waits for something that has to happen.
@@ -66,7 +75,7 @@ pub(crate) fn clock() -> Timestamp {
 /// When it is not within `patience`, with the sentence of what was waited for.
 pub(crate) async fn until(what: &str, patience: Duration, mut is_so: impl AsyncFnMut() -> bool) {
     let asking = async {
-        let mut time = tokio::time::interval(Duration::from_millis(20));
+        let mut time = now_and_then();
         loop {
             time.tick().await;
             if is_so().await {

@@ -136,7 +136,10 @@ impl VerifyingReceiver {
         let text = std::fs::read_to_string(&self.secrets).expect("readable");
         let mut secrets: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         secrets[name] = secret.into();
-        std::fs::write(&self.secrets, secrets.to_string()).expect("writable");
+        // In one step: it reads the file with each request.
+        let whole = self.secrets.with_extension("new");
+        std::fs::write(&whole, secrets.to_string()).expect("writable");
+        std::fs::rename(&whole, &self.secrets).expect("writable");
     }
 
     /// What it has received.

@@ -16,7 +16,7 @@ const { ApiException, Svix } = sdk;
 
 const FOLDER = dirname(fileURLToPath(import.meta.url));
 // Longest that anything may take before a check gives up: a busy machine.
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 // An id that was never given to anything.
 export const NOBODY = "000000000000000000000000000";
 // What is checked besides single operations.

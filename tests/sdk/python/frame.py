@@ -20,7 +20,7 @@ from svix.api.errors.http_validation_error import HTTPValidationError
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Longest that anything may take before a check gives up: a busy machine.
-PATIENCE_S = 30
+PATIENCE_S = 120
 # An id that was never given to anything.
 NOBODY = "000000000000000000000000000"
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from svix.webhooks import Webhook
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 class Arrived:
