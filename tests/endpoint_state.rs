@@ -168,7 +168,9 @@ async fn what_a_slowed_endpoint_is_owed_waits_on_the_ladder_and_costs_no_attempt
 async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_for_a_person() {
     let posthaste = Posthaste::embedded().with_application();
     let receiver = Receiver::start().await;
-    let url = receiver.endpoint("hook", Script::Answer(410));
+    // Slowly, so that it is disabled before all have been sent there.
+    let slowly = Script::Slowly(Duration::from_millis(500), 410);
+    let url = receiver.endpoint("hook", slowly);
     let (endpoint, _) = posthaste.endpoint("hook", &url, &["--max-in-flight", "1"]);
     let router = posthaste.serve().await;
 

@@ -17,7 +17,9 @@ use support::until;
 const SOON: Duration = Duration::from_mins(2);
 
 /// A schedule that goes on for longer than a test does.
-const LONG_SCHEDULE: &str = "2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s";
+const LONG_SCHEDULE: &str = "\
+    2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,\
+    2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s,2s";
 
 /// The body of an event whose id begins with this: what a receiver knows it by.
 fn body(id: &str) -> String {
