@@ -292,8 +292,8 @@ async fn a_schedule_of_half_a_second_and_a_second_holds_to_a_tenth_where_the_mac
         let arrived = receiver.arrived("xora");
         let ids = arrived.iter().map(|one| &one.id).collect::<std::collections::BTreeSet<_>>();
         let mut held = 0;
-        for id in &ids {
-            let of_one: Vec<_> = arrived.iter().filter(|one| one.id == **id).cloned().collect();
+        for id in ids {
+            let of_one: Vec<_> = arrived.iter().filter(|one| one.id == *id).cloned().collect();
             let gaps = gaps_ms(&of_one);
             assert!(gaps[0] >= 500 && gaps[1] >= 1_000, "early: {gaps:?} ms");
             held += usize::from(gaps[0] <= 600 && gaps[1] <= 1_100);
