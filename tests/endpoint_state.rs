@@ -175,7 +175,7 @@ async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_
     let posthaste = Posthaste::embedded().with_application();
     let receiver = Receiver::start().await;
     // Slowly, so that it is disabled before all have been sent there.
-    let slowly = Script::Slowly(Duration::from_millis(500), 410);
+    let slowly = Script::Slowly(Duration::from_millis(200), 410);
     let url = receiver.endpoint("hook", slowly);
     let (endpoint, _) = posthaste.endpoint("hook", &url, &["--max-in-flight", "1"]);
     let router = posthaste.serve().await;
@@ -183,11 +183,10 @@ async fn an_endpoint_that_says_it_is_gone_is_disabled_and_what_it_is_owed_waits_
     publish(&posthaste, 20);
 
     until("the rest waits", SOON, async || {
-        router
-            .metric(WAITING)
-            .await
-            .zip(router.metric(DEAD).await)
-            .is_some_and(|(waiting, dead)| waiting + dead == 20 && waiting > 0 && dead > 0)
+        let asked = i64::try_from(receiver.count("hook")).expect("few");
+        router.metric(WAITING).await.zip(router.metric(DEAD).await).is_some_and(
+            |(waiting, dead)| waiting + dead == 20 && waiting > 0 && dead > 0 && dead == asked,
+        )
     })
     .await;
     let shown = posthaste.json(&["endpoint", "show", &endpoint]);
