@@ -274,7 +274,8 @@ async fn a_stop_waits_for_a_request_at_most_once_and_what_it_cuts_off_is_unknown
     let mut case = Case::new(Posthaste::embedded()).await;
     case.receiver.endpoint("once", Script::Slowly(Duration::from_millis(700), 200));
     case.receiver.endpoint("refusing", Script::Hang);
-    case.posthaste.set("POSTHASTE_SHUTDOWN__GRACE_MS", "3000");
+    // Many times what the one takes, and less than the other may: 15 s.
+    case.posthaste.set("POSTHASTE_SHUTDOWN__GRACE_MS", "8000");
     let mut router = case.posthaste.serve().await;
     case.posthaste.list(&["publish", "--app", "acme", "--type", "job.created"]);
     until("requests are on the way", SOON, async || {

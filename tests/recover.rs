@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -44,16 +45,18 @@ impl Case {
         for number in 0..HANGING {
             let name = format!("hanging-{number}");
             let url = receiver.endpoint(&name, Script::Hang);
-            let patient = ["--events", "job.stuck", "--timeout-ms", "30000", "--retry", "1000"];
+            // In memory for minutes: the waits are short, and each request is waited for.
+            let waits = "1000,1000,1000,1000";
+            let patient = ["--events", "job.stuck", "--timeout-ms", "30000", "--retry", waits];
             posthaste.endpoint(&name, &url, &patient);
         }
         Self { posthaste, receiver }
     }
 
-    /// Publishes so many to the broker itself, one by one, each confirmed.
-    async fn publish(&self, event_type: &str, count: usize) {
+    /// Publishes these to the broker itself, one by one, each confirmed.
+    async fn publish(&self, event_type: &str, numbers: Range<usize>) {
         let producer = Producer::connect(&self.posthaste).await;
-        for number in 0..count {
+        for number in numbers {
             let id = format!("{event_type}-{number}");
             let body = format!(r#"{{"id":"{id}"}}"#);
             producer.publish_named(&format!("acme.{event_type}"), &id, &body).await;
@@ -118,6 +121,7 @@ async fn all_is_delivered(router: &Running) {
 async fn broker_and_router_are_gone_and_nothing_that_was_accepted_is_missing() {
     const LATER: usize = 40;
     const STUCK: usize = 60;
+    const FILLING: usize = 25; // for each endpoint: the memory
     const POSTED: usize = 10;
     let broker = Broker::start().await;
     let case = Case::new(&broker).await;
@@ -125,16 +129,21 @@ async fn broker_and_router_are_gone_and_nothing_that_was_accepted_is_missing() {
     let api = Api::of(&case.posthaste, &router);
 
     // On the ladder: each has failed once.
-    case.publish("job.later", LATER).await;
+    case.publish("job.later", 0..LATER).await;
     until("all wait on the ladder", SOON, async || recover(&api, true).await["waiting"] == LATER)
         .await;
     // In the inbox: those that fill the memory, those that were accepted behind them, and those that were not
     // even accepted: from the broker, and over HTTP.
-    case.publish("job.stuck", STUCK).await;
+    case.publish("job.stuck", 0..FILLING).await;
     until("the memory is full", SOON, async || {
         router.metric("posthaste_deliveries_in_memory").await == Some(MEMORY)
     })
     .await;
+    // One behind them, and no more is taken out of the inbox: however late the rest is noticed.
+    case.publish("job.stuck", FILLING..FILLING + 1).await;
+    let accepted = i64::try_from((FILLING + 1) * HANGING).expect("few");
+    until("one more is accepted", SOON, async || state(&router, "pending").await == accepted).await;
+    case.publish("job.stuck", FILLING + 1..STUCK).await;
     case.post(&api, "job.stuck", POSTED).await;
     broker.kill_9().await;
     router.kill_9();
@@ -186,10 +195,10 @@ async fn a_router_that_goes_on_keeps_what_it_has_in_memory_and_recovers_what_wai
     let case = Case::new(&broker).await;
     let router = case.posthaste.serve().await;
     let api = Api::of(&case.posthaste, &router);
-    case.publish("job.later", LATER).await;
+    case.publish("job.later", 0..LATER).await;
     until("all wait on the ladder", SOON, async || recover(&api, true).await["waiting"] == LATER)
         .await;
-    case.publish("job.stuck", STUCK).await;
+    case.publish("job.stuck", 0..STUCK).await;
     until("all hang", SOON, async || case.receiver.count("hanging-0") == STUCK).await;
 
     broker.lose_everything().await;

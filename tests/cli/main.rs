@@ -15,6 +15,9 @@ use support::receiver::{Receiver, Script};
 use support::router::{Posthaste, Running};
 use support::until;
 
+/// So many that at one a second they do not come to an end while a test looks at them.
+const MINUTES_OF_THEM: usize = 120;
+
 /// Longest that a settlement of some deliveries may take.
 const SOON: Duration = Duration::from_mins(2);
 
@@ -62,7 +65,7 @@ impl Case {
         .await;
     }
 
-    /// Begins a replay of everything, at a rate at which it does not end by itself.
+    /// Begins a replay of everything, at a rate at which [`MINUTES_OF_THEM`] do not end by themselves.
     pub(crate) fn begin_slowly(&self) -> String {
         let begun = ["replay", "start", "--all", "--yes", "--rate", "1/s", "--detach"];
         text(&self.posthaste.json(&begun), "id")

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::receiver::Script;
 use crate::support::until;
-use crate::{Case, SOON, text};
+use crate::{Case, MINUTES_OF_THEM, SOON, text};
 
 /// The fields of an object, in their order by name.
 fn fields(value: &Value) -> Vec<&str> {
@@ -172,13 +172,15 @@ async fn a_replay_in_a_pipe_is_a_line_at_its_beginning_and_one_at_its_end() {
 
     case.dead_letters(0).await;
     until("all are delivered", SOON, async || case.receiver.accepted("broken").len() == 5).await;
-    let ended = case.posthaste.json(&["replay", "status", &text(last, "id")]);
-    assert_eq!(ended["delivered"], 5);
+    until("that is on record", SOON, async || {
+        case.posthaste.json(&["replay", "status", &text(last, "id")])["delivered"] == 5
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_paused_resumed_and_made_faster_while_it_goes_on() {
-    let case = Case::with_dead_letters(6).await;
+    let case = Case::with_dead_letters(MINUTES_OF_THEM).await;
     let id = case.begin_slowly();
     let state = |arguments: &[&str]| text(&case.posthaste.json(arguments), "state");
 
@@ -198,7 +200,8 @@ async fn a_replay_is_paused_resumed_and_made_faster_while_it_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_pauses_itself_ends_its_watch_with_the_reason_and_the_way_on() {
-    let case = Case::with_dead_letters(60).await;
+    // More than are tried before it is noticed, on a machine that stalls too.
+    let case = Case::with_dead_letters(400).await;
     case.receiver.endpoint("broken", Script::Answer(500)); // it is broken still
     let (code, printed, said) = case.run(&["replay", "start", "--all", "--yes", "--rate", "20/s"]);
     assert_eq!(code, 3, "{said}");
@@ -210,7 +213,7 @@ async fn a_replay_that_pauses_itself_ends_its_watch_with_the_reason_and_the_way_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_outlives_a_router_that_is_killed_and_finds_the_next_one() {
-    let mut case = Case::with_dead_letters(4).await;
+    let mut case = Case::with_dead_letters(MINUTES_OF_THEM).await;
     let id = case.begin_slowly();
     let mut watch = watching(case.posthaste.command(&["replay", "status", &id, "--watch"]));
     let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines();

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::support::terminal::Terminal;
-use crate::{Case, text};
+use crate::{Case, MINUTES_OF_THEM, text};
 
 impl Case {
     /// A command on a terminal.
@@ -37,9 +37,9 @@ async fn a_thousand_are_confirmed_with_a_letter_and_more_with_their_number() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_leaves_the_replay_to_itself_and_says_how_to_look_again() {
-    let case = Case::with_dead_letters(30).await;
+    let case = Case::with_dead_letters(MINUTES_OF_THEM).await;
     let mut terminal = case.on_terminal(&["replay", "start", "--app", "acme", "--rate", "1/s"]);
-    terminal.shows("replay 30 deliveries? type y to confirm").await;
+    terminal.shows("replay 120 deliveries? type y to confirm").await;
     terminal.types("y\n");
     terminal.shows("eta").await;
     let (code, screen) = terminal.ends_by_ctrl_c().await;
@@ -54,7 +54,7 @@ async fn ctrl_c_leaves_the_replay_to_itself_and_says_how_to_look_again() {
     case.posthaste.json(&["replay", "set-rate", &id, "500/s"]);
     let (code, screen) = terminal.ends().await;
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("30/30"), "{screen}");
+    assert!(screen.contains("120/120"), "{screen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::router::Posthaste;
-use crate::{Case, parts, text};
+use crate::{Case, MINUTES_OF_THEM, parts, text};
 
 /// An id of each kind that nobody has.
 const NO_DELIVERY: &str = "dlv_1srOrx2ZWZBpBUvZwXKQmoEYga2";
@@ -169,7 +169,7 @@ async fn an_applications_token_reaches_its_own_and_is_told_what_is_wanted_for_mo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replays_for_one_endpoint_are_a_conflict_that_names_the_first() {
-    let case = Case::with_dead_letters(3).await;
+    let case = Case::with_dead_letters(MINUTES_OF_THEM).await;
     let first = case.begin_slowly();
     case.posthaste.json(&["replay", "pause", &first]); // it is active, and the count stands still
     let (code, _, error) = case.run(&["replay", "start", "--endpoint", &case.endpoint, "--yes"]);

@@ -30,7 +30,7 @@ use house::House;
 use promises::{Promise, every_promise};
 
 /// Longest that a promise may take: many times what the slowest does, on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(100);
+const DEADLINE: Duration = Duration::from_mins(4);
 
 /// Holds a house to a promise. Whatever the promise is about, the books balance behind it.
 async fn kept(promise: &Promise, house: Box<dyn House>) -> Kept {

@@ -83,11 +83,11 @@ CONF
   fi
   # A session of its own: a signal to the test's terminal must not reach the node.
   setsid nohup "$RMQ/sbin/rabbitmq-server" > "$D/log/stdout.log" 2>&1 < /dev/null &
-  for _ in $(seq 600); do
+  for _ in $(seq 1200); do
     if alive "$D/pid" && accepts; then echo "$PORT"; return 0; fi
     sleep 0.1
   done
-  say "$name did not start within a minute: see $D/log"
+  say "$name did not start within two minutes: see $D/log"
   if [ -f "$D/log/stdout.log" ]; then tail -n 20 "$D/log/stdout.log" >&2; fi
   return 1
 }

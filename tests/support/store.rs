@@ -55,6 +55,17 @@ impl Store {
         u64::try_from(at).expect("after 1970")
     }
 
+    /// When each attempt at an endpoint began, in milliseconds since the epoch, the first first.
+    pub(crate) fn attempts_began(&self, endpoint: &str) -> Vec<u64> {
+        let id: EndpointId = endpoint.parse().expect("an endpoint's id");
+        let connection = rusqlite::Connection::open(&self.path).expect("opens");
+        let sql = "SELECT started_at FROM attempts WHERE endpoint = ?1 ORDER BY started_at";
+        let mut find = connection.prepare(sql).expect(sql);
+        let values = rusqlite::params![id.as_bytes().as_slice()];
+        let rows = find.query_map(values, |row| row.get::<_, i64>(0)).expect(sql);
+        rows.map(|at| u64::try_from(at.expect("read")).expect("after 1970")).collect()
+    }
+
     /// Changes something that nobody else would.
     pub(crate) fn change(&self, sql: &str) {
         let connection = rusqlite::Connection::open(&self.path).expect("opens");

@@ -54,6 +54,9 @@ pub(super) struct Mistaken {
 #[async_trait(?Send)]
 impl House for Mistaken {
     fn character(&self) -> Character {
+        if self.mistake == Mistake::None {
+            return self.house.character();
+        }
         // What a mistake loses is waited for in vain: not for long. Late is well within that.
         let (late_by, patience) = (Duration::from_millis(500), Duration::from_secs(2));
         Character { late_by, patience, ..self.house.character() }

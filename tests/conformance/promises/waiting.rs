@@ -24,7 +24,7 @@ fn ms(ms: u64) -> Duration {
 
 pub(crate) async fn a_wait_is_never_early_and_at_most_so_late(bench: &mut Bench) -> Kept {
     for way in bench.ways() {
-        let waits_ms = [1, 60, 250, 600];
+        let waits_ms = [1, 60, 250, 1_500];
         let (mut up, mut due) = (Vec::new(), BTreeMap::new());
         for wait_ms in waits_ms {
             let (delivery, receipt) = bench.delivery(&format!("{way:?} {wait_ms}")).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn a_wait_may_end_within_its_jitter_and_not_before(bench: &mut 
     for way in bench.ways() {
         let (delivery, receipt) = bench.delivery(&format!("{way:?}")).await?;
         let now = clock();
-        let due = Due { at: now + ms(450), earliest: now + ms(360) };
+        let due = Due { at: now + ms(1_500), earliest: now + ms(1_200) };
         bench.postpone(vec![(delivery, due)], *way).await?;
         receipt.give_back();
 

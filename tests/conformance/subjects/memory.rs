@@ -67,9 +67,9 @@ impl House for MemoryHouse {
             knows_applications: one_store,
             in_order_ms: &[200, 201, 202, 203, 204, 250, 251, 400],
             late_percent: 0,
-            late_by: Duration::from_secs(1),     // a busy machine
+            late_by: Duration::from_secs(10),    // a busy machine
             silence: Duration::from_millis(100), // whatever can be taken is taken at once
-            patience: Duration::from_secs(15),
+            patience: Duration::from_mins(1),
         }
     }
 

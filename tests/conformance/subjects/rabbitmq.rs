@@ -57,9 +57,9 @@ impl House for RabbitHouse {
             knows_applications: false,
             in_order_ms: &[200, 500, 1_000, 1_600],
             late_percent: 28,                    // the widest step between two rungs
-            late_by: Duration::from_secs(4),     // a rung is declared, on a busy node
+            late_by: Duration::from_secs(15),    // a rung is declared, on a busy node
             silence: Duration::from_millis(200), // many times what it takes to a consumer
-            patience: Duration::from_secs(30),
+            patience: Duration::from_mins(1),
         }
     }
 

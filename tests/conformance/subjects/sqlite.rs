@@ -31,9 +31,9 @@ impl House for SqliteHouse {
             knows_applications: true,
             in_order_ms: &[200, 201, 202, 203, 204, 250, 251, 400],
             late_percent: 0,
-            late_by: Duration::from_secs(1), // some commits on a busy machine
+            late_by: Duration::from_secs(10), // some commits on a busy machine
             silence: Duration::from_millis(300), // longer than between two looks
-            patience: Duration::from_secs(15),
+            patience: Duration::from_mins(1),
         }
     }
 
