@@ -123,7 +123,7 @@ async fn a_router_killed_with_a_resend_makes_it_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_asks_for_three_seconds_gets_them_for_all_its_events() {
-    const EVENTS: usize = 30;
+    const EVENTS: usize = 10;
     let posthaste = Posthaste::embedded().with_application();
     let receiver = Receiver::start().await;
     let (hook, other) = (Script::SlowDown("3"), Script::Answer(200));
@@ -143,7 +143,7 @@ async fn an_endpoint_that_asks_for_three_seconds_gets_them_for_all_its_events() 
     assert!(last < arrived[1].at_ms, "others go on meanwhile");
     let store = Store::of(&posthaste).await;
     assert_eq!(store.number("SELECT count(*) FROM attempts WHERE status = 429"), 1);
-    assert_eq!(store.number("SELECT sum(attempts) FROM deliveries"), 2 * 30 + 1);
+    assert_eq!(store.number("SELECT sum(attempts) FROM deliveries"), 2 * 10 + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +157,7 @@ async fn what_a_slowed_endpoint_is_owed_waits_on_the_ladder_and_costs_no_attempt
     publish(&posthaste, 10);
 
     let slowed = "posthaste_deliveries_postponed_total{reason=\"slowed_down\"}";
-    until("they wait elsewhere", SOON, async || router.metric(slowed).await == Some(9)).await;
+    until("they wait elsewhere", SOON, async || router.metric(slowed).await > Some(0)).await;
     books_say(&router, WAITING, 9).await;
     assert_eq!(receiver.count("hook"), 1);
     books_say(&router, DELIVERED, 9).await;

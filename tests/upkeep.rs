@@ -322,7 +322,7 @@ async fn a_full_disk_refuses_with_the_reason_loses_nothing_and_is_over_by_itself
     let log = disk.posthaste.log();
     let told =
         log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count();
-    assert!((1..=12).contains(&told), "{told} lines:\n{log}");
+    assert!((1..20).contains(&told), "{told} lines, and twenty at least met it:\n{log}");
     let copy = disk.posthaste.folder().join("copy.db");
     disk.done(&["backup", "--to", copy.to_str().expect("UTF-8")]);
     let database = rusqlite::Connection::open(&copy).expect("opens");

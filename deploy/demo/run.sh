@@ -107,11 +107,11 @@ await() {
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# A free port among the 10,000 from $1 on; with $2, one whose port $2 higher is free as well.
+# A free port among the 4,000 from $1 on; with $2, one whose port $2 higher is free as well.
 free_port() {
   local low=$1 beside=${2:-0} candidate
   for _ in $(seq 100); do
-    candidate=$((low + RANDOM % 10000))
+    candidate=$((low + RANDOM % 4000))
     if ! listens "$candidate" && ! listens $((candidate + beside)); then
       echo "$candidate"
       return 0
@@ -175,8 +175,8 @@ start_rabbitmq() {
   heading "A RabbitMQ of its own"
   for attempt in 1 2 3; do # another program may take a port between our looking and the node's start
     node=demo-$$-$attempt
-    port=$(free_port 20000 20000)
-    epmd=$(free_port 30000)
+    port=$(free_port 20000 4000)
+    epmd=$(free_port 28000)
     if broker start >/dev/null 2>"$folder/broker.log"; then break; fi
     broker stop >/dev/null 2>&1 || true
     [ "$attempt" -lt 3 ] || { cat "$folder/broker.log" >&2; fail "RabbitMQ did not start"; }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -40,7 +41,7 @@ impl Broker {
         let mut said = String::new();
         for _ in 0..TRIES {
             let data = tempfile::tempdir().expect("a temporary folder");
-            let broker = Self { port: node_port(), epmd: free_port(30_000), data };
+            let broker = Self { port: node_port(), epmd: free_port(EPMDS), data };
             match broker.run("start", &[]).await {
                 Ok(_) => return broker,
                 Err(error) => said = error,
@@ -133,13 +134,20 @@ impl Drop for Broker {
     }
 }
 
-/// A port for AMQP whose neighbour 20,000 above, for the node's own talk, is free as well.
-///
-/// From 20,000 to 29,999: two nodes can then never want the same pair.
+/// Where routers listen, AMQP, and each node's own epmd. All below 32,768: above, the system gives ports to whoever
+/// connects to somewhere, and a node that starts again would find its own taken.
+const ROUTERS: Range<u16> = 10_000..20_000;
+const NODES: Range<u16> = 20_000..24_000;
+const EPMDS: Range<u16> = 28_000..32_000;
+
+/// How far above its AMQP port a node listens for its own talk: two nodes can never want the same pair.
+const OWN_TALK: u16 = 4_000;
+
+/// A port for AMQP whose neighbour, for the node's own talk, is free as well.
 fn node_port() -> u16 {
     loop {
-        let port = free_port(20_000);
-        if is_free(port + 20_000) {
+        let port = free_port(NODES);
+        if is_free(port + OWN_TALK) {
             return port;
         }
     }
@@ -149,11 +157,12 @@ fn node_port() -> u16 {
 /// whoever looks.
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// A free port among the 10,000 from `low` on, at random: tests of other processes look for one as well.
-fn free_port(low: u16) -> u16 {
+/// A free port among these, at random: tests of other processes look for one as well.
+fn free_port(among: Range<u16>) -> u16 {
+    let many = u32::from(among.end - among.start);
     loop {
         let chance = getrandom::u32().expect("chance from the system");
-        let port = low + u16::try_from(chance % 10_000).expect("below 10,000");
+        let port = among.start + u16::try_from(chance % many).expect("a port");
         if is_free(port) && GIVEN.lock().expect("no panic while held").insert(port) {
             return port;
         }
@@ -162,7 +171,7 @@ fn free_port(low: u16) -> u16 {
 
 /// Free ports for the two servers of one process.
 pub(crate) fn two_free_ports() -> [u16; 2] {
-    [free_port(10_000), free_port(10_000)]
+    [free_port(ROUTERS), free_port(ROUTERS)]
 }
 
 fn is_free(port: u16) -> bool {

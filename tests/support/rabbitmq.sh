@@ -4,7 +4,7 @@
 #   rabbitmq.sh start|stop|kill9|restart|ctl NAME [arguments of rabbitmqctl]
 #
 #   DATA   folder for everything that the node writes                    (required)
-#   PORT   AMQP port; PORT+20000 is taken too, for the node's own talk   (start, restart)
+#   PORT   AMQP port; PORT+4000 is taken too, for the node's own talk   (start, restart)
 #   EPMD   port of the node's own epmd                                   (required)
 #   RMQ    server folder (has sbin/); default: the newest that Debian's packages have installed
 #   ERL    folder that holds `erl`; default: the system's
@@ -55,7 +55,7 @@ end() {
 
 start() {
   : "${PORT:?an AMQP port is wanted}"
-  export RABBITMQ_DIST_PORT=$((PORT + 20000))
+  export RABBITMQ_DIST_PORT=$((PORT + 4000))
   if [ ! -f "$HOME/.erlang.cookie" ]; then
     (umask 077; printf 'private-test-node' > "$HOME/.erlang.cookie")
   fi
