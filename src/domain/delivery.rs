@@ -249,6 +249,9 @@ pub enum Holder {
     Ladder,
     /// The journal itself: a router claims it from there when it is due.
     Journal,
+    /// The journal, for an endpoint whose circuit is open: claimed when it is due, and brought forward when the
+    /// circuit closes.
+    Circuit,
 }
 
 impl Holder {
@@ -257,6 +260,7 @@ impl Holder {
         match self {
             Self::Router => "router",
             Self::Ladder => "ladder",
+            Self::Circuit => "circuit",
             Self::Journal => "journal",
         }
     }
@@ -293,9 +297,10 @@ impl Standing {
                 Fence::Attempt
             }
             DeliveryState::Pending
-            | DeliveryState::Waiting { held_by: Holder::Ladder | Holder::Journal, .. } => {
-                Fence::Drop
-            }
+            | DeliveryState::Waiting {
+                held_by: Holder::Ladder | Holder::Journal | Holder::Circuit,
+                ..
+            } => Fence::Drop,
             DeliveryState::Waiting { held_by: Holder::Router, .. } => Fence::TakeOver,
         }
     }

@@ -7,6 +7,7 @@
 pub mod application;
 pub mod auth;
 pub mod body;
+pub mod breaker;
 pub mod capability;
 pub mod cloudevent;
 pub mod dead_letter;

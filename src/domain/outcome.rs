@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::breaker::Health;
 use super::time::Timestamp;
 
 /// How one HTTP request ended.
@@ -64,11 +65,27 @@ pub enum Meaning {
     NotTheirDoing,
 }
 
+/// What an outcome says about its whole endpoint, beyond the one delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sign {
+    /// How fast it wants to be called.
+    pub pressure: Pressure,
+    /// Whether it works at all.
+    pub health: Health,
+}
+
+impl Sign {
+    /// Nothing.
+    pub const NONE: Self = Self { pressure: Pressure::Unsaid, health: Health::Unsaid };
+}
+
 /// What an outcome says about how fast its endpoint wants to be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pressure {
     /// It keeps up.
     Eased,
+    /// It did not keep up with what it was sent.
+    Overrun,
     /// It wants to be called less, and not before this moment, if it named one.
     SlowDown(Option<RetryAfter>),
     /// Nothing.
@@ -130,18 +147,22 @@ impl Outcome {
     }
 
     /// What it says about the whole endpoint, beyond the one delivery, where it means this.
-    ///
-    /// What its policy takes as a success eases, whatever the status. Else 429 and 503 say so by their meaning (RFC 6585 §4, RFC 9110 §15.6.4), 502 and 504 are what gateways
-    /// answer for a receiver that is overrun; a `Retry-After` says so beside any other refusal.
-    pub const fn pressure(&self, meaning: Meaning) -> Pressure {
+    pub const fn sign(&self, meaning: Meaning) -> Sign {
+        Sign { pressure: self.pressure(meaning), health: self.health(meaning) }
+    }
+
+    /// What its policy takes as a success eases, whatever the status. Else 429 and 503 ask for less by their meaning
+    /// (RFC 6585 §4, RFC 9110 §15.6.4), 502 and 504 are what gateways answer for a receiver that is overrun; a
+    /// `Retry-After` asks for it beside any other refusal. Who gives no answer in time has too much to do.
+    const fn pressure(&self, meaning: Meaning) -> Pressure {
         match self {
             Self::Answered { .. } if matches!(meaning, Meaning::Delivered) => Pressure::Eased,
             Self::Answered { status: 429 | 502 | 503 | 504, retry_after } => {
                 Pressure::SlowDown(*retry_after)
             }
             Self::Answered { retry_after: Some(moment), .. } => Pressure::SlowDown(Some(*moment)),
+            Self::TimedOut => Pressure::Overrun,
             Self::Answered { retry_after: None, .. }
-            | Self::TimedOut
             | Self::DnsFailed
             | Self::ConnectFailed
             | Self::TlsFailed
@@ -151,6 +172,26 @@ impl Outcome {
             | Self::Interrupted
             | Self::Internal
             | Self::Unknown => Pressure::Unsaid,
+        }
+    }
+
+    /// A 5xx is the server's word that it fails (RFC 9110 §15.6); who gives no HTTP answer at all is no better. A 4xx
+    /// is about the one request, and 429 about how many there are: who says that is well enough to say it.
+    const fn health(&self, meaning: Meaning) -> Health {
+        match self {
+            Self::Answered { .. } if matches!(meaning, Meaning::Delivered) => Health::Well,
+            Self::Answered { status: 500..=599, .. }
+            | Self::TimedOut
+            | Self::DnsFailed
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::ConnectionLost
+            | Self::ProtocolError => Health::Sick,
+            Self::Answered { .. }
+            | Self::TargetNotAllowed
+            | Self::Interrupted
+            | Self::Internal
+            | Self::Unknown => Health::Unsaid,
         }
     }
 
@@ -246,28 +287,30 @@ mod tests {
     }
 
     #[test]
-    fn who_is_overrun_or_names_a_moment_wants_the_whole_endpoint_slower() {
-        use Pressure::{Eased, SlowDown, Unsaid};
+    fn what_an_end_says_of_the_whole_endpoint_row_by_row() {
+        use Health::{Sick, Well};
+        use Pressure::{Eased, Overrun, SlowDown};
         let wait = Some(RetryAfter::In(Duration::from_secs(7)));
         let with = |status, retry_after| Outcome::Answered { status, retry_after };
         let table = [
-            (with(200, None), Eased),
-            (with(204, wait), Eased),
-            (with(429, None), SlowDown(None)),
-            (with(429, wait), SlowDown(wait)),
-            (with(502, None), SlowDown(None)),
-            (with(503, wait), SlowDown(wait)),
-            (with(504, None), SlowDown(None)),
-            (with(500, None), Unsaid),
-            (with(500, wait), SlowDown(wait)),
-            (with(301, wait), SlowDown(wait)),
-            (with(404, None), Unsaid),
-            (Outcome::TimedOut, Unsaid),
-            (Outcome::ConnectFailed, Unsaid),
-            (Outcome::Interrupted, Unsaid),
+            (with(200, None), Eased, Well),
+            (with(204, wait), Eased, Well),
+            (with(429, None), SlowDown(None), Health::Unsaid),
+            (with(429, wait), SlowDown(wait), Health::Unsaid),
+            (with(502, None), SlowDown(None), Sick),
+            (with(503, wait), SlowDown(wait), Sick),
+            (with(504, None), SlowDown(None), Sick),
+            (with(500, None), Pressure::Unsaid, Sick),
+            (with(500, wait), SlowDown(wait), Sick),
+            (with(301, wait), SlowDown(wait), Health::Unsaid),
+            (with(404, None), Pressure::Unsaid, Health::Unsaid),
+            (Outcome::TimedOut, Overrun, Sick),
+            (Outcome::ConnectFailed, Pressure::Unsaid, Sick),
+            (Outcome::TargetNotAllowed, Pressure::Unsaid, Health::Unsaid),
+            (Outcome::Interrupted, Pressure::Unsaid, Health::Unsaid),
         ];
-        for (outcome, pressure) in table {
-            assert_eq!(outcome.pressure(outcome.meaning()), pressure, "{outcome:?}");
+        for (outcome, pressure, health) in table {
+            assert_eq!(outcome.sign(outcome.meaning()), Sign { pressure, health }, "{outcome:?}");
         }
     }
 
@@ -275,9 +318,10 @@ mod tests {
     fn whether_it_eases_is_its_policys_word_and_not_the_statuss() {
         let wait = Some(RetryAfter::In(Duration::from_secs(7)));
         let with = |status| Outcome::Answered { status, retry_after: wait };
-        assert_eq!(with(302).pressure(Meaning::Delivered), Pressure::Eased);
-        assert_eq!(with(503).pressure(Meaning::Delivered), Pressure::Eased);
-        assert_eq!(with(202).pressure(Meaning::Failed), Pressure::SlowDown(wait));
+        let well = Sign { pressure: Pressure::Eased, health: Health::Well };
+        assert_eq!(with(302).sign(Meaning::Delivered), well);
+        assert_eq!(with(503).sign(Meaning::Delivered), well);
+        assert_eq!(with(202).sign(Meaning::Failed).pressure, Pressure::SlowDown(wait));
         assert_eq!(with(202).retry_after(), wait, "to whoever takes it for a failure");
     }
 }

@@ -74,6 +74,11 @@ impl Chance {
     pub fn from_bits(bits: u64) -> Self {
         Self((bits >> 11) as f64 / (1_u64 << 53) as f64)
     }
+
+    /// That share of a wait: anything from nothing to the whole of it.
+    pub fn of(self, wait: Duration) -> Duration {
+        wait.mul_f64(self.0)
+    }
 }
 
 /// When something that waits may go on.

@@ -34,6 +34,28 @@ pub enum Settlement {
 }
 
 impl Settlement {
+    /// When the delivery goes on, if there is such a moment and not a person to wait for.
+    pub const fn due(&self) -> Option<Due> {
+        match self {
+            Self::Retry(due) => Some(*due),
+            Self::Postpone(due, why) => match why {
+                Postponed::Paused | Postponed::Held => None,
+                Postponed::RateLimited
+                | Postponed::Busy
+                | Postponed::SlowedDown
+                | Postponed::CircuitOpen
+                | Postponed::NotYet
+                | Postponed::OurDoing => Some(*due),
+            },
+            Self::Delivered
+            | Self::DeadLetter(_)
+            | Self::Drop(_)
+            | Self::LetGo
+            | Self::Cancelled
+            | Self::Unchanged => None,
+        }
+    }
+
     /// Whether it is an end that a receiver has spoken: all that can become of a delivery whose one request
     /// was let go.
     pub const fn is_an_answer(&self) -> bool {
@@ -57,6 +79,8 @@ pub enum Postponed {
     Busy,
     /// Its endpoint has asked to be called less.
     SlowedDown,
+    /// Its endpoint does nothing but fail, and is not called for now.
+    CircuitOpen,
     /// Its endpoint is paused: it waits until a person resumes it.
     Paused,
     /// Its application holds back all that it sends: it waits until a person lets it go on.
@@ -69,10 +93,11 @@ pub enum Postponed {
 
 impl Postponed {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RateLimited,
         Self::Busy,
         Self::SlowedDown,
+        Self::CircuitOpen,
         Self::Paused,
         Self::Held,
         Self::NotYet,
@@ -85,6 +110,7 @@ impl Postponed {
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
             Self::SlowedDown => "slowed_down",
+            Self::CircuitOpen => "circuit_open",
             Self::Paused => "paused",
             Self::Held => "held",
             Self::NotYet => "not_yet",

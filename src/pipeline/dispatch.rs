@@ -18,20 +18,24 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::info;
 
+use super::recall::Recaller;
 use super::route::Routes;
 use super::send::Courier;
 use super::settle::Settler;
 use super::starting::Starting;
 use super::{Job, World};
+use crate::domain::breaker::Turned;
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Permit, Refused};
 use crate::domain::leave::instead;
-use crate::domain::outcome::Pressure;
+use crate::domain::outcome::Sign;
 use crate::domain::policy::Guarantee;
+use crate::domain::retry::Chance;
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
@@ -73,7 +77,7 @@ struct Ended {
     permit: Permit,
     took: Duration,
     /// What its end said about the endpoint.
-    pressure: Pressure,
+    sign: Sign,
 }
 
 impl Dispatcher {
@@ -147,6 +151,8 @@ pub struct Dispatch {
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
     pub max_in_flight_per_host: usize,
+    /// Who brings back what waited for a circuit.
+    pub recaller: Recaller,
 }
 
 /// The dispatcher at work.
@@ -225,12 +231,10 @@ impl Lanes {
                 self.beginning.remove(&id);
                 self.move_on(id, now);
             }
-            Message::Finished(Ended { endpoint, host, permit, took, pressure }) => {
+            Message::Finished(Ended { endpoint, host, permit, took, sign }) => {
                 self.in_flight -= 1;
                 self.destinations.finish(&host);
-                let lane = self.by_endpoint.get_mut(&endpoint);
-                let lane = lane.expect("a lane with a request on the way is kept");
-                lane.finished(permit, took, pressure, now);
+                self.take_back(endpoint, permit, took, sign, now);
                 self.call_next_at(&host);
                 self.move_on(endpoint, now);
             }
@@ -251,11 +255,40 @@ impl Lanes {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
         };
+        if job.trigger.is_by_hand() {
+            lane.try_now(now);
+        }
         let offered =
             if stands_behind(&job) { lane.offer_behind(job, now) } else { lane.offer(job, now) };
         match offered {
             Ok(()) => self.move_on(id, now),
             Err(refused) => self.postpone(refused),
+        }
+    }
+
+    /// Gives a lane its permit back, and tells what has become of its circuit.
+    fn take_back(
+        &mut self,
+        id: EndpointId,
+        permit: Permit,
+        took: Duration,
+        sign: Sign,
+        now: Timestamp,
+    ) {
+        let chance = Chance::from_bits(self.stage.world.chance());
+        let lane = self.by_endpoint.get_mut(&id);
+        let lane = lane.expect("a lane with a permit out is kept");
+        let Some(turned) = lane.finished(permit, took, sign, now, chance) else { return };
+        self.stage.metrics.circuit_turned(turned);
+        match turned {
+            Turned::Open(until) => {
+                info!(endpoint_id = %id, until = %until, "circuit open: it does nothing but fail");
+            }
+            Turned::HalfOpen => info!(endpoint_id = %id, "circuit half open: the probe succeeded"),
+            Turned::Closed => {
+                info!(endpoint_id = %id, "circuit closed: what waits for it is brought back");
+                self.stage.recaller.bring_back(id, lane.interval(now));
+            }
         }
     }
 
@@ -354,15 +387,14 @@ impl Lanes {
         };
         if let Some(settlement) = instead {
             self.stage.settler.refused(job, settlement);
-            let lane = self.by_endpoint.get_mut(&id).expect("the permit came from it");
-            lane.finished(permit, Duration::ZERO, Pressure::Unsaid, now);
+            self.take_back(id, permit, Duration::ZERO, Sign::NONE, now);
             return;
         }
         let endpoint = endpoint.expect("or it would have been taken back");
         // What its answer will say is said of this endpoint, though the change may be heard of later.
         let before = self.leads_to.insert(id, Arc::clone(&endpoint));
         if before.is_some_and(|it| is_another(&it, &endpoint)) {
-            self.by_endpoint.get_mut(&id).expect("the permit came from it").speed_up();
+            self.by_endpoint.get_mut(&id).expect("the permit came from it").forgive();
         }
         self.in_flight += 1;
         let host = self.destinations.start(host_of(Some(&endpoint)));
@@ -380,10 +412,10 @@ impl Lanes {
             host,
             permit: Some(permit),
             begun: Instant::now(),
-            pressure: Pressure::Unsaid,
+            sign: Sign::NONE,
         };
         tokio::spawn(async move {
-            outstanding.pressure = courier.deliver(job, endpoint, begins).await;
+            outstanding.sign = courier.deliver(job, endpoint, begins).await;
             drop(outstanding);
         });
     }
@@ -481,7 +513,7 @@ impl Lanes {
                     lane.adjust(endpoint.throttle_rate, endpoint.policy.max_in_flight);
                     // What was asked for was asked by another URL, or before a person stepped in.
                     if is_another(last, &endpoint) {
-                        lane.speed_up();
+                        lane.forgive();
                     }
                     self.leads_to.insert(id, endpoint);
                 }
@@ -548,7 +580,7 @@ struct Outstanding {
     host: Arc<str>,
     permit: Option<Permit>,
     begun: Instant,
-    pressure: Pressure,
+    sign: Sign,
 }
 
 impl Drop for Outstanding {
@@ -559,7 +591,7 @@ impl Drop for Outstanding {
                 host: Arc::clone(&self.host),
                 permit,
                 took: self.begun.elapsed(),
-                pressure: self.pressure,
+                sign: self.sign,
             }));
         }
     }

@@ -18,6 +18,7 @@ use super::adopt::Adopter;
 use super::dispatch::{Dispatch, Dispatcher};
 use super::herald::{self, Operator};
 use super::ingest::Ingest;
+use super::recall::{Recall, Recaller};
 use super::reclaim::Reclaim;
 use super::release::Release;
 use super::request::Options;
@@ -45,8 +46,14 @@ const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const LAST_STEPS: Duration = Duration::from_secs(10);
 
 /// The tasks of [`Engine::intake`], in their order.
-const INTAKE: [&str; 5] =
-    ["reclaim", "resend", "the follower of the catalogue", "the herald", "the reader of the books"];
+const INTAKE: [&str; 6] = [
+    "reclaim",
+    "recall",
+    "resend",
+    "the follower of the catalogue",
+    "the herald",
+    "the reader of the books",
+];
 
 /// What an engine is made of.
 pub struct Parts {
@@ -116,6 +123,7 @@ impl Engine {
         let window = Window::new(parts.max_deliveries_in_memory, parts.max_payload_bytes_in_memory);
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
+        let (recaller, closings) = Recaller::address();
         // Before anything starts: who edits from now on has to wait for us.
         let (book, own) = (parts.routers, dispatcher.clone());
         let adopter = Adopter::begin(Arc::clone(&catalogue), book, own, world.clone()).await?;
@@ -163,6 +171,12 @@ impl Engine {
             metrics: Arc::clone(&metrics),
             max_in_flight: parts.max_in_flight,
             max_in_flight_per_host: parts.max_in_flight_per_host,
+            recaller,
+        };
+        let recall = Recall {
+            journal: Arc::clone(&journal),
+            world: world.clone(),
+            metrics: Arc::clone(&metrics),
         };
         let ingest = Ingest {
             journal: Arc::clone(&journal),
@@ -204,6 +218,7 @@ impl Engine {
             ingest: tokio::spawn(ingest.run(inbox, stop_intake.clone())),
             intake: vec![
                 tokio::spawn(reclaim.run(stop_intake.clone())),
+                tokio::spawn(recall.run(closings, stop_intake.clone())),
                 tokio::spawn(resends.run(stop_intake.clone())),
                 tokio::spawn(follow),
                 tokio::spawn(telling),

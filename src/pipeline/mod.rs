@@ -24,6 +24,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod herald;
 pub mod ingest;
+mod recall;
 pub mod reclaim;
 pub mod release;
 pub mod request;

@@ -24,7 +24,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::exchange::{SentHeaders, Timing};
 use crate::domain::id::AttemptId;
-use crate::domain::outcome::{Outcome, Pressure};
+use crate::domain::outcome::{Outcome, Sign};
 use crate::domain::policy::Guarantee;
 use crate::egress::{Reply, Sender};
 use crate::failpoint;
@@ -46,26 +46,26 @@ pub struct Courier {
 impl Courier {
     /// Makes the request, and tells the settler how it ended; what its end says about the endpoint.
     /// `begins` is dropped when the request has begun (when it is the sender's), or will not be made.
-    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>, begins: impl Send) -> Pressure {
+    pub async fn deliver(&self, job: Job, endpoint: Arc<Endpoint>, begins: impl Send) -> Sign {
         let about = self.about(&job.delivery, &endpoint);
         match endpoint.policy.guarantee {
             Guarantee::AtLeastOnce => {
                 let attempt = self.attempt(&job.delivery.event, &endpoint, about, begins).await;
-                let pressure = attempt.outcome.pressure(attempt.meaning);
+                let sign = attempt.outcome.sign(attempt.meaning);
                 self.settler.attempted(job, attempt);
-                pressure
+                sign
             }
             Guarantee::AtMostOnce => {
                 let leave = self.settler.let_go(job, about.clone());
                 let Some(Ok(let_go)) = self.out_of_time.run_until_cancelled(leave).await else {
-                    return Pressure::Unsaid;
+                    return Sign::NONE;
                 };
                 failpoint!("send.let_go");
                 let event = Arc::clone(&let_go.delivery().event);
                 let attempt = self.attempt(&event, &endpoint, about, begins).await;
-                let pressure = attempt.outcome.pressure(attempt.meaning);
+                let sign = attempt.outcome.sign(attempt.meaning);
                 self.settler.ended(let_go, attempt);
-                pressure
+                sign
             }
         }
     }

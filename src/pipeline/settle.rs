@@ -344,6 +344,9 @@ impl Record {
         if job.trigger.is_by_hand() {
             return (Next::Nothing, Holder::Journal); // what is put off is so in its request's row
         }
+        if let Settlement::Postpone(_, Postponed::CircuitOpen) = settlement {
+            return (Next::Nothing, Holder::Circuit);
+        }
         let Some(due) = to_hand_on(settlement) else { return (Next::Nothing, Holder::Journal) };
         let soon = due.at.since(now) <= HOLD_MAX && job.share.age() <= STAY_MAX;
         let retries = matches!(settlement, Settlement::Retry(_));

@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StorageError;
@@ -18,7 +20,7 @@ use crate::domain::event::Event;
 use crate::domain::exchange::Timing;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::retry::Due;
-use crate::domain::settlement::Settlement;
+use crate::domain::settlement::{Postponed, Settlement};
 use crate::domain::time::Timestamp;
 
 /// An event with the deliveries it owes.
@@ -203,6 +205,20 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// `Unavailable`; may be dropped.
     async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError>;
+
+    /// Brings forward what waits for an endpoint's circuit, oldest first: the first to `now`, each next one
+    /// `interval` behind it, and nothing to later than it was; how many.
+    ///
+    /// In small steps; a crash between two leaves the rest where it was.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn bring_forward(
+        &self,
+        endpoint: EndpointId,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<u64, StorageError>;
 
     /// Claims deliveries that wait in vain or for nobody else, oldest due first: see [`Overdue`].
     ///
@@ -390,24 +406,11 @@ pub trait Ledger: Send + Sync {
 /// When a delivery that is settled goes on, if it does and not by the journal's own doing.
 ///
 /// Kept here because it is part of the contract of [`Journal::record`]: what this names is what the
-/// caller has to hand on.
+/// caller has to hand on. What waits for a circuit is not: the journal holds it, and an endpoint that is down costs a
+/// broker nothing.
 pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
-    use crate::domain::settlement::Postponed;
     match settlement {
-        Settlement::Retry(due) => Some(*due),
-        Settlement::Postpone(due, why) => match why {
-            Postponed::Paused | Postponed::Held => None,
-            Postponed::RateLimited
-            | Postponed::Busy
-            | Postponed::SlowedDown
-            | Postponed::NotYet
-            | Postponed::OurDoing => Some(*due),
-        },
-        Settlement::Delivered
-        | Settlement::DeadLetter(_)
-        | Settlement::Drop(_)
-        | Settlement::LetGo
-        | Settlement::Cancelled
-        | Settlement::Unchanged => None,
+        Settlement::Postpone(_, Postponed::CircuitOpen) => None,
+        _ => settlement.due(),
     }
 }

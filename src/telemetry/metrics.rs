@@ -18,6 +18,7 @@ use prometheus::{
 use super::book::Book;
 use super::broker::{BrokerMetrics, BrokerNumbers};
 use super::store::StoreMetrics;
+use crate::domain::breaker::Turned;
 use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::outcome::{CLASSES, Meaning, Outcome};
 use crate::domain::settings::SchemaMode;
@@ -102,6 +103,7 @@ pub struct Metrics {
     retries: IntCounter,
     postponed: IntCounterVec,
     copies_dropped: IntCounter,
+    circuit_transitions: IntCounterVec,
     in_flight: IntGauge,
     in_flight_limit: IntGauge,
     window: IntGauge,
@@ -202,6 +204,11 @@ impl Metrics {
                 "delivery_copies_dropped_total",
                 "Copies of deliveries whose turn was over: what repeated messages came to.",
             ),
+            circuit_transitions: book.counters(
+                "endpoint_circuit_transitions_total",
+                "Circuits that have opened, been found half open, and closed: is one flapping?",
+                &["to"],
+            ),
             in_flight: book.gauge("delivery_in_flight", "Requests on the way."),
             in_flight_limit: book
                 .gauge("delivery_concurrency_limit", "Requests that may be on the way at once."),
@@ -264,6 +271,9 @@ impl Metrics {
         }
         for why in Postponed::ALL {
             self.postponed.with_label_values(&[why.as_str()]);
+        }
+        for to in ["open", "half_open", "closed"] {
+            self.circuit_transitions.with_label_values(&[to]);
         }
         self.books(&Books::default());
     }
@@ -337,6 +347,11 @@ impl Metrics {
     /// A copy of a delivery was dropped: its turn was over.
     pub fn copy_dropped(&self) {
         self.copies_dropped.inc();
+    }
+
+    /// An endpoint's circuit has changed its state.
+    pub fn circuit_turned(&self, turned: Turned) {
+        self.circuit_transitions.with_label_values(&[turned.as_str()]).inc();
     }
 
     /// Requests on the way.

@@ -87,7 +87,7 @@ impl World {
             DeliveryState::Waiting { held_by: Holder::Ladder, .. } => {
                 copies.iter().any(|turn| *turn >= standing.turn)
             }
-            DeliveryState::Waiting { held_by: Holder::Journal, .. }
+            DeliveryState::Waiting { held_by: Holder::Journal | Holder::Circuit, .. }
             | DeliveryState::Delivered
             | DeliveryState::Dead
             | DeliveryState::Cancelled

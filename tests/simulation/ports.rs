@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Holder, Standing, Turn};
-use posthaste::domain::id::EventId;
+use posthaste::domain::id::{EndpointId, EventId};
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
@@ -180,6 +180,15 @@ impl Journal for Watched {
 
     async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError> {
         self.0.memory().handed_on(batch).await
+    }
+
+    async fn bring_forward(
+        &self,
+        endpoint: EndpointId,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<u64, StorageError> {
+        self.0.memory().bring_forward(endpoint, now, interval).await
     }
 
     async fn claim(

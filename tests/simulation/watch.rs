@@ -85,9 +85,9 @@ impl World {
         let place = state.place(key.endpoint).expect("its request has begun");
         let seen = &mut state.endpoints[place];
         let until = seen.slowed.map_or(now, |slowed| slowed.until);
-        match outcome.pressure(outcome.meaning()) {
+        match outcome.sign(outcome.meaning()).pressure {
             Pressure::Eased if until <= now => seen.slowed = None,
-            Pressure::Eased | Pressure::Unsaid => {}
+            Pressure::Eased | Pressure::Overrun | Pressure::Unsaid => {}
             Pressure::SlowDown(asked) => {
                 let again = until <= now;
                 let least = asked

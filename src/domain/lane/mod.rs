@@ -7,6 +7,9 @@
 //! fast the endpoint has been serving them: a fast one may have [`LINE_MAX`], one that hangs soon has
 //! room for hardly any, and nobody stands longer than [`HOLD_MAX`].
 //!
+//! How many of its requests may be on the way is learnt from how they end ([`allowance`]); one that does nothing but
+//! fail is not called at all for a while ([`Breaker`]).
+//!
 //! An endpoint that asks to be called less ([`Pressure::SlowDown`]) slows its whole lane down: nothing
 //! starts before the moment that it named, and from then on one request at a time, until one succeeds.
 //! Whoever would have to wait too long for that is sent away at once. This is kept here alone: a router
@@ -17,6 +20,8 @@
 //!
 //! A [`Permit`] is made here and nowhere else, is moved to the sender, and has to come back through
 //! [`Lane::finished`]: sending without one does not compile.
+
+mod allowance;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -30,9 +35,11 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::domain::outcome::{Pressure, RetryAfter};
+use self::allowance::Allowance;
+use crate::domain::breaker::{Breaker, Pass, Turned};
+use crate::domain::outcome::{Pressure, RetryAfter, Sign};
 use crate::domain::pace::Pace;
-use crate::domain::retry::Due;
+use crate::domain::retry::{Chance, Due};
 use crate::domain::settlement::Postponed;
 use crate::domain::time::Timestamp;
 
@@ -81,12 +88,19 @@ const SLOWED_MOST: Duration = Duration::from_mins(1);
 /// Shortest time that a refused delivery is sent away for: less is not worth the hop.
 const AWAY_MIN: Duration = Duration::from_secs(1);
 
+/// How long a lane is kept of an endpoint that failed when it was called last.
+///
+/// One hour: who fails for longer, and is sent less than one event in it, is found out anew.
+const REMEMBERED: Duration = Duration::from_hours(1);
+
 /// Leave to send one request to the lane's endpoint. Given back through [`Lane::finished`].
 #[derive(Debug)]
 #[must_use = "a permit that is not given back blocks its lane"]
 pub struct Permit {
     /// Whether it is for one that stood behind.
     behind: bool,
+    started_at: Timestamp,
+    pass: Pass,
 }
 
 /// The line is full: come back later.
@@ -106,6 +120,8 @@ pub struct Lane<J> {
     rate: Option<NonZeroU32>,
     limiter: Option<Limiter>,
     max_in_flight: NonZeroU16,
+    allowance: Allowance,
+    breaker: Breaker,
     in_flight: u16,
     /// Ready to start, in the order they came, with the moment when each stops waiting.
     line: VecDeque<(Timestamp, J)>,
@@ -153,6 +169,8 @@ impl<J> Lane<J> {
             rate,
             limiter: rate.map(Limiter::new),
             max_in_flight,
+            allowance: Allowance::new(max_in_flight),
+            breaker: Breaker::default(),
             in_flight: 0,
             line: VecDeque::new(),
             behind: VecDeque::new(),
@@ -176,11 +194,25 @@ impl<J> Lane<J> {
             self.not_before = Timestamp::default();
         }
         self.max_in_flight = max_in_flight;
+        self.allowance.adjust(max_in_flight);
     }
 
-    /// Forgets that the endpoint asked to be called less: it is another one now, or a person wants it
-    /// called.
-    pub fn speed_up(&mut self) {
+    /// Forgets what the endpoint has asked for and how it failed: it is another one now, or a person has stepped in.
+    pub fn forgive(&mut self) {
+        self.speed_up();
+        self.breaker = Breaker::default();
+        self.allowance = Allowance::new(self.max_in_flight);
+    }
+
+    /// Lets a request start at once although the endpoint failed or asked for quiet, to see: a person wants it called.
+    pub fn try_now(&mut self, now: Timestamp) {
+        self.breaker.probe_now(now);
+        if let Some(slowed) = &mut self.slowed {
+            slowed.until = slowed.until.min(now);
+        }
+    }
+
+    fn speed_up(&mut self) {
         self.slowed = None;
         self.pace = Pace::default();
         self.pace_behind = Pace::default();
@@ -246,7 +278,7 @@ impl<J> Lane<J> {
         if behind && !self.may_start_behind() {
             return None;
         }
-        if self.in_flight >= self.cap() || now < self.starts_from() {
+        if self.in_flight >= self.cap() || self.breaker.is_probing() || now < self.starts_from() {
             return None;
         }
         if let Some(limiter) = &self.limiter
@@ -261,27 +293,47 @@ impl<J> Lane<J> {
         }
         self.in_flight += 1;
         self.behind_in_flight += u16::from(behind);
-        Some((Permit { behind }, job))
+        Some((Permit { behind, started_at: now, pass: self.breaker.started() }, job))
     }
 
     /// Takes a permit back when its request has ended at `now`, after `took`, with what its end said about
-    /// the endpoint.
-    #[expect(clippy::needless_pass_by_value, reason = "a permit comes back once: it is moved")]
-    pub fn finished(&mut self, permit: Permit, took: Duration, pressure: Pressure, now: Timestamp) {
-        let Permit { behind } = permit;
+    /// the endpoint. What has become of its circuit, if that has changed.
+    pub fn finished(
+        &mut self,
+        permit: Permit,
+        took: Duration,
+        sign: Sign,
+        now: Timestamp,
+        chance: Chance,
+    ) -> Option<Turned> {
+        let Permit { behind, started_at, pass } = permit;
+        let in_flight = self.in_flight;
         self.in_flight = self.in_flight.checked_sub(1).expect("each permit comes back once");
         self.behind_in_flight -= u16::from(behind);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.mean_ms = (self.mean_ms * 7 + took_ms) / 8;
         self.progress_at = now;
-        match pressure {
-            // Of what was on the way when the endpoint spoke, some may still succeed: that is no answer.
-            Pressure::Eased if self.slowed.is_some() && self.starts_from() <= now => {
-                self.speed_up();
-            }
-            Pressure::Eased | Pressure::Unsaid => {}
-            Pressure::SlowDown(asked) => self.slow_down(asked, now),
+        let turned = self.breaker.ended(pass, sign.health, now, chance);
+        match turned {
+            Some(Turned::HalfOpen) => self.allowance.begin_again(),
+            Some(Turned::Open(_) | Turned::Closed) | None => {}
         }
+        match sign.pressure {
+            Pressure::Eased => {
+                self.allowance.eased(in_flight);
+                // Of what was on the way when the endpoint spoke, some may still succeed: that is no answer.
+                if self.slowed.is_some_and(|slowed| slowed.until <= now) {
+                    self.speed_up();
+                }
+            }
+            Pressure::Unsaid => {}
+            Pressure::Overrun => self.allowance.overrun(started_at, now),
+            Pressure::SlowDown(asked) => {
+                self.allowance.overrun(started_at, now);
+                self.slow_down(asked, now);
+            }
+        }
+        turned
     }
 
     /// Takes out of the line what has waited as long as it may, or would have to wait longer.
@@ -316,7 +368,7 @@ impl<J> Lane<J> {
     pub fn wake_at(&self, may_start: bool) -> Option<Timestamp> {
         let fronts = [self.line.front(), self.behind.front()].into_iter().flatten();
         let leaves = fronts.map(|(until, _)| *until).min();
-        if !may_start || self.in_flight >= self.cap() {
+        if !may_start || self.in_flight >= self.cap() || self.breaker.is_probing() {
             return leaves;
         }
         let may_one = !self.line.is_empty() || self.may_start_behind();
@@ -325,11 +377,17 @@ impl<J> Lane<J> {
         [starts, leaves, held].into_iter().flatten().min()
     }
 
-    /// Whether nothing is in line, held or on the way, nothing has been since `moment`, and the endpoint
-    /// has not asked for more quiet than that.
+    /// Whether nothing is in line, held or on the way, nothing has been since `moment`, and nothing that the
+    /// endpoint has said or shown is to be remembered for longer than that.
     pub fn is_idle_since(&self, moment: Timestamp) -> bool {
         let empty = self.in_flight == 0 && self.waiting() == 0;
-        empty && self.progress_at.max(self.starts_from()) <= moment
+        let remembered = if self.breaker.is_tripped() { REMEMBERED } else { Duration::ZERO };
+        empty && (self.progress_at + remembered).max(self.starts_from()) <= moment
+    }
+
+    /// Whether its circuit is anything but closed.
+    pub const fn is_tripped(&self) -> bool {
+        self.breaker.is_tripped()
     }
 
     /// Requests on the way.
@@ -344,7 +402,7 @@ impl<J> Lane<J> {
 
     /// Requests that may be on the way at once: one, to see, while the endpoint wants it slower.
     fn cap(&self) -> u16 {
-        if self.slowed.is_some() { 1 } else { self.max_in_flight.get() }
+        if self.slowed.is_some() { 1 } else { self.allowance.get() }
     }
 
     /// Whether one that stands behind may start as far as the others on the way go: half of them, at least one.
@@ -352,9 +410,10 @@ impl<J> Lane<J> {
         !self.behind.is_empty() && self.behind_in_flight < (self.cap() / 2).max(1)
     }
 
-    /// The endpoint's word on when the next may start.
+    /// When the next may start, by what the endpoint has said and shown.
     fn starts_from(&self) -> Timestamp {
-        self.slowed.map_or_else(Timestamp::default, |slowed| slowed.until)
+        let asked = self.slowed.map_or_else(Timestamp::default, |slowed| slowed.until);
+        asked.max(self.breaker.starts_from())
     }
 
     fn slow_down(&mut self, asked: Option<RetryAfter>, now: Timestamp) {
@@ -376,7 +435,7 @@ impl<J> Lane<J> {
 
     /// How many may stand in line: what can start within [`HOLD_MAX`], at most [`LINE_MAX`].
     fn line_max(&self, now: Timestamp) -> usize {
-        let interval = self.interval_by_count(now).max(self.interval_by_rate());
+        let interval = self.interval(now);
         let fitting = HOLD_MAX.as_micros() / interval.as_micros().max(1);
         // One at the least: a lane that takes nothing in would never learn that its endpoint is back.
         usize::try_from(fitting).unwrap_or(LINE_MAX).clamp(1, LINE_MAX)
@@ -390,6 +449,11 @@ impl<J> Lane<J> {
         // By what it may have when it is well, also while it is slowed down: or what is sent away for a
         // minute of quiet would be booked hours ahead.
         Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.max_in_flight.get())
+    }
+
+    /// How far apart starts are when it works: what brings back what waits for it goes by this.
+    pub fn interval(&self, now: Timestamp) -> Duration {
+        self.interval_by_count(now).max(self.interval_by_rate())
     }
 
     /// How far apart starts are by the rate.
@@ -414,7 +478,9 @@ impl<J> Lane<J> {
         let interval = by_count.max(by_rate);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let earliest = now + interval.saturating_mul(ahead).max(AWAY_MIN);
-        let why = if self.slowed.is_some() {
+        let why = if self.breaker.is_tripped() {
+            Postponed::CircuitOpen
+        } else if self.slowed.is_some() {
             Postponed::SlowedDown
         } else if by_rate > by_count {
             Postponed::RateLimited

@@ -3,12 +3,46 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::breaker::{CLOSES_AFTER, Health, OPENS_AFTER};
 
 const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
+/// A lane whose endpoint is known to be well: nothing is to be learnt any more.
 fn lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
+    let mut lane = new_lane(rate, max_in_flight);
+    while lane.allowance.get() < max_in_flight {
+        lane.allowance.eased(u16::MAX);
+    }
+    lane
+}
+
+fn new_lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
     Lane::new(rate.and_then(NonZeroU32::new), NonZeroU16::new(max_in_flight).expect("not 0"))
 }
+
+/// A request's end that says nothing of its endpoint's health.
+fn finish(
+    lane: &mut Lane<u32>,
+    permit: Permit,
+    took: Duration,
+    pressure: Pressure,
+    now: Timestamp,
+) {
+    let sign = Sign { pressure, health: Health::Unsaid };
+    let turned = lane.finished(permit, took, sign, now, Chance::MIDDLE);
+    assert_eq!(turned, None);
+}
+
+/// One delivery offered, started and ended at once, if it may start.
+fn one(lane: &mut Lane<u32>, sign: Sign, now: Timestamp) -> Option<Turned> {
+    lane.offer(0, now).ok()?;
+    let (permit, _) = lane.next(now)?;
+    lane.finished(permit, QUICK, sign, now, Chance::MIDDLE)
+}
+
+const WELL: Sign = Sign { pressure: Pressure::Eased, health: Health::Well };
+const SICK: Sign = Sign { pressure: Pressure::Unsaid, health: Health::Sick };
+const LATE: Sign = Sign { pressure: Pressure::Overrun, health: Health::Sick };
 
 fn at(ms: u64) -> Timestamp {
     START + Duration::from_millis(ms)
@@ -43,7 +77,7 @@ fn no_more_run_at_once_than_the_cap() {
     let (permit, first) = lane.next(START).expect("starts");
     assert_eq!((first, lane.next(START).is_none()), (1, true));
 
-    lane.finished(permit, Duration::from_millis(5), Pressure::Unsaid, START);
+    finish(&mut lane, permit, Duration::from_millis(5), Pressure::Unsaid, START);
     assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
 }
 
@@ -56,11 +90,11 @@ fn a_held_delivery_starts_when_it_is_due_and_before_the_line() {
     };
     lane.hold_until(at(500), 7).expect("room");
     lane.offer(8, at(400)).expect("room");
-    lane.finished(permit, Duration::from_millis(5), Pressure::Unsaid, START);
+    finish(&mut lane, permit, Duration::from_millis(5), Pressure::Unsaid, START);
 
     let (permit, job) = lane.next(at(499)).expect("the one in line");
     assert_eq!(job, 8);
-    lane.finished(permit, Duration::from_millis(1), Pressure::Unsaid, at(499));
+    finish(&mut lane, permit, Duration::from_millis(1), Pressure::Unsaid, at(499));
     assert!(lane.next(at(499)).is_none());
     assert_eq!(lane.wake_at(true), Some(at(500)));
     assert_eq!(lane.next(at(500)).map(|(_, job)| job), Some(7));
@@ -102,7 +136,7 @@ fn an_endpoint_that_timed_out_again_and_again_is_still_given_a_chance() {
     for _ in 0..100 {
         lane.offer(0, START).expect("one may always stand in an empty line");
         let (permit, _) = lane.next(START).expect("starts");
-        lane.finished(permit, Duration::from_mins(1), Pressure::Unsaid, START);
+        finish(&mut lane, permit, Duration::from_mins(1), Pressure::Unsaid, START);
     }
 }
 
@@ -120,7 +154,7 @@ fn an_endpoint_that_is_fast_has_room_for_a_whole_window() {
     for _ in 0..64 {
         lane.offer(0, START).expect("room");
         let (permit, _) = lane.next(START).expect("starts");
-        lane.finished(permit, Duration::from_millis(2), Pressure::Unsaid, START);
+        finish(&mut lane, permit, Duration::from_millis(2), Pressure::Unsaid, START);
     }
     assert!((0..LINE_MAX).all(|_| lane.offer(0, START).is_ok()));
     assert!(lane.offer(0, START).is_err());
@@ -170,13 +204,13 @@ fn an_endpoint_that_names_a_moment_is_not_called_before_it_and_then_once_to_see(
         lane.offer(job, START).expect("room");
     }
     let (permit, _) = lane.next(START).expect("starts");
-    lane.finished(permit, QUICK, slow_down_for(3), START);
+    finish(&mut lane, permit, QUICK, slow_down_for(3), START);
 
     assert!(lane.next(at(2_999)).is_none());
     assert_eq!(lane.wake_at(true), Some(at(3_000)));
     let (permit, job) = lane.next(at(3_000)).expect("one, to see");
     assert_eq!((job, lane.next(at(3_000)).is_none()), (1, true));
-    lane.finished(permit, QUICK, Pressure::Eased, at(3_010));
+    finish(&mut lane, permit, QUICK, Pressure::Eased, at(3_010));
     assert_eq!(started(&mut lane, at(3_010)), [2, 3], "a success ends it");
 }
 
@@ -187,7 +221,7 @@ fn an_endpoint_that_names_none_is_left_alone_for_a_second_and_then_for_longer_ea
     for _ in 0..8 {
         lane.offer(0, now).expect("room");
         let (permit, _) = lane.next(now).expect("starts");
-        lane.finished(permit, QUICK, Pressure::SlowDown(None), now);
+        finish(&mut lane, permit, QUICK, Pressure::SlowDown(None), now);
         let until = lane.starts_from();
         waits.push(until.since(now).as_secs());
         now = until;
@@ -210,13 +244,13 @@ fn requests_that_were_on_the_way_together_say_it_once() {
         slow_down_for(2),
     ];
     for answer in answers {
-        lane.finished(permits.pop().expect("four"), QUICK, answer, at(10));
+        finish(&mut lane, permits.pop().expect("four"), QUICK, answer, at(10));
     }
     assert_eq!(lane.starts_from(), at(2_010), "the latest moment that was named");
     lane.offer(9, at(2_009)).expect("room");
     assert!(lane.next(at(2_009)).is_none());
     let (permit, _) = lane.next(at(2_010)).expect("one, to see");
-    lane.finished(permit, QUICK, Pressure::SlowDown(None), at(2_010));
+    finish(&mut lane, permit, QUICK, Pressure::SlowDown(None), at(2_010));
     assert_eq!(lane.starts_from(), at(4_010), "the second time in a row, not the fifth");
 }
 
@@ -224,10 +258,10 @@ fn requests_that_were_on_the_way_together_say_it_once() {
 fn a_moment_that_is_too_far_away_is_brought_nearer() {
     let mut lane = lane(None, 8);
     for asked in [RetryAfter::In(Duration::MAX), RetryAfter::At(Timestamp::NEVER)] {
-        lane.speed_up();
+        lane.forgive();
         lane.offer(0, START).expect("room");
         let (permit, _) = lane.next(START).expect("starts");
-        lane.finished(permit, QUICK, Pressure::SlowDown(Some(asked)), START);
+        finish(&mut lane, permit, QUICK, Pressure::SlowDown(Some(asked)), START);
         assert_eq!(lane.starts_from(), START + SLOWED_MAX, "{asked:?}");
     }
 }
@@ -239,7 +273,7 @@ fn who_would_wait_too_long_is_sent_away_until_then() {
         lane.offer(job, START).expect("room");
     }
     let (permit, _) = lane.next(START).expect("starts");
-    lane.finished(permit, QUICK, slow_down_for(60), START);
+    finish(&mut lane, permit, QUICK, slow_down_for(60), START);
 
     let in_line: Vec<_> = std::iter::from_fn(|| lane.expelled(START)).collect();
     let offered = lane.offer(3, at(100)).expect_err("not for so long");
@@ -262,9 +296,9 @@ fn a_failure_that_says_nothing_neither_ends_nor_lengthens_it() {
         lane.offer(job, START).expect("room");
     }
     let (permit, _) = lane.next(START).expect("starts");
-    lane.finished(permit, QUICK, slow_down_for(1), START);
+    finish(&mut lane, permit, QUICK, slow_down_for(1), START);
     let (permit, _) = lane.next(at(1_000)).expect("one, to see");
-    lane.finished(permit, QUICK, Pressure::Unsaid, at(1_000));
+    finish(&mut lane, permit, QUICK, Pressure::Unsaid, at(1_000));
 
     let (_permit, job) = lane.next(at(1_000)).expect("and the next");
     assert_eq!((job, lane.next(at(1_000)).is_none()), (2, true));
@@ -336,9 +370,9 @@ proptest! {
                     slowed = true;
                 }
                 Pressure::Eased if now >= lane.starts_from() => slowed = false,
-                Pressure::Eased | Pressure::Unsaid => {}
+                Pressure::Eased | Pressure::Overrun | Pressure::Unsaid => {}
             }
-            lane.finished(permit, QUICK, pressure, now);
+            finish(&mut lane, permit, QUICK, pressure, now);
         }
     }
 }
@@ -368,7 +402,7 @@ fn what_stands_behind_has_half_of_what_may_be_on_the_way() {
         assert_eq!(lane.next(START).is_some(), cap > 1);
 
         let (permit, _) = permits.pop().expect("one");
-        lane.finished(permit, QUICK, Pressure::Unsaid, START);
+        finish(&mut lane, permit, QUICK, Pressure::Unsaid, START);
         assert_eq!(lane.next(START).map(|(_, job)| job == 77), Some(cap == 1));
     }
 }
@@ -398,11 +432,11 @@ fn what_stands_behind_stays_there_between_two_attempts() {
     lane.hold_behind_until(at(500), 21).expect("room");
     lane.hold_until(at(500), 2).expect("room");
     lane.offer(3, at(600)).expect("room");
-    lane.finished(permit, QUICK, Pressure::Unsaid, at(600));
+    finish(&mut lane, permit, QUICK, Pressure::Unsaid, at(600));
 
     let order: Vec<u32> = std::iter::from_fn(|| {
         let (permit, job) = lane.next(at(600))?;
-        lane.finished(permit, QUICK, Pressure::Unsaid, at(600));
+        finish(&mut lane, permit, QUICK, Pressure::Unsaid, at(600));
         Some(job)
     })
     .collect();
@@ -423,4 +457,95 @@ fn what_has_stood_behind_too_long_leaves_and_what_is_cleared_is_all() {
     assert_eq!(lane.expelled(START + HOLD_MAX).map(|refused| refused.job), Some(2));
     lane.offer_behind(4, at(1_000)).expect("room");
     assert_eq!((lane.waiting(), lane.clear()), (2, vec![3, 4]));
+}
+
+#[test]
+fn an_endpoint_that_is_new_is_warmed_up() {
+    let mut lane = new_lane(None, 32);
+    let (mut number, mut seen) = (0, Vec::new());
+    for round in 0..8 {
+        for _ in 0..40 {
+            number += 1;
+            let _ = lane.offer(number, at(round));
+        }
+        let together: Vec<_> = std::iter::from_fn(|| lane.next(at(round))).collect();
+        seen.push(together.len());
+        for (permit, _) in together {
+            lane.finished(permit, QUICK, WELL, at(round), Chance::MIDDLE);
+        }
+        let _ = lane.clear();
+    }
+    assert_eq!(seen[0], 4);
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1] || pair[1] == 32), "{seen:?}");
+    assert_eq!(seen[7], 32);
+}
+
+#[test]
+fn an_endpoint_that_hangs_from_the_start_holds_four_requests_and_soon_one() {
+    let mut lane = new_lane(None, 32);
+    for job in 0..20 {
+        lane.offer(job, START).expect("room");
+    }
+    let hanging: Vec<_> = std::iter::from_fn(|| lane.next(START)).collect();
+    assert_eq!(hanging.len(), 4);
+    for (permit, _) in hanging {
+        lane.finished(permit, Duration::from_secs(15), LATE, at(15_000), Chance::MIDDLE);
+    }
+    let _ = lane.clear();
+    for job in 0..20 {
+        let _ = lane.offer(job, at(15_000));
+    }
+    assert_eq!(started(&mut lane, at(15_000)).len(), 2);
+}
+
+#[test]
+fn an_open_circuit_starts_nothing_and_sends_away_who_would_wait_for_it() {
+    let mut lane = lane(None, 8);
+    for _ in 1..OPENS_AFTER {
+        assert_eq!(one(&mut lane, SICK, START), None);
+    }
+    // Short pauses are waited for in line; this is the fifth, of 16 s, of which the middle is drawn.
+    let mut now = START;
+    for _ in 0..5 {
+        assert!(matches!(one(&mut lane, SICK, now), Some(Turned::Open(_))));
+        now = lane.starts_from();
+    }
+    let opened_at = now - Duration::from_secs(8);
+    let refused = lane.offer(7, opened_at).expect_err("not for so long");
+    assert_eq!((refused.why, refused.due.earliest), (Postponed::CircuitOpen, now));
+    assert!(lane.is_tripped() && !lane.is_idle_since(opened_at + Duration::from_mins(59)));
+
+    for job in 1..=3 {
+        lane.offer(job, now).expect("the pause is over");
+    }
+    let (probe, _) = lane.next(now).expect("one, to see");
+    assert!(lane.next(now).is_none());
+    assert_eq!(lane.wake_at(true), Some(now + HOLD_MAX), "only its end changes anything");
+    let turned = lane.finished(probe, QUICK, WELL, now, Chance::MIDDLE);
+    assert_eq!(turned, Some(Turned::HalfOpen));
+    assert_eq!(started(&mut lane, now).len(), 2, "one, and one more for its success");
+}
+
+#[test]
+fn a_circuit_that_closes_says_so_and_the_lane_is_as_it_was() {
+    let mut lane = lane(None, 8);
+    for _ in 0..OPENS_AFTER {
+        one(&mut lane, SICK, START);
+    }
+    let now = lane.starts_from();
+    let turned: Vec<_> = (0..CLOSES_AFTER).map(|_| one(&mut lane, WELL, now)).collect();
+    assert_eq!((turned[0], turned[4]), (Some(Turned::HalfOpen), Some(Turned::Closed)));
+    assert!(turned[1..4].iter().all(Option::is_none) && !lane.is_tripped());
+}
+
+#[test]
+fn a_person_who_wants_it_called_is_not_kept_waiting() {
+    let mut lane = lane(None, 8);
+    for _ in 0..OPENS_AFTER {
+        one(&mut lane, SICK, START);
+    }
+    assert!(lane.starts_from() > START);
+    lane.try_now(START);
+    lane.offer(1, START).expect("room");
+    assert_eq!(lane.next(START).map(|(_, job)| job), Some(1));
 }

@@ -1,5 +1,7 @@
 //! The journal's port: acceptance, the fence, claims.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::faults::Call;
@@ -10,14 +12,14 @@ use crate::domain::delivery::{
     Delivery, DeliveryKey, DeliveryState, Holder, Standing, Trigger, Turn,
 };
 use crate::domain::endpoint::EndpointState;
-use crate::domain::id::EventId;
+use crate::domain::id::{EndpointId, EventId};
 use crate::domain::outcome::Meaning;
 use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::dead_letters::DeadLetter;
 use crate::storage::journal::{
-    Acceptance, Books, Journal, Overdue, Owed, Recorded, Resend, Settled, to_hand_on,
+    Acceptance, Books, Journal, Overdue, Owed, Recorded, Resend, Settled,
 };
 
 /// Pending deliveries that one claim looks at: the oldest.
@@ -68,6 +70,16 @@ impl Journal for Memory {
             Ok(())
         })
         .await
+    }
+
+    async fn bring_forward(
+        &self,
+        endpoint: EndpointId,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<u64, StorageError> {
+        self.call(Call::Ledger, |store| Ok(bring_forward(&mut store.rows, endpoint, now, interval)))
+            .await
     }
 
     async fn claim(
@@ -219,7 +231,7 @@ fn is_open(state: DeliveryState, settlement: &Settlement) -> bool {
 /// may have seen an old version of the endpoint, or of its application's settings, and the resumption has
 /// passed by.
 fn waits(store: &Store, settled: &Settled) -> DeliveryState {
-    if let Some(due) = to_hand_on(&settled.settlement) {
+    if let Some(due) = settled.settlement.due() {
         return DeliveryState::Waiting { due_at: due.at, held_by: settled.held_by };
     }
     let endpoint = store.catalogue.endpoint(settled.key.endpoint);
@@ -266,6 +278,21 @@ fn handed_on(rows: &mut Rows, key: DeliveryKey, turn: Turn) {
     }
 }
 
+/// What waits for an endpoint's circuit, in the order in which it was received; nothing is put later than it was.
+fn bring_forward(rows: &mut Rows, endpoint: EndpointId, now: Timestamp, interval: Duration) -> u64 {
+    let (mut due, mut moved) = (now, 0);
+    for (place, standing) in rows.unfinished(endpoint) {
+        if let DeliveryState::Waiting { due_at, held_by: Holder::Circuit } = standing.state {
+            let state =
+                DeliveryState::Waiting { due_at: due_at.min(due), held_by: Holder::Circuit };
+            rows.put(place, Standing { state, ..standing });
+            due = due + interval;
+            moved += 1;
+        }
+    }
+    moved
+}
+
 fn claim(rows: &mut Rows, overdue: Overdue, lease_until: Timestamp, limit: usize) -> Vec<Delivery> {
     let before = |moment: Timestamp| Timestamp::from_millis(moment.as_millis() - 1);
     let forgotten = rows.pending_after(0).take(LOOKED_AT).filter_map(|place| {
@@ -275,6 +302,7 @@ fn claim(rows: &mut Rows, overdue: Overdue, lease_until: Timestamp, limit: usize
     let mut due: Vec<(Timestamp, Place)> = rows
         .waiting(Holder::Journal, overdue.due_by)
         .take(limit)
+        .chain(rows.waiting(Holder::Circuit, overdue.due_by).take(limit))
         .chain(rows.waiting(Holder::Router, before(overdue.abandoned_before)).take(limit))
         .chain(rows.waiting(Holder::Ladder, before(overdue.lost_before)).take(limit))
         .chain(forgotten)

@@ -181,7 +181,7 @@ fn recall(rows: &mut Rows, endpoint: EndpointId, now: Timestamp) -> u64 {
     for (place, standing) in rows.unfinished(endpoint) {
         let DeliveryState::Waiting { due_at, held_by } = standing.state else { continue };
         let idle = match held_by {
-            Holder::Ladder => true,
+            Holder::Ladder | Holder::Circuit => true,
             Holder::Journal => due_at == Timestamp::NEVER,
             Holder::Router => false,
         };

@@ -223,6 +223,7 @@ const fn rank(held_by: Holder) -> u8 {
         Holder::Router => 0,
         Holder::Ladder => 1,
         Holder::Journal => 2,
+        Holder::Circuit => 3,
     }
 }
 

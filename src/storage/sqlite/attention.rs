@@ -161,7 +161,7 @@ fn worst(
     let mut all = true;
     match by {
         WorstBy::Overdue => {
-            for holder in [Holder::Router, Holder::Ladder, Holder::Journal] {
+            for holder in [Holder::Router, Holder::Ladder, Holder::Journal, Holder::Circuit] {
                 add(OVERDUE, &[&organisation, &LOOK, &holder, &now], false)?;
                 all &= !more(
                     "SELECT 1 FROM deliveries WHERE state = 1 AND held_by = ?1 AND due_at < ?2 \

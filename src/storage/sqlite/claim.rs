@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::Overdue;
 
-/// What can be claimed: the journal's due by `?1`, a router's abandoned before `?2`, the ladder's
+/// What can be claimed: the journal's due by `?1`, its own and what it holds for a circuit, a router's abandoned before `?2`, the ladder's
 /// lost before `?3`, each through `deliveries_waiting`; and what is pending and forgotten since before
 /// `?5`. Of the pending only the oldest are looked at: they are in the order in which they were received.
 macro_rules! to_claim {
@@ -25,6 +25,10 @@ macro_rules! to_claim {
          FROM deliveries ",
             $held,
             " \
+         UNION ALL \
+         SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
+         FROM deliveries \
+         WHERE state = 1 AND held_by = 3 AND due_at <= ?1 \
          UNION ALL \
          SELECT event, endpoint, turn, attempts, state, due_at, replay IS NOT NULL AS replayed \
          FROM deliveries \

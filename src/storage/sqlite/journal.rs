@@ -1,10 +1,12 @@
 //! The journal's port on SQLite: which call is a job for the writer, and which only reads.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use super::{Sqlite, accept, books, claim, record, resend, rows};
+use super::{Sqlite, accept, books, claim, offer, record, resend, rows};
 use crate::domain::delivery::{Delivery, DeliveryKey, Holder, Standing, Turn};
-use crate::domain::id::EventId;
+use crate::domain::id::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::journal::{
@@ -44,6 +46,25 @@ impl Journal for Sqlite {
 
     async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError> {
         self.write(move |connection| record::handed_on(connection, &batch)).await
+    }
+
+    async fn bring_forward(
+        &self,
+        endpoint: EndpointId,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<u64, StorageError> {
+        let (mut moved, mut from, mut due) = (0, 0, now);
+        loop {
+            let step =
+                self.write(move |c| offer::bring_forward(c, endpoint, from, due, interval)).await?;
+            moved += step.moved;
+            due = due + interval.saturating_mul(u32::try_from(step.moved).unwrap_or(u32::MAX));
+            match step.next {
+                Some(next) => from = next,
+                None => return Ok(moved),
+            }
+        }
     }
 
     async fn claim(

@@ -39,7 +39,7 @@ fn postpone(
     let mut update = connection.prepare_cached(
         "UPDATE deliveries SET held_by = 1, due_at = ?4 \
          WHERE event = (SELECT seq FROM events WHERE id = ?1) AND endpoint = ?2 AND turn = ?3 \
-           AND state = 1 AND held_by <> 2",
+           AND state = 1 AND held_by < 2",
     )?;
     for (key, turn, due_at) in waits {
         update.execute(params![key.event, key.endpoint, turn, due_at])?;

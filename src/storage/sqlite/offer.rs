@@ -4,6 +4,7 @@
 //! million deliveries never hold up the pipeline's own jobs; where one step ended the next begins.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -89,6 +90,27 @@ pub(super) fn recall(
     )?;
     for (event, _) in &found {
         offer.execute(params![event, endpoint, now])?;
+    }
+    Ok(Step::over(found.iter().map(|(event, _)| *event)))
+}
+
+/// Brings forward what waits for an endpoint's circuit, from this event on: the first to `due`, each next one so much
+/// behind it; nothing is put later than it was. No turn ends: nobody else has a copy.
+pub(super) fn bring_forward(
+    connection: &Connection,
+    endpoint: EndpointId,
+    from: i64,
+    due: Timestamp,
+    interval: Duration,
+) -> Result<Step, StorageError> {
+    let found = walk(connection, KEPT_BY_CIRCUIT, params![endpoint, from, STEP])?;
+    let mut bring = connection.prepare_cached(
+        "UPDATE deliveries SET due_at = min(due_at, ?3) WHERE event = ?1 AND endpoint = ?2",
+    )?;
+    let mut due = due;
+    for (event, _) in &found {
+        bring.execute(params![event, endpoint, due])?;
+        due = due + interval;
     }
     Ok(Step::over(found.iter().map(|(event, _)| *event)))
 }
@@ -204,8 +226,11 @@ pub(super) fn cancel(
 /// for the planner to see that the index fits.
 pub(super) const RECALL: &str = "SELECT event, state FROM deliveries \
      WHERE endpoint = ?1 AND state < 2 AND event >= ?2 AND state = 1 \
-       AND (held_by = 1 OR (held_by = 2 AND due_at = ?3)) \
+       AND (held_by IN (1, 3) OR (held_by = 2 AND due_at = ?3)) \
      ORDER BY event LIMIT ?4";
+pub(super) const KEPT_BY_CIRCUIT: &str = "SELECT event, state FROM deliveries \
+     WHERE endpoint = ?1 AND state < 2 AND event >= ?2 AND state = 1 AND held_by = 3 \
+     ORDER BY event LIMIT ?3";
 pub(super) const CANCEL: &str = "SELECT event, state FROM deliveries \
      WHERE endpoint = ?1 AND state < 2 AND event >= ?2 ORDER BY event LIMIT ?3";
 

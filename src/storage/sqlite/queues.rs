@@ -72,7 +72,8 @@ fn waiting(connection: &Connection, now: Timestamp) -> Result<WaitingBySpan, Sto
         let end = |span| Timestamp::from_millis((now + span).as_millis() + 1);
         let below = until.map_or(Timestamp::NEVER, end);
         let on_ladder = between(Holder::Ladder, from, below)?;
-        let count = on_ladder.and(between(Holder::Journal, from, below)?);
+        let in_journal = between(Holder::Journal, from, below)?;
+        let count = on_ladder.and(in_journal).and(between(Holder::Circuit, from, below)?);
         spans.push(Span { until, count });
         from = below;
     }
@@ -93,7 +94,7 @@ fn oldest_late(connection: &Connection, now: Timestamp) -> Result<Option<Timesta
         .prepare_cached(FIRST_PENDING)?
         .query_row([], |row| row.get::<_, Option<Timestamp>>(0))?
         .filter(|since| *since <= now);
-    for holder in [Holder::Router, Holder::Ladder, Holder::Journal] {
+    for holder in [Holder::Router, Holder::Ladder, Holder::Journal, Holder::Circuit] {
         let due: Option<Timestamp> =
             first.query_row(params![holder, now], |row| row.get(0)).optional()?;
         oldest = [oldest, due].into_iter().flatten().min();

@@ -26,7 +26,7 @@ use crate::domain::settlement::{DeathReason, Settlement};
 use crate::domain::tiding::Tiding;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::journal::{Recorded, Settled, to_hand_on};
+use crate::storage::journal::{Recorded, Settled};
 
 /// Records settlements, in their order.
 ///
@@ -323,7 +323,7 @@ impl Record<'_> {
         event: i64,
         settled: &Settled,
     ) -> Result<(Holder, Timestamp), StorageError> {
-        if let Some(due) = to_hand_on(&settled.settlement) {
+        if let Some(due) = settled.settlement.due() {
             return Ok((settled.held_by, due.at));
         }
         let mut find = self.connection.prepare_cached(

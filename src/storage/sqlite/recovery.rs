@@ -94,7 +94,7 @@ fn offer_again(
 ) -> Result<u64, StorageError> {
     let mut find = connection.prepare_cached(
         "SELECT state FROM deliveries WHERE event = ?1 AND endpoint = ?2 AND turn = ?3 \
-         AND (state = 0 OR (state = 1 AND held_by <> 2))",
+         AND (state = 0 OR (state = 1 AND held_by < 2))",
     )?;
     // What was never settled has no moment of its own: now, unless its producer wants it later.
     let mut offer = connection.prepare_cached(

@@ -96,6 +96,7 @@ impl ToSql for Holder {
             Self::Router => 0,
             Self::Ladder => 1,
             Self::Journal => 2,
+            Self::Circuit => 3,
         }))
     }
 }
@@ -106,6 +107,7 @@ impl FromSql for Holder {
             0 => Ok(Self::Router),
             1 => Ok(Self::Ladder),
             2 => Ok(Self::Journal),
+            3 => Ok(Self::Circuit),
             other => Err(FromSqlError::OutOfRange(other)),
         }
     }

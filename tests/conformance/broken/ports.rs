@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste::domain::delivery::{Delivery, DeliveryKey, Holder, Standing, Turn};
 use posthaste::domain::event::Rejection;
-use posthaste::domain::id::EventId;
+use posthaste::domain::id::{EndpointId, EventId};
 use posthaste::domain::retry::Due;
 use posthaste::domain::settlement::Settlement;
 use posthaste::domain::time::Timestamp;
@@ -205,6 +205,15 @@ impl Journal for MistakenJournal {
             return Ok(());
         }
         self.sound.handed_on(batch).await
+    }
+
+    async fn bring_forward(
+        &self,
+        endpoint: EndpointId,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<u64, StorageError> {
+        self.sound.bring_forward(endpoint, now, interval).await
     }
 
     async fn claim(
