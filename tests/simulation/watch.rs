@@ -18,6 +18,7 @@ use posthaste::egress::Request;
 use posthaste::storage::journal::{Owed, Recorded, Settled};
 
 use super::ports::not_before;
+use super::receivers::Behaviour;
 use super::world::{Called, Seen, Slowed, State, World};
 
 /// How long a router may not know of an edit: the README says so.
@@ -27,6 +28,12 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A lane that nothing has been in for so long may be forgotten.
 const LANE_KEPT: Duration = Duration::from_secs(30);
+
+/// How long behind the end of all trouble a receiver goes on as it did; then it is well.
+///
+/// Two hours: every schedule here has come to its end by then, for those whose circuit let it. What waits for a circuit
+/// costs no attempt, and would wait for ever for one that is never mended.
+const MENDED_AFTER: Duration = Duration::from_hours(2);
 
 impl World {
     /// A request has come: which delivery it is for, and what happens to it. `None` when we are dead.
@@ -61,7 +68,8 @@ impl World {
         story.requests += 1;
         story.open += 1;
         let number = story.requests;
-        let behaviour = self.scenario.behaviours[place];
+        let mended = now.since(self.scenario.ends_at) > MENDED_AFTER;
+        let behaviour = if mended { Behaviour::Well } else { self.scenario.behaviours[place] };
         let (wait, outcome) = behaviour.answer(now, request.timeout, &mut state.receivers);
         let name = self.name(state, key);
         self.note(state, format_args!("request {number} of {name}"));

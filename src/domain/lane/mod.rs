@@ -85,6 +85,12 @@ pub const SLOWED_MAX: Duration = Duration::from_hours(1);
 const SLOWED_FIRST: Duration = Duration::from_secs(1);
 const SLOWED_MOST: Duration = Duration::from_mins(1);
 
+/// Longest that something waits for a circuit before it is looked at again.
+///
+/// One hour. It is brought back when the circuit closes; but a router that dies forgets that its circuit was open, and
+/// slots that were booked at the pace of an endpoint that hangs may be days away.
+const CIRCUIT_AWAY_MAX: Duration = Duration::from_hours(1);
+
 /// Shortest time that a refused delivery is sent away for: less is not worth the hop.
 const AWAY_MIN: Duration = Duration::from_secs(1);
 
@@ -463,13 +469,13 @@ impl<J> Lane<J> {
 
     fn refuse(&mut self, job: J, now: Timestamp) -> Refused<J> {
         let (earliest, interval, why) = self.slot(self.line.len(), now);
-        Refused { job, due: Due::exactly(self.pace.book(earliest, interval)), why }
+        Refused { job, due: appointment(self.pace.book(earliest, interval), why, now), why }
     }
 
     fn refuse_behind(&mut self, job: J, now: Timestamp) -> Refused<J> {
         let ahead = self.line.len() + self.behind.len();
         let (earliest, interval, why) = self.slot(ahead, now);
-        Refused { job, due: Due::exactly(self.pace_behind.book(earliest, interval)), why }
+        Refused { job, due: appointment(self.pace_behind.book(earliest, interval), why, now), why }
     }
 
     /// The first moment to come back at with so many ahead, how far apart such moments are, and why.
@@ -502,6 +508,14 @@ impl<J> Lane<J> {
             let line = if behind { &mut self.behind } else { &mut self.line };
             line.push_front((now + HOLD_MAX, job));
         }
+    }
+}
+
+/// When what was sent away comes back, by the slot that it was given.
+fn appointment(slot: Timestamp, why: Postponed, now: Timestamp) -> Due {
+    match why {
+        Postponed::CircuitOpen => Due::exactly(slot.min(now + CIRCUIT_AWAY_MAX)),
+        _ => Due::exactly(slot),
     }
 }
 
