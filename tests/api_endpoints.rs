@@ -125,7 +125,7 @@ async fn an_endpoint_is_answered_in_the_shape_that_clients_read() {
             json!({
                 "guarantee": "at_least_once", "retry": retry, "timeoutMs": 5000, "maxInFlight": 32,
                 "successStatus": ["2xx"], "giveUpStatus": [], "onExhausted": "dead_letter",
-                "allowHttp": true, "format": "passthrough",
+                "allowHttp": true, "circuitBreaker": true, "format": "passthrough",
                 "signing": { "scheme": "standard", "legacy": null },
             }),
         ),

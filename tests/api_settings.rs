@@ -219,7 +219,7 @@ async fn an_endpoint_says_what_is_its_own_and_has_the_rest_of_its_application() 
     case.done("PUT", SETTINGS, &below).await;
     let own = json!({
         "timeoutMs": 5000, "maxInFlight": 4, "successStatus": [200], "giveUpStatus": ["4xx"],
-        "onExhausted": "drop", "allowHttp": true, "guarantee": "at_least_once",
+        "onExhausted": "drop", "allowHttp": true, "circuitBreaker": false, "guarantee": "at_least_once",
         "retry": { "kind": "schedule", "delaysMs": [500, 1000], "jitter": 0.0 },
         "signing": { "scheme": "standard", "legacy": {
             "header": "X-Axelered-Signature", "encoding": "hex", "prefix": "",

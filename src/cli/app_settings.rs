@@ -30,7 +30,7 @@ pub(in super::super) enum SettingsCommand {
 #[command(group(ArgGroup::new("change").required(true).multiple(true).args([
     "file", "default_url", "clear_default_url", "default_url_when", "delivery", "schema_mode",
     "policy", "guarantee", "retry", "jitter", "timeout_ms", "max_in_flight", "success", "give_up",
-    "on_exhausted", "allow_http", "format", "signing",
+    "on_exhausted", "allow_http", "circuit_breaker", "format", "signing",
 ])))]
 pub(in super::super) struct SetArgs {
     /// Its id or uid

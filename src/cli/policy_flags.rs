@@ -49,6 +49,9 @@ pub(super) struct PolicyFlags {
     /// Whether plain http is called, where the operator allows it
     #[arg(long, value_name = "BOOL")]
     allow_http: Option<bool>,
+    /// Whether an endpoint that does nothing but fail is left alone for a while
+    #[arg(long, value_name = "BOOL")]
+    circuit_breaker: Option<bool>,
     /// What a request's body is: `passthrough`, `standard`, `cloudevents` or `cloudevents_binary`
     #[arg(long, value_parser = word::<Format>)]
     format: Option<Format>,
@@ -77,6 +80,7 @@ impl PolicyFlags {
             give_up_status: set(self.give_up),
             on_exhausted: set(self.on_exhausted),
             allow_http: set(self.allow_http),
+            circuit_breaker: set(self.circuit_breaker),
             format: set(self.format),
             signing: set(self.signing),
         };

@@ -137,6 +137,8 @@ pub struct Limits {
     pub max_deliveries_in_memory: usize,
     /// Bytes of their payloads.
     pub max_payload_bytes_in_memory: usize,
+    /// How long an event may hold the receipt that it came with.
+    pub escrow_after: Duration,
 }
 
 /// The HTTP API.

@@ -52,6 +52,9 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             max_payload_bytes_in_memory: read.one("limits.max_payload_bytes_in_memory", |text| {
                 number(text, &(16_777_216..=1_099_511_627_776))
             }),
+            escrow_after: Duration::from_millis(
+                read.one("limits.escrow_after_ms", |text| number(text, &(100..=60_000))),
+            ),
         },
         api: Api {
             listen: read.one("api.listen", address),

@@ -181,6 +181,13 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Bytes of the payloads of those deliveries; beyond it, it takes no more from its inbox.",
     },
     Setting {
+        key: "limits.escrow_after_ms",
+        default: "2000",
+        accepted: "100 to 60000, milliseconds",
+        doc: "How long an event may stay unacknowledged because of its endpoints: what is still on its way or in line by \
+              then is put on record as held by the router, and the event is acknowledged.",
+    },
+    Setting {
         key: "api.listen",
         default: "127.0.0.1:8071",
         accepted: "an address and a port, as 127.0.0.1:8071 or [::]:8071",

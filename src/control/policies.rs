@@ -85,6 +85,8 @@ pub struct PolicyEdit {
     pub on_exhausted: Change<OnExhausted>,
     /// Whether plain http is called, where the operator allows it.
     pub allow_http: Change<bool>,
+    /// Whether an endpoint that does nothing but fail is left alone for a while.
+    pub circuit_breaker: Change<bool>,
     /// What a request's body is.
     pub format: Change<Format>,
     /// How requests are signed.
@@ -130,6 +132,7 @@ impl PolicyEdit {
             give_up_status: self.give_up_status.over(known.give_up_status),
             on_exhausted: self.on_exhausted.over(known.on_exhausted),
             allow_http: self.allow_http.over(known.allow_http),
+            circuit_breaker: self.circuit_breaker.over(known.circuit_breaker),
             format: self.format.over(known.format),
             signing: self.signing.over(known.signing),
         }
@@ -148,6 +151,7 @@ impl PolicyEdit {
             give_up_status: self.give_up_status.before(other.give_up_status),
             on_exhausted: self.on_exhausted.before(other.on_exhausted),
             allow_http: self.allow_http.before(other.allow_http),
+            circuit_breaker: self.circuit_breaker.before(other.circuit_breaker),
             format: self.format.before(other.format),
             signing: self.signing.before(other.signing),
         }
@@ -166,6 +170,7 @@ impl PolicyEdit {
             give_up_status: Some(policy.give_up_status.clone()),
             on_exhausted: Some(policy.on_exhausted),
             allow_http: Some(policy.allow_http),
+            circuit_breaker: Some(policy.circuit_breaker),
             format: Some(policy.format),
             signing: Some(policy.signing.clone()),
         };

@@ -28,6 +28,7 @@ pub mod pace;
 pub mod policy;
 pub mod replay;
 pub mod retry;
+pub mod room;
 pub mod schema;
 pub mod settings;
 pub mod settlement;

@@ -36,6 +36,9 @@ pub struct Policy {
     pub on_exhausted: OnExhausted,
     /// Whether plain http is called, where the operator allows it.
     pub allow_http: bool,
+    /// Whether an endpoint that does nothing but fail is left alone for a while ([`Breaker`](super::breaker)). What
+    /// waits for that costs no attempt; without it each delivery fails by its own schedule, however many do.
+    pub circuit_breaker: bool,
     /// What a request's body is.
     pub format: Format,
     /// How requests are signed.
@@ -70,6 +73,9 @@ pub struct PolicyPart {
     /// [`Policy::allow_http`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_http: Option<bool>,
+    /// [`Policy::circuit_breaker`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit_breaker: Option<bool>,
     /// [`Policy::format`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
@@ -200,6 +206,7 @@ impl Default for Policy {
             give_up_status: Statuses::none(),
             on_exhausted: OnExhausted::default(),
             allow_http: true,
+            circuit_breaker: true,
             format: Format::default(),
             signing: Signing::default(),
         }
@@ -287,6 +294,7 @@ impl PolicyPart {
             give_up_status: part.give_up_status.unwrap_or_else(|| below.give_up_status.clone()),
             on_exhausted: part.on_exhausted.unwrap_or(below.on_exhausted),
             allow_http: part.allow_http.unwrap_or(below.allow_http),
+            circuit_breaker: part.circuit_breaker.unwrap_or(below.circuit_breaker),
             format: part.format.unwrap_or(below.format),
             signing: part.signing.unwrap_or_else(|| below.signing.clone()),
         }

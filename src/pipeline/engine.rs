@@ -16,6 +16,7 @@ use tracing::{error, warn};
 use super::World;
 use super::adopt::Adopter;
 use super::dispatch::{Dispatch, Dispatcher};
+use super::escrow::Escrow;
 use super::herald::{self, Operator};
 use super::ingest::Ingest;
 use super::recall::{Recall, Recaller};
@@ -87,6 +88,8 @@ pub struct Parts {
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
     pub max_in_flight_per_host: usize,
+    /// How long an event may hold the receipt that it came with.
+    pub escrow_after: Duration,
     /// What holds for every request.
     pub options: Options,
 }
@@ -103,6 +106,7 @@ pub struct Engine {
     stop_record: CancellationToken,
     stop_release: CancellationToken,
     stop_adding: CancellationToken,
+    escrow: JoinHandle<()>,
     intake: Vec<JoinHandle<()>>,
     ingest: JoinHandle<Box<dyn Inbox>>,
     dispatch: JoinHandle<()>,
@@ -173,6 +177,13 @@ impl Engine {
             max_in_flight_per_host: parts.max_in_flight_per_host,
             recaller,
         };
+        let escrow = Escrow {
+            window: Arc::clone(&window),
+            journal: Arc::clone(&journal),
+            after: parts.escrow_after,
+            world: world.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let recall = Recall {
             journal: Arc::clone(&journal),
             world: world.clone(),
@@ -224,6 +235,7 @@ impl Engine {
                 tokio::spawn(telling),
                 tokio::spawn(books),
             ],
+            escrow: tokio::spawn(escrow.run(stop_record.clone())),
             stop_intake,
             out_of_time,
             adding: tokio::spawn(adding.run(stop_adding.clone())),
@@ -252,6 +264,7 @@ impl Engine {
             _ = &mut self.record => "record",
             _ = &mut self.release => "release",
             _ = &mut self.adding => "what adds up for charts",
+            _ = &mut self.escrow => "escrow",
             (_, which, _) = intake => INTAKE[which],
         };
         error!(what, "a part of the router has ended by itself: this is a defect");

@@ -22,6 +22,7 @@ pub mod adopt;
 pub mod by_schema;
 pub mod dispatch;
 pub mod engine;
+mod escrow;
 pub mod herald;
 pub mod ingest;
 mod recall;

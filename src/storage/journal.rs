@@ -206,6 +206,18 @@ pub trait Journal: Send + Sync {
     /// `Unavailable`; may be dropped.
     async fn handed_on(&self, batch: Vec<(DeliveryKey, Turn)>) -> Result<(), StorageError>;
 
+    /// Takes deliveries over from the messages that they came from: who is at this turn and not settled is from now
+    /// on waiting, held by a router, which had it at `now`. Whether each is on record; what became of one
+    /// that has been settled since is no longer asked here.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn escrow(
+        &self,
+        batch: Vec<(DeliveryKey, Turn)>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StorageError>;
+
     /// Brings forward what waits for an endpoint's circuit, oldest first: the first to `now`, each next one
     /// `interval` behind it, and nothing to later than it was; how many.
     ///

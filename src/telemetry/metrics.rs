@@ -104,6 +104,7 @@ pub struct Metrics {
     postponed: IntCounterVec,
     copies_dropped: IntCounter,
     circuit_transitions: IntCounterVec,
+    escrowed: IntCounter,
     in_flight: IntGauge,
     in_flight_limit: IntGauge,
     window: IntGauge,
@@ -203,6 +204,10 @@ impl Metrics {
             copies_dropped: book.counter(
                 "delivery_copies_dropped_total",
                 "Copies of deliveries whose turn was over: what repeated messages came to.",
+            ),
+            escrowed: book.counter(
+                "deliveries_escrowed_total",
+                "Deliveries that took so long that their event was acknowledged before they ended.",
             ),
             circuit_transitions: book.counters(
                 "endpoint_circuit_transitions_total",
@@ -347,6 +352,11 @@ impl Metrics {
     /// A copy of a delivery was dropped: its turn was over.
     pub fn copy_dropped(&self) {
         self.copies_dropped.inc();
+    }
+
+    /// Deliveries were taken over from the messages that they came with.
+    pub fn escrowed(&self, count: usize) {
+        self.escrowed.inc_by(count as u64);
     }
 
     /// An endpoint's circuit has changed its state.

@@ -226,6 +226,7 @@ impl Course {
                     max_deliveries_in_memory: world.scenario.window,
                     max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
+                    escrow_after: Duration::from_secs(2),
                     max_in_flight_per_host: 3, // fewer than most endpoints may have: all wait for it
                     options: Options::default(),
                 });

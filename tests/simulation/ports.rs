@@ -182,6 +182,14 @@ impl Journal for Watched {
         self.0.memory().handed_on(batch).await
     }
 
+    async fn escrow(
+        &self,
+        batch: Vec<(DeliveryKey, Turn)>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StorageError> {
+        self.0.memory().escrow(batch, now).await
+    }
+
     async fn bring_forward(
         &self,
         endpoint: EndpointId,

@@ -41,6 +41,8 @@ pub(in super::super) struct PolicyIn {
     on_exhausted: Option<OnExhausted>,
     /// Whether plain http is called, where the operator allows it.
     allow_http: Option<bool>,
+    /// Whether an endpoint that does nothing but fail is left alone for a while: what waits for that costs no attempt.
+    circuit_breaker: Option<bool>,
     /// What a request's body is.
     format: Option<Format>,
     /// How requests are signed.
@@ -75,6 +77,9 @@ pub(in super::super) struct OwnPolicy {
     /// Whether plain http is called, where the operator allows it.
     #[schema(nullable = false)]
     allow_http: Option<bool>,
+    /// Whether an endpoint that does nothing but fail is left alone for a while: what waits for that costs no attempt.
+    #[schema(nullable = false)]
+    circuit_breaker: Option<bool>,
     /// What a request's body is.
     #[schema(nullable = false)]
     format: Option<Format>,
@@ -103,6 +108,8 @@ pub(in super::super) struct PolicyOut {
     on_exhausted: OnExhausted,
     /// Whether plain http is called, where the operator allows it.
     allow_http: bool,
+    /// Whether an endpoint that does nothing but fail is left alone for a while: what waits for that costs no attempt.
+    circuit_breaker: bool,
     /// What a request's body is.
     format: Format,
     /// How requests are signed.

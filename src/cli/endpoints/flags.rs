@@ -69,8 +69,8 @@ impl CreateArgs {
 #[command(group(ArgGroup::new("change").required(true).multiple(true).args([
     "url", "events", "all_events", "uid", "clear_uid", "description", "throttle_rate",
     "clear_throttle_rate", "headers", "clear_headers", "policy", "guarantee", "retry", "jitter",
-    "timeout_ms", "max_in_flight", "success", "give_up", "on_exhausted", "allow_http", "format",
-    "signing",
+    "timeout_ms", "max_in_flight", "success", "give_up", "on_exhausted", "allow_http",
+    "circuit_breaker", "format", "signing",
 ])))]
 pub(in super::super) struct EditArgs {
     #[command(flatten)]

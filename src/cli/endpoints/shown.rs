@@ -141,7 +141,7 @@ pub(in super::super) fn retry(policy: &RetryPolicy) -> String {
 }
 
 /// The rest of a policy, each part as its flag takes it.
-fn policy(policy: &Policy) -> [(&'static str, String); 7] {
+fn policy(policy: &Policy) -> [(&'static str, String); 8] {
     let told =
         |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let legacy = policy.signing.legacy.as_ref().map(|legacy| format!(", {}", legacy.header));
@@ -152,6 +152,7 @@ fn policy(policy: &Policy) -> [(&'static str, String); 7] {
         ("give up", told(json!(policy.give_up_status))),
         ("on exhausted", told(json!(policy.on_exhausted))),
         ("allow http", policy.allow_http.to_string()),
+        ("circuit breaker", policy.circuit_breaker.to_string()),
         ("signing", told(json!(policy.signing.scheme)) + &legacy.unwrap_or_default()),
     ]
 }

@@ -22,24 +22,20 @@
 //! [`Lane::finished`]: sending without one does not compile.
 
 mod allowance;
+mod limiter;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-
 use self::allowance::Allowance;
-use crate::domain::breaker::{Breaker, Pass, Turned};
+use self::limiter::Limiter;
+use crate::domain::breaker::{Breaker, Health, Pass, Turned};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::{Pressure, RetryAfter, Sign};
 use crate::domain::pace::Pace;
 use crate::domain::retry::{Chance, Due};
+use crate::domain::room::Standing;
 use crate::domain::settlement::Postponed;
 use crate::domain::time::Timestamp;
 
@@ -91,6 +87,11 @@ const SLOWED_MOST: Duration = Duration::from_mins(1);
 /// slots that were booked at the pace of an endpoint that hangs may be days away.
 const CIRCUIT_AWAY_MAX: Duration = Duration::from_hours(1);
 
+/// How long an endpoint may be silent while requests are on their way to it, and still pass for one that works.
+///
+/// One second: ten times what a receiver takes, a fraction of what a time-out is.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+
 /// Shortest time that a refused delivery is sent away for: less is not worth the hop.
 const AWAY_MIN: Duration = Duration::from_secs(1);
 
@@ -120,12 +121,34 @@ pub struct Refused<J> {
     pub why: Postponed,
 }
 
+/// What people say of an endpoint's lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers {
+    /// Requests that may start in a second; `None`: as many as there are.
+    pub rate: Option<NonZeroU32>,
+    /// Requests that may be on the way at once.
+    pub max_in_flight: NonZeroU16,
+    /// Whether it is left alone when it does nothing but fail.
+    pub breaks: bool,
+}
+
+impl From<&Endpoint> for Numbers {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self {
+            rate: endpoint.throttle_rate,
+            max_in_flight: endpoint.policy.max_in_flight,
+            breaks: endpoint.policy.circuit_breaker,
+        }
+    }
+}
+
 /// One endpoint's lane; `J` is what stands in line.
 #[derive(Debug)]
 pub struct Lane<J> {
     rate: Option<NonZeroU32>,
     limiter: Option<Limiter>,
     max_in_flight: NonZeroU16,
+    breaks: bool,
     allowance: Allowance,
     breaker: Breaker,
     in_flight: u16,
@@ -133,6 +156,8 @@ pub struct Lane<J> {
     line: VecDeque<(Timestamp, J)>,
     /// The same, of those that start when nobody is in line.
     behind: VecDeque<(Timestamp, J)>,
+    /// Whether its last request that said anything was a success.
+    is_proven: bool,
     /// Of those on the way, how many stood behind.
     behind_in_flight: u16,
     /// Not to start before a moment: short waits between attempts.
@@ -170,16 +195,18 @@ struct Slowed {
 
 impl<J> Lane<J> {
     /// An idle lane.
-    pub fn new(rate: Option<NonZeroU32>, max_in_flight: NonZeroU16) -> Self {
+    pub fn new(Numbers { rate, max_in_flight, breaks }: Numbers) -> Self {
         Self {
             rate,
             limiter: rate.map(Limiter::new),
             max_in_flight,
+            breaks,
             allowance: Allowance::new(max_in_flight),
             breaker: Breaker::default(),
             in_flight: 0,
             line: VecDeque::new(),
             behind: VecDeque::new(),
+            is_proven: false,
             behind_in_flight: 0,
             timed: BTreeMap::new(),
             timed_count: 0,
@@ -193,7 +220,7 @@ impl<J> Lane<J> {
     }
 
     /// Takes over an edited endpoint's numbers, from the next start on.
-    pub fn adjust(&mut self, rate: Option<NonZeroU32>, max_in_flight: NonZeroU16) {
+    pub fn adjust(&mut self, Numbers { rate, max_in_flight, breaks }: Numbers) {
         if self.rate != rate {
             self.rate = rate;
             self.limiter = rate.map(Limiter::new);
@@ -201,6 +228,10 @@ impl<J> Lane<J> {
         }
         self.max_in_flight = max_in_flight;
         self.allowance.adjust(max_in_flight);
+        self.breaks = breaks;
+        if !breaks {
+            self.breaker = Breaker::default();
+        }
     }
 
     /// Forgets what the endpoint has asked for and how it failed: it is another one now, or a person has stepped in.
@@ -319,7 +350,13 @@ impl<J> Lane<J> {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.mean_ms = (self.mean_ms * 7 + took_ms) / 8;
         self.progress_at = now;
-        let turned = self.breaker.ended(pass, sign.health, now, chance);
+        match sign.health {
+            Health::Well => self.is_proven = true,
+            Health::Sick => self.is_proven = false,
+            Health::Unsaid => {}
+        }
+        let health = if self.breaks { sign.health } else { Health::Unsaid };
+        let turned = self.breaker.ended(pass, health, now, chance);
         match turned {
             Some(Turned::HalfOpen) => self.allowance.begin_again(),
             Some(Turned::Open(_) | Turned::Closed) | None => {}
@@ -389,6 +426,12 @@ impl<J> Lane<J> {
         let empty = self.in_flight == 0 && self.waiting() == 0;
         let remembered = if self.breaker.is_tripped() { REMEMBERED } else { Duration::ZERO };
         empty && (self.progress_at + remembered).max(self.starts_from()) <= moment
+    }
+
+    /// Whether its endpoint has taken something, and gives answers now.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        let hangs = self.in_flight > 0 && now.since(self.progress_at) > HANGS_AFTER;
+        if self.is_proven && !hangs { Standing::Proven } else { Standing::Unproven }
     }
 
     /// Whether its circuit is anything but closed.
@@ -516,51 +559,6 @@ fn appointment(slot: Timestamp, why: Postponed, now: Timestamp) -> Due {
     match why {
         Postponed::CircuitOpen => Due::exactly(slot.min(now + CIRCUIT_AWAY_MAX)),
         _ => Due::exactly(slot),
-    }
-}
-
-/// A governor limiter on a clock that stands still until it is fed.
-#[derive(Debug)]
-struct Limiter {
-    clock: FedClock,
-    limiter: RateLimiter<NotKeyed, InMemoryState, FedClock, NoOpMiddleware<Nanos>>,
-}
-
-impl Limiter {
-    /// At most `rate` in any second, and a tenth of it (at least one) at once after a pause.
-    fn new(rate: NonZeroU32) -> Self {
-        let clock = FedClock::default();
-        let burst = NonZeroU32::new(rate.get().div_ceil(10)).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(rate).allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
-    }
-
-    fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
-        self.clock.feed(now);
-        self.limiter.check().map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now());
-            // Rounded up to the grain of time here, or we would look again a moment too early.
-            now + (wait + Duration::from_micros(999)).max(Duration::from_millis(1))
-        })
-    }
-}
-
-/// Nanoseconds since the epoch, as last fed.
-#[derive(Debug, Clone, Default)]
-struct FedClock(Arc<AtomicU64>);
-
-impl FedClock {
-    fn feed(&self, now: Timestamp) {
-        let nanos = u64::try_from(now.as_millis()).unwrap_or(0).saturating_mul(1_000_000);
-        self.0.fetch_max(nanos, Ordering::Relaxed); // a clock set back must not stop the lane
-    }
-}
-
-impl Clock for FedClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::from(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::breaker::{CLOSES_AFTER, Health, OPENS_AFTER};
+use crate::domain::breaker::{CLOSES_AFTER, OPENS_AFTER};
 
 const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
@@ -17,7 +17,12 @@ fn lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
 }
 
 fn new_lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
-    Lane::new(rate.and_then(NonZeroU32::new), NonZeroU16::new(max_in_flight).expect("not 0"))
+    Lane::new(numbers(rate, max_in_flight))
+}
+
+fn numbers(rate: Option<u32>, max_in_flight: u16) -> Numbers {
+    let max_in_flight = NonZeroU16::new(max_in_flight).expect("not 0");
+    Numbers { rate: rate.and_then(NonZeroU32::new), max_in_flight, breaks: true }
 }
 
 /// A request's end that says nothing of its endpoint's health.
@@ -192,7 +197,7 @@ fn a_raised_limit_holds_from_the_next_start() {
     lane.next(START).map(|_| ()).expect("the first");
     assert!(lane.next(START).is_none());
 
-    lane.adjust(None, NonZeroU16::new(8).expect("not 0"));
+    lane.adjust(numbers(None, 8));
 
     assert_eq!(lane.next(START).map(|(_, job)| job), Some(2));
 }
@@ -548,4 +553,36 @@ fn a_person_who_wants_it_called_is_not_kept_waiting() {
     lane.try_now(START);
     lane.offer(1, START).expect("room");
     assert_eq!(lane.next(START).map(|(_, job)| job), Some(1));
+}
+
+#[test]
+fn who_has_taken_something_is_proven_until_it_hangs_or_fails() {
+    let mut lane = new_lane(None, 8);
+    assert_eq!(lane.standing(START), Standing::Unproven);
+    one(&mut lane, WELL, START);
+    assert_eq!(lane.standing(START), Standing::Proven);
+    lane.offer(1, START).expect("room");
+    let (permit, _) = lane.next(START).expect("starts");
+    assert_eq!(lane.standing(at(1_000)), Standing::Proven);
+    assert_eq!(lane.standing(at(1_001)), Standing::Unproven, "it hangs");
+    lane.finished(permit, QUICK, WELL, at(2_000), Chance::MIDDLE);
+    assert_eq!(lane.standing(at(2_000)), Standing::Proven);
+    one(&mut lane, SICK, at(2_000));
+    assert_eq!(lane.standing(at(2_000)), Standing::Unproven);
+}
+
+#[test]
+fn whose_policy_wants_no_circuit_breaker_has_none() {
+    let mut lane = Lane::new(Numbers { breaks: false, ..numbers(None, 8) });
+    for _ in 0..50 {
+        assert_eq!(one(&mut lane, SICK, START), None);
+    }
+    assert!(!lane.is_tripped());
+    lane.adjust(numbers(None, 8));
+    for _ in 0..OPENS_AFTER {
+        one(&mut lane, SICK, START);
+    }
+    assert!(lane.is_tripped());
+    lane.adjust(Numbers { breaks: false, ..numbers(None, 8) });
+    assert!(!lane.is_tripped());
 }

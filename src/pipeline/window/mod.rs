@@ -5,6 +5,9 @@
 //! an arrival is released, the receipt is given back. A share that is dropped instead (a panic, a
 //! shutdown) keeps the receipt from ever being given back, so its arrival comes again: forgetting
 //! is safe, only slow.
+//!
+//! What takes too long gives its part in the receipt back before it leaves ([`Window::release_early`]): the caller has
+//! put it on record then. Its place it keeps.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -55,9 +58,15 @@ struct Present {
     entrance: u64,
     /// The turn that it is at.
     turn: Turn,
+    entered_at: Instant,
+    /// Its own part in its arrival's receipt, which its share has as well: whoever is first gives it back.
+    own: Part,
     /// Other arrivals of the same delivery: their receipts go the way of its own.
     joined: Vec<Arc<Held>>,
 }
+
+/// A part in a receipt, until it is released.
+type Part = Arc<Mutex<Option<Arc<Held>>>>;
 
 impl Window {
     /// A window for `size` deliveries, with payloads of `bytes` in all. A payload that is larger than
@@ -158,6 +167,35 @@ impl Window {
         }
     }
 
+    /// The deliveries that have been here for longer than this and hold a receipt, at their turns.
+    pub fn overstaying(&self, age: Duration) -> Vec<(DeliveryKey, Turn)> {
+        let inside = self.inside();
+        let overstays = |present: &Present| {
+            present.entered_at.elapsed() > age
+                && (!present.joined.is_empty()
+                    || present.own().as_ref().is_some_and(|own| own.receipt.is_some()))
+        };
+        let found = inside.present.iter().filter(|(_, present)| overstays(present));
+        found.map(|(key, present)| (*key, present.turn)).collect()
+    }
+
+    /// Releases what these hold of receipts, where they are at their turns still; how many were. They stay.
+    pub fn release_early(&self, these: impl Iterator<Item = (DeliveryKey, Turn)>) -> usize {
+        let mut released = 0;
+        for (key, turn) in these {
+            let mut inside = self.inside();
+            let Some(present) = inside.present.get_mut(&key).filter(|one| one.turn == turn) else {
+                continue;
+            };
+            let own = present.own().take();
+            let joined = std::mem::take(&mut present.joined);
+            drop(inside);
+            own.into_iter().chain(joined).for_each(release);
+            released += 1;
+        }
+        released
+    }
+
     /// Watches these events while the journal is asked how their deliveries stand, and while what it
     /// answered is acted upon.
     pub fn watch(self: &Arc<Self>, events: impl Iterator<Item = EventId>) -> Watch {
@@ -187,23 +225,27 @@ impl Window {
         hold: &Hold,
     ) -> Share {
         let entrance = self.entered.fetch_add(1, Ordering::Relaxed);
+        let entered_at = Instant::now();
+        let own = Arc::new(Mutex::new(Some(Arc::clone(hold.open()))));
         match inside.present.entry(key) {
             // A copy that is about to leave (see `join`): what comes from now on joins this one, and what
             // had joined the other goes the way of this one, which is at worst later.
             Entry::Occupied(mut present) => {
                 let present = present.get_mut();
                 (present.entrance, present.turn) = (entrance, turn);
+                (present.entered_at, present.own) = (entered_at, Arc::clone(&own));
             }
             Entry::Vacant(place) => {
-                place.insert(Present { entrance, turn, joined: Vec::new() });
+                let own = Arc::clone(&own);
+                place.insert(Present { entrance, turn, entered_at, own, joined: Vec::new() });
             }
         }
         Share {
             key,
             entrance,
-            entered_at: Instant::now(),
+            entered_at,
             window: Arc::clone(self),
-            held: Some(Arc::clone(hold.open())),
+            held: Some(own),
             unheard: false,
             _place: place,
         }
@@ -211,6 +253,12 @@ impl Window {
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Present {
+    fn own(&self) -> MutexGuard<'_, Option<Arc<Held>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -308,7 +356,8 @@ pub struct Share {
     entrance: u64,
     entered_at: Instant,
     window: Arc<Window>,
-    held: Option<Arc<Held>>,
+    /// None beside the delivery's turns.
+    held: Option<Part>,
     /// Whether its leaving says nothing about the delivery.
     unheard: bool,
     _place: Place,
@@ -320,9 +369,15 @@ impl Share {
         for joined in self.leave() {
             release(joined);
         }
-        if let Some(held) = self.held.take() {
-            release(held);
+        if let Some(own) = self.own_part() {
+            release(own);
         }
+    }
+
+    /// Its part in the receipt, unless that was released early.
+    fn own_part(&mut self) -> Option<Arc<Held>> {
+        let part = self.held.take()?;
+        part.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Leaves without having been attempted, to ask the journal again: nobody's watch hears of it.
@@ -338,6 +393,12 @@ impl Share {
         {
             present.turn = turn;
         }
+    }
+
+    /// Whether nothing brings it back any more but the journal: its part in the receipt was given back before its end.
+    pub fn is_taken_over(&self) -> bool {
+        let part = self.held.as_ref();
+        part.is_some_and(|part| part.lock().unwrap_or_else(PoisonError::into_inner).is_none())
     }
 
     /// How long the delivery has been in memory.
@@ -365,7 +426,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let joined = self.leave();
-        for held in joined.iter().chain(&self.held) {
+        for held in joined.into_iter().chain(self.own_part()) {
             held.broken.store(true, Ordering::Release);
         }
     }

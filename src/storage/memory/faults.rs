@@ -76,6 +76,10 @@ calls! {
     Record = "journal.record",
     /// `Journal::handed_on`.
     HandedOn = "journal.handed_on",
+    /// `Journal::escrow`.
+    Escrow = "journal.escrow",
+    /// `Journal::bring_forward`.
+    BringForward = "journal.bring_forward",
     /// `Journal::claim`.
     Claim = "journal.claim",
     /// `Journal::books`.

@@ -72,14 +72,28 @@ impl Journal for Memory {
         .await
     }
 
+    async fn escrow(
+        &self,
+        batch: Vec<(DeliveryKey, Turn)>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StorageError> {
+        self.call(Call::Escrow, |store| {
+            let one = |(key, turn): &(_, _)| escrow(&mut store.rows, *key, *turn, now);
+            Ok(batch.iter().map(one).collect())
+        })
+        .await
+    }
+
     async fn bring_forward(
         &self,
         endpoint: EndpointId,
         now: Timestamp,
         interval: Duration,
     ) -> Result<u64, StorageError> {
-        self.call(Call::Ledger, |store| Ok(bring_forward(&mut store.rows, endpoint, now, interval)))
-            .await
+        self.call(Call::BringForward, |store| {
+            Ok(bring_forward(&mut store.rows, endpoint, now, interval))
+        })
+        .await
     }
 
     async fn claim(
@@ -276,6 +290,22 @@ fn handed_on(rows: &mut Rows, key: DeliveryKey, turn: Turn) {
         let state = DeliveryState::Waiting { due_at, held_by: Holder::Ladder };
         rows.put(place, Standing { state, ..standing });
     }
+}
+
+/// A router's own short wait is its own still; what the journal or the ladder has is in safe hands.
+fn escrow(rows: &mut Rows, key: DeliveryKey, turn: Turn, now: Timestamp) -> bool {
+    let Some(place) = rows.place(key) else { return false };
+    let Some(standing) = rows.standing(place) else { return false };
+    let due_at = match standing.state {
+        DeliveryState::Pending => now,
+        DeliveryState::Waiting { due_at, held_by: Holder::Router } => due_at.max(now),
+        _ => return true,
+    };
+    if standing.turn == turn {
+        let state = DeliveryState::Waiting { due_at, held_by: Holder::Router };
+        rows.put(place, Standing { state, ..standing });
+    }
+    true
 }
 
 /// What waits for an endpoint's circuit, in the order in which it was received; nothing is put later than it was.

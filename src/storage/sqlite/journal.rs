@@ -48,6 +48,14 @@ impl Journal for Sqlite {
         self.write(move |connection| record::handed_on(connection, &batch)).await
     }
 
+    async fn escrow(
+        &self,
+        batch: Vec<(DeliveryKey, Turn)>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StorageError> {
+        self.write(move |connection| record::escrow(connection, &batch, now)).await
+    }
+
     async fn bring_forward(
         &self,
         endpoint: EndpointId,

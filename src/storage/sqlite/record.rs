@@ -389,3 +389,38 @@ pub(super) fn handed_on(
     }
     Ok(())
 }
+
+/// Puts on record that a router holds these, if their turn has come and nobody else has them.
+pub(super) fn escrow(
+    connection: &Connection,
+    batch: &[(DeliveryKey, Turn)],
+    now: Timestamp,
+) -> Result<Vec<bool>, StorageError> {
+    let mut find = connection.prepare_cached(
+        "SELECT d.event, d.turn, d.state FROM events e JOIN deliveries d ON d.event = e.seq \
+         WHERE e.id = ?1 AND d.endpoint = ?2",
+    )?;
+    // A router's own short wait is its own still; what the journal or the ladder has is in safe hands.
+    let mut hold = connection.prepare_cached(
+        "UPDATE deliveries SET state = 1, held_by = 0, due_at = max(?3, coalesce(due_at, 0)) \
+         WHERE event = ?1 AND endpoint = ?2 AND (state = 0 OR (state = 1 AND held_by = 0))",
+    )?;
+    let mut movement = Movement::default();
+    let mut known = Vec::with_capacity(batch.len());
+    for (key, turn) in batch {
+        let found: Option<(i64, Turn, State)> = find
+            .query_row(params![key.event, key.endpoint], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        known.push(found.is_some());
+        if let Some((event, at, state)) = found
+            && at == *turn
+            && hold.execute(params![event, key.endpoint, now])? == 1
+        {
+            movement.moves(state, State::Waiting);
+        }
+    }
+    movement.post(connection)?;
+    Ok(known)
+}

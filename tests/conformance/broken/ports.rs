@@ -207,6 +207,14 @@ impl Journal for MistakenJournal {
         self.sound.handed_on(batch).await
     }
 
+    async fn escrow(
+        &self,
+        batch: Vec<(DeliveryKey, Turn)>,
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StorageError> {
+        self.sound.escrow(batch, now).await
+    }
+
     async fn bring_forward(
         &self,
         endpoint: EndpointId,

@@ -1,31 +1,15 @@
-//! Gives deliveries leave to be sent: a lane per endpoint, one task that owns them all.
-//!
-//! A delivery is offered to its endpoint's lane. The lane starts it, holds it for a moment, or says
-//! when to come back; in that last case it is postponed and costs the window nothing more. The
-//! number of requests on the way over all lanes is bounded too, and so is that to one host; lanes that
-//! could start but for such a bound take turns.
-//!
-//! URLs that events name have a lane for each host and application: as many as events in the window name,
-//! and those that were in use a moment ago.
-//!
-//! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
-//! is dropped here comes again.
+//! The dispatcher at work: every lane, and what they have to share.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::recall::Recaller;
-use super::route::Routes;
-use super::send::Courier;
-use super::settle::Settler;
-use super::starting::Starting;
-use super::{Job, World};
+use super::outstanding::{Begins, Ended, Outstanding};
+use super::{Dispatch, Message};
 use crate::domain::breaker::Turned;
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
@@ -36,9 +20,11 @@ use crate::domain::leave::instead;
 use crate::domain::outcome::Sign;
 use crate::domain::policy::Guarantee;
 use crate::domain::retry::Chance;
+use crate::domain::room::{Room, Standing};
 use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
-use crate::telemetry::metrics::Metrics;
+use crate::pipeline::Job;
+use crate::pipeline::starting::Starting;
 
 /// Messages taken from the queue before time is looked at again.
 const BATCH_MAX: usize = 256;
@@ -53,110 +39,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// publishes can name a new host with each event.
 const KEPT_MAX: usize = 10_000;
 
-/// Speaks to the dispatcher. Its queue needs no bound: each message is about a delivery that has a
-/// place in the window, or a request on the way, and there are at most three about each.
-#[derive(Debug, Clone)]
-pub struct Dispatcher(UnboundedSender<Message>);
-
-#[derive(Debug)]
-enum Message {
-    Offer(Job),
-    HoldUntil(Timestamp, Job),
-    Begun(EndpointId),
-    Finished(Ended),
-    CatalogueChanged(oneshot::Sender<()>),
-    Stop,
-}
-
-/// A request that has ended.
-#[derive(Debug)]
-struct Ended {
-    endpoint: EndpointId,
-    /// Where it went: the endpoint may have been edited since.
-    host: Arc<str>,
-    permit: Permit,
-    took: Duration,
-    /// What its end said about the endpoint.
-    sign: Sign,
-}
-
-impl Dispatcher {
-    /// A dispatcher's address, and its letter box.
-    pub fn address() -> (Self, Letters) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), Letters(receiver))
-    }
-
-    /// Offers a delivery that may be sent now.
-    pub fn offer(&self, job: Job) {
-        self.post(Message::Offer(job));
-    }
-
-    /// Offers a delivery that may be sent soon, within [`crate::domain::lane::HOLD_MAX`].
-    ///
-    /// # Errors
-    /// The delivery, when the dispatcher has stopped: then it belongs on the ladder.
-    pub fn hold_until(&self, due_at: Timestamp, job: Job) -> Result<(), Box<Job>> {
-        match self.0.send(Message::HoldUntil(due_at, job)) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendError(Message::HoldUntil(_, job))) => Err(Box::new(job)),
-            Err(_) => unreachable!("a message that could not be sent comes back as it was"),
-        }
-    }
-
-    /// Says that endpoints may have changed. When it returns, every request that was let go by what was
-    /// known before has begun, and none begins by it any more.
-    pub async fn catalogue_changed(&self) {
-        let (tell, told) = oneshot::channel();
-        self.post(Message::CatalogueChanged(tell));
-        let _ = told.await; // a dispatcher that has stopped starts nothing
-    }
-
-    /// Says the same, and waits for nothing.
-    pub fn catalogue_moved(&self) {
-        let (tell, _) = oneshot::channel();
-        self.post(Message::CatalogueChanged(tell));
-    }
-
-    /// Starts nothing more, hands on what is held, and ends when nothing is on the way.
-    pub fn stop(&self) {
-        self.post(Message::Stop);
-    }
-
-    fn post(&self, message: Message) {
-        // Nobody is there only after a stop; what the message carried then comes again.
-        let _ = self.0.send(message);
-    }
-}
-
-/// The dispatcher's letter box.
-#[derive(Debug)]
-pub struct Letters(UnboundedReceiver<Message>);
-
-/// The stage.
-pub struct Dispatch {
-    /// Where endpoints are looked up.
-    pub routes: Routes,
-    /// What is told to whoever sends: where permits go back to.
-    pub dispatcher: Dispatcher,
-    /// Who makes requests.
-    pub courier: Arc<Courier>,
-    /// Who hears of what was not sent.
-    pub settler: Settler,
-    /// Clock and chance.
-    pub world: World,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Requests that may be on the way at the same time, to all endpoints together.
-    pub max_in_flight: usize,
-    /// Those of them that may be to one host.
-    pub max_in_flight_per_host: usize,
-    /// Who brings back what waited for a circuit.
-    pub recaller: Recaller,
-}
-
 /// The dispatcher at work.
-struct Lanes {
+pub(super) struct Lanes {
     stage: Dispatch,
     /// In order, so that going through them is the same in each run of the same traffic.
     by_endpoint: BTreeMap<EndpointId, Lane<Job>>,
@@ -170,40 +54,36 @@ struct Lanes {
     /// Lanes with a rate whose last request was let go and has not begun: what is put on record first begins
     /// when the record is there, and several that waited for it would begin together.
     beginning: BTreeSet<EndpointId>,
-    /// Lanes that could start if there were room, in turn.
-    starved: VecDeque<EndpointId>,
-    in_flight: usize,
+    /// Requests on the way, and lanes that could start if there were room.
+    room: Room,
     /// The same by host, and lanes that could start if there were room at theirs.
     destinations: Destinations,
     swept_at: Timestamp,
     stopping: bool,
 }
 
-impl Dispatch {
-    /// Serves the letter box until it was told to stop and nothing is on the way.
-    pub async fn run(self, letters: Letters) {
-        let mut lanes = Lanes {
-            destinations: Destinations::new(self.max_in_flight_per_host),
-            stage: self,
+impl Lanes {
+    /// None yet.
+    pub(super) fn of(stage: Dispatch) -> Self {
+        Self {
+            destinations: Destinations::new(stage.max_in_flight_per_host),
+            room: Room::new(stage.max_in_flight),
+            stage,
             by_endpoint: BTreeMap::new(),
             leads_to: HashMap::new(),
             alarms: BTreeSet::new(),
             alarm_of: HashMap::new(),
             starting: Starting::default(),
             beginning: BTreeSet::new(),
-            starved: VecDeque::new(),
-            in_flight: 0,
             swept_at: Timestamp::default(),
             stopping: false,
-        };
-        lanes.run(letters.0).await;
+        }
     }
-}
 
-impl Lanes {
-    async fn run(&mut self, mut letters: UnboundedReceiver<Message>) {
+    /// Serves the letter box until it was told to stop and nothing is on the way.
+    pub(super) async fn run(&mut self, mut letters: UnboundedReceiver<Message>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        while !(self.stopping && self.in_flight == 0) {
+        while !(self.stopping && self.room.in_flight() == 0) {
             let sleep = self.alarms.first().map_or(IDLE, |(at, _)| {
                 at.since(self.stage.world.now()).clamp(Duration::from_millis(1), IDLE)
             });
@@ -219,7 +99,7 @@ impl Lanes {
             self.ring(now);
             self.share_room(now);
             self.clear_away_idle_lanes(now);
-            self.stage.metrics.in_flight(self.in_flight);
+            self.stage.metrics.in_flight(self.room.in_flight());
         }
     }
 
@@ -231,11 +111,11 @@ impl Lanes {
                 self.beginning.remove(&id);
                 self.move_on(id, now);
             }
-            Message::Finished(Ended { endpoint, host, permit, took, sign }) => {
-                self.in_flight -= 1;
+            Message::Finished(Ended { endpoint, host, permit, taken, took, sign }) => {
+                self.room.finish(taken);
                 self.destinations.finish(&host);
                 self.take_back(endpoint, permit, took, sign, now);
-                self.call_next_at(&host);
+                self.call_next_at(&host, now);
                 self.move_on(endpoint, now);
             }
             Message::CatalogueChanged(heard) => {
@@ -321,7 +201,7 @@ impl Lanes {
             Entry::Vacant(place) => {
                 let table = self.stage.routes.table();
                 let endpoint = table.destination(&delivery.event, delivery.endpoint)?;
-                let lane = Lane::new(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                let lane = Lane::new(endpoint.as_ref().into());
                 self.leads_to.insert(delivery.endpoint, endpoint);
                 Some(place.insert(lane))
             }
@@ -336,18 +216,16 @@ impl Lanes {
                 self.postpone(refused);
                 continue;
             }
-            // Also when there is room but others have waited for it longer: or a lane would take again
-            // what its own requests left, and those of a slow endpoint would keep everybody out.
-            if self.in_flight >= self.stage.max_in_flight || !self.starved.is_empty() {
-                if lane.waiting() > 0 && !self.starved.contains(&id) {
-                    self.starved.push_back(id);
+            let (waiting, standing) = (lane.waiting() > 0, lane.standing(now));
+            if !self.room.may_start(standing) {
+                if waiting {
+                    self.room.wait(id, standing);
                 }
                 break;
             }
             if self.beginning.contains(&id) {
                 break;
             }
-            let waiting = lane.waiting() > 0;
             let to = self.leads(id);
             let host = host_of(to.as_deref());
             if !self.destinations.may_start(host) {
@@ -358,10 +236,10 @@ impl Lanes {
             }
             let lane = self.by_endpoint.get_mut(&id).expect("it was there just now");
             let Some((permit, job)) = lane.next(now) else { break };
-            self.start(permit, job, now);
+            self.start(permit, standing, job, now);
         }
-        self.set_alarm(id);
-        self.forget_if_spare(id);
+        self.set_alarm(id, now);
+        self.forget_if_spare(id, now);
     }
 
     /// Whom a lane leads to; `None` when that is gone. Of URLs that events name it is the one that was called
@@ -375,7 +253,7 @@ impl Lanes {
         })
     }
 
-    fn start(&mut self, permit: Permit, job: Job, now: Timestamp) {
+    fn start(&mut self, permit: Permit, standing: Standing, job: Job, now: Timestamp) {
         let id = job.delivery.endpoint;
         let table = self.stage.routes.table();
         // Looked up at the last moment: an edit holds from the next attempt on.
@@ -396,7 +274,7 @@ impl Lanes {
         if before.is_some_and(|it| is_another(&it, &endpoint)) {
             self.by_endpoint.get_mut(&id).expect("the permit came from it").forgive();
         }
-        self.in_flight += 1;
+        let taken = self.room.start(standing);
         let host = self.destinations.start(host_of(Some(&endpoint)));
         self.stage.metrics.attempt_starts(&job.delivery, now.since(job.ready_at));
         let courier = Arc::clone(&self.stage.courier);
@@ -410,7 +288,7 @@ impl Lanes {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
             host,
-            permit: Some(permit),
+            leave: Some((permit, taken)),
             begun: Instant::now(),
             sign: Sign::NONE,
         };
@@ -442,50 +320,47 @@ impl Lanes {
 
     /// Gives lanes that were short of room their turn.
     fn share_room(&mut self, now: Timestamp) {
-        while self.in_flight < self.stage.max_in_flight
-            && let Some(id) = self.starved.pop_front()
-        {
+        while let Some(id) = self.room.next() {
+            let Some(lane) = self.by_endpoint.get(&id) else { continue };
+            let (waiting, standing) = (lane.waiting() > 0, lane.standing(now));
             let to = self.leads(id);
             let host = host_of(to.as_deref());
-            if !self.destinations.has_room(host) {
-                if self.by_endpoint.get(&id).is_some_and(|lane| lane.waiting() > 0) {
-                    self.destinations.wait(host, id);
-                }
-                self.set_alarm(id);
-                continue;
-            }
-            // One each, then to the end of the queue: nobody takes all that became free.
-            if !self.beginning.contains(&id)
-                && let Some(lane) = self.by_endpoint.get_mut(&id)
-                && let Some((permit, job)) = lane.next(now)
-            {
-                self.start(permit, job, now);
-                if self.by_endpoint.get(&id).is_some_and(|lane| lane.waiting() > 0) {
-                    self.starved.push_back(id);
+            if waiting && !self.room.has_room(standing) {
+                self.room.wait(id, standing); // it is of the other kind by now
+            } else if waiting && !self.destinations.has_room(host) {
+                self.destinations.wait(host, id);
+            } else if waiting && !self.beginning.contains(&id) {
+                // One each, then to the end of the queue: nobody takes all that became free.
+                let lane = self.by_endpoint.get_mut(&id).expect("it was there just now");
+                if let Some((permit, job)) = lane.next(now) {
+                    self.start(permit, standing, job, now);
+                    let lane = self.by_endpoint.get(&id).filter(|lane| lane.waiting() > 0);
+                    if let Some(standing) = lane.map(|lane| lane.standing(now)) {
+                        self.room.wait(id, standing);
+                    }
                 }
             }
-            self.call_next_at(host); // where this one took nothing, or one only
-            self.set_alarm(id);
+            self.call_next_at(host, now); // where this one took nothing, or one only
+            self.set_alarm(id, now);
         }
     }
 
     /// Lets the lane whose turn it is at a host take its turn among all, if there is room there.
-    fn call_next_at(&mut self, host: &str) {
+    fn call_next_at(&mut self, host: &str, now: Timestamp) {
         while let Some(next) = self.destinations.next(host) {
-            if self.by_endpoint.get(&next).is_none_or(|lane| lane.waiting() == 0) {
+            let Some(lane) = self.by_endpoint.get(&next).filter(|lane| lane.waiting() > 0) else {
                 continue; // what waited there was sent away, or taken back
-            }
-            if !self.starved.contains(&next) {
-                self.starved.push_back(next);
-            }
+            };
+            self.room.wait(next, lane.standing(now));
             if host_of(self.leads(next).as_deref()) == host {
                 break; // else it was edited, and the room is another's
             }
         }
     }
 
-    fn set_alarm(&mut self, id: EndpointId) {
-        let may_start = self.in_flight < self.stage.max_in_flight
+    fn set_alarm(&mut self, id: EndpointId, now: Timestamp) {
+        let lane = self.by_endpoint.get(&id);
+        let may_start = lane.is_some_and(|lane| self.room.has_room(lane.standing(now)))
             && !self.beginning.contains(&id)
             && self.destinations.has_room(host_of(self.leads(id).as_deref()));
         let wanted = self.by_endpoint.get(&id).and_then(|lane| lane.wake_at(may_start));
@@ -510,7 +385,7 @@ impl Lanes {
             let last = self.leads_to.get(&id).expect("a lane leads somewhere");
             match table.anew(last) {
                 Some(endpoint) => {
-                    lane.adjust(endpoint.throttle_rate, endpoint.policy.max_in_flight);
+                    lane.adjust(endpoint.as_ref().into());
                     // What was asked for was asked by another URL, or before a person stepped in.
                     if is_another(last, &endpoint) {
                         lane.forgive();
@@ -534,7 +409,8 @@ impl Lanes {
         for lane in self.by_endpoint.values_mut() {
             for job in lane.clear() {
                 let due_at = job.ready_at;
-                if job.delivery.turn == Turn::FIRST || job.trigger.is_by_hand() {
+                let comes_again = job.delivery.turn == Turn::FIRST && !job.share.is_taken_over();
+                if comes_again || job.trigger.is_by_hand() {
                     // Never settled: its event comes again, to another router or to us. What a person asked
                     // for is claimed again when its lease has ended.
                     drop(job);
@@ -547,7 +423,7 @@ impl Lanes {
 
     /// Forgets an empty lane of a host that events name, when there are many. It has no rate to keep; what it
     /// was asked for is forgotten with it, and asked again.
-    fn forget_if_spare(&mut self, id: EndpointId) {
+    fn forget_if_spare(&mut self, id: EndpointId, now: Timestamp) {
         if self.by_endpoint.len() <= KEPT_MAX {
             return;
         }
@@ -558,7 +434,7 @@ impl Lanes {
         if empty && self.leads_to.get(&id).is_some_and(|to| to.is_named_by_events()) {
             self.by_endpoint.remove(&id);
             self.leads_to.remove(&id);
-            self.set_alarm(id);
+            self.set_alarm(id, now);
         }
     }
 
@@ -570,42 +446,6 @@ impl Lanes {
             self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
             self.leads_to.retain(|id, _| self.by_endpoint.contains_key(id));
         }
-    }
-}
-
-/// A request on the way: its permit goes back however it ends, by a panic too.
-struct Outstanding {
-    dispatcher: Dispatcher,
-    endpoint: EndpointId,
-    host: Arc<str>,
-    permit: Option<Permit>,
-    begun: Instant,
-    sign: Sign,
-}
-
-impl Drop for Outstanding {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.dispatcher.post(Message::Finished(Ended {
-                endpoint: self.endpoint,
-                host: Arc::clone(&self.host),
-                permit,
-                took: self.begun.elapsed(),
-                sign: self.sign,
-            }));
-        }
-    }
-}
-
-/// A request that the next of its lane waits for until it has begun: tells when it is dropped.
-struct Begins {
-    dispatcher: Dispatcher,
-    endpoint: EndpointId,
-}
-
-impl Drop for Begins {
-    fn drop(&mut self) {
-        self.dispatcher.post(Message::Begun(self.endpoint));
     }
 }
 
