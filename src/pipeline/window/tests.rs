@@ -218,3 +218,51 @@ async fn an_arrival_whose_deliveries_were_not_all_given_out_keeps_its_receipt() 
 
     assert!(desk.numbers().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_gives_its_receipt_back_early_and_keeps_its_place() {
+    let desk = Arc::new(Heard::default());
+    let window = Window::new(10, 1 << 20);
+    let hold = Hold::of(Receipt::new(7, desk.clone()));
+    let slow = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+    hold.complete();
+    let second = Duration::from_secs(1);
+    assert!(window.overstaying(second).is_empty());
+
+    tokio::time::advance(second * 2).await;
+    let overstaying = window.overstaying(second);
+    assert_eq!(overstaying, [(key(1), Turn::FIRST)]);
+    assert_eq!(window.release_early([(key(1), Turn(1))].into_iter()), 0, "not at another turn");
+    assert!(desk.numbers().is_empty() && !slow.is_taken_over());
+    assert_eq!(window.release_early(overstaying.into_iter()), 1);
+    assert_eq!((desk.numbers(), window.occupied()), (vec![7], 1));
+    assert!(slow.is_taken_over() && window.holds(key(1)));
+    assert!(window.overstaying(second).is_empty(), "it holds nothing any more");
+
+    // Its message again, since the acknowledgement was lost: it joins, and is taken over as well.
+    let again = Hold::of(Receipt::new(8, desk.clone()));
+    assert!(window.join(key(1), Turn::FIRST, &again));
+    again.complete();
+    assert_eq!(window.overstaying(second).len(), 1);
+    assert_eq!(window.release_early(window.overstaying(second).into_iter()), 1);
+    assert_eq!(desk.numbers(), [7, 8]);
+    slow.release();
+    assert_eq!((desk.numbers(), window.occupied()), (vec![7, 8], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_is_dropped_behind_its_receipt_brings_nothing_back() {
+    let desk = Arc::new(Heard::default());
+    let window = Window::new(10, 1 << 20);
+    let hold = Hold::of(Receipt::new(7, desk.clone()));
+    let slow = window.enter(key(1), Turn::FIRST, 0, &hold).await.expect("alone");
+    let quick = window.enter(key(2), Turn::FIRST, 0, &hold).await.expect("alone");
+    hold.complete();
+    tokio::time::advance(Duration::from_secs(2)).await;
+
+    window.release_early([(key(1), Turn::FIRST)].into_iter());
+    drop(slow); // the journal knows of it, and brings it back
+    assert!(desk.numbers().is_empty(), "the other one is not settled");
+    quick.release();
+    assert_eq!(desk.numbers(), [7]);
+}

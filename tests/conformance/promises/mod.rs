@@ -9,6 +9,7 @@ pub(crate) mod away;
 pub(crate) mod catalogue;
 pub(crate) mod dropped;
 pub(crate) mod killed;
+pub(crate) mod meanwhile;
 pub(crate) mod once;
 pub(crate) mod people;
 pub(crate) mod turns;
@@ -79,6 +80,11 @@ macro_rules! every_promise {
             once::a_late_success_of_what_was_let_go_is_a_fact,
             once::an_attempt_by_hand_that_is_let_go_is_asked_for_no_more,
             once::what_is_dropped_is_final_and_no_dead_letter,
+            meanwhile::what_takes_too_long_is_taken_over_at_its_turn_and_ends_as_it_ends,
+            meanwhile::what_was_taken_over_by_a_router_that_died_is_claimed_behind_its_lease,
+            meanwhile::what_waits_for_a_circuit_is_claimed_when_it_is_due,
+            meanwhile::what_waited_for_a_circuit_is_brought_forward_in_its_order_and_apart,
+            meanwhile::a_resumed_endpoint_has_back_what_waited_for_its_circuit_too,
             people::what_is_claimed_is_leased_once_and_again_when_the_lease_is_over,
             people::what_is_not_due_is_not_claimed,
             people::what_everybody_has_forgotten_is_claimed,
