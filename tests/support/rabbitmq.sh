@@ -43,14 +43,21 @@ export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
 accepts() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
 
+# Kills a process by its id and waits until it is gone, be it by our doing or by its own. Not for ever: where nobody
+# reaps, a dead process keeps its id.
+kill_now() {
+  local pid; pid=$(cat "$1")
+  for _ in $(seq 100); do kill -9 "$pid" 2>/dev/null || break; sleep 0.05; done
+  rm -f "$1"
+}
+
 # Ends a process by its id: politely, and after ten seconds not.
 end() {
   alive "$1" || { rm -f "$1"; return 0; }
   local pid; pid=$(cat "$1")
   kill "$pid" 2>/dev/null || { rm -f "$1"; return 0; } # it has just ended by itself
   for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || { rm -f "$1"; return 0; }; sleep 0.1; done
-  if kill -0 "$pid" 2>/dev/null; then kill -9 "$pid"; fi
-  rm -f "$1"
+  kill_now "$1"
 }
 
 start() {
@@ -104,7 +111,7 @@ case $cmd in
   watch)   while kill -0 "$OWNER" 2>/dev/null && [ -d "$D" ]; do sleep 0.5; done
            end "$D/pid"; end "$D/epmd.pid"; rm -rf "$D"; rmdir "$(dirname "$D")" 2>/dev/null || true ;;
   stop)    end "$D/watch.pid"; end "$D/pid"; end "$D/epmd.pid" ;;
-  kill9)   if alive "$D/pid"; then kill -9 "$(cat "$D/pid")"; fi ;;
+  kill9)   if [ -s "$D/pid" ]; then kill_now "$D/pid"; fi ;;
   restart) end "$D/pid"; start ;;
   ctl)     cd "$D"; exec "$RMQ/sbin/rabbitmqctl" "$@" ;;
   *)       say "unknown command \`$cmd\`: start, stop, kill9, restart or ctl is wanted"; exit 2 ;;
