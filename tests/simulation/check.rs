@@ -82,7 +82,8 @@ impl World {
             DeliveryState::Pending => false,
             // An old copy takes over; what the journal gave out, it gives out again.
             DeliveryState::Waiting { held_by: Holder::Router, .. } => {
-                state.claimed.contains(&key) || !copies.is_empty()
+                let taken_over = state.taken_over.contains(&key);
+                taken_over || state.claimed.contains(&key) || !copies.is_empty()
             }
             DeliveryState::Waiting { held_by: Holder::Ladder, .. } => {
                 copies.iter().any(|turn| *turn >= standing.turn)

@@ -187,7 +187,12 @@ impl Journal for Watched {
         batch: Vec<(DeliveryKey, Turn)>,
         now: Timestamp,
     ) -> Result<Vec<bool>, StorageError> {
-        self.0.memory().escrow(batch, now).await
+        let known = self.0.memory().escrow(batch.clone(), now).await?;
+        self.0.takes_over(batch);
+        if self.0.dies_here("with deliveries that were just taken over") {
+            return std::future::pending().await;
+        }
+        Ok(known)
     }
 
     async fn bring_forward(

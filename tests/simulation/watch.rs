@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing};
+use posthaste::domain::delivery::{Delivery, DeliveryKey, DeliveryState, Standing, Turn};
 use posthaste::domain::event::{Event, WebhookMode};
 use posthaste::domain::id::{EndpointId, EventId};
 use posthaste::domain::lane::SLOWED_MAX;
@@ -300,6 +300,16 @@ impl World {
             if let Some(attempt) = settled.attempt.as_ref().filter(|_| !not_made) {
                 state.answered.push((settled.key, attempt.id));
             }
+        }
+    }
+
+    /// The journal has taken deliveries over from their messages.
+    pub(crate) fn takes_over(&self, batch: Vec<(DeliveryKey, Turn)>) {
+        let mut state = self.state();
+        for (key, turn) in batch {
+            let name = self.name(&state, key);
+            self.note(&mut state, format_args!("took over {name} at turn {turn}"));
+            state.taken_over.insert(key);
         }
     }
 

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) answered: Vec<(DeliveryKey, AttemptId)>,
     /// Deliveries that the journal gave out: no message stands for them.
     pub(crate) claimed: BTreeSet<DeliveryKey>,
+    /// What was taken over from its message: the journal gives it out again should we die, whatever its turn.
+    pub(crate) taken_over: BTreeSet<DeliveryKey>,
     /// Until when something was wrong, with any store and with the catalogue.
     pub(crate) trouble_at: Timestamp,
     pub(crate) catalogue_trouble_at: Timestamp,
@@ -308,6 +310,7 @@ impl State {
             touched: BTreeSet::new(),
             answered: Vec::new(),
             claimed: BTreeSet::new(),
+            taken_over: BTreeSet::new(),
             trouble_at: long_ago,
             catalogue_trouble_at: long_ago,
             stores: Chance::of(seed, "stores"),

@@ -344,7 +344,7 @@ mod tests {
     fn each_field_of_a_policy_is_described_wherever_it_can_stand() {
         let whole = serde_json::to_value(Policy::default()).expect("JSON");
         let fields: BTreeSet<_> = whole.as_object().expect("fields").keys().cloned().collect();
-        assert_eq!(fields.len(), 10);
+        assert_eq!(fields.len(), 11);
         assert_eq!(described::<PolicyIn>(), fields);
         assert_eq!(described::<OwnPolicy>(), fields);
         assert_eq!(described::<PolicyOut>(), fields);

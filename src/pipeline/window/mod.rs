@@ -176,7 +176,9 @@ impl Window {
                     || present.own().as_ref().is_some_and(|own| own.receipt.is_some()))
         };
         let found = inside.present.iter().filter(|(_, present)| overstays(present));
-        found.map(|(key, present)| (*key, present.turn)).collect()
+        let mut found: Vec<_> = found.map(|(key, present)| (*key, present.turn)).collect();
+        found.sort_unstable(); // in each run of the same traffic the same order
+        found
     }
 
     /// Releases what these hold of receipts, where they are at their turns still; how many were. They stay.

@@ -292,13 +292,16 @@ fn handed_on(rows: &mut Rows, key: DeliveryKey, turn: Turn) {
     }
 }
 
-/// A router's own short wait is its own still; what the journal or the ladder has is in safe hands.
+/// A router's own short wait is its own still; and of what was on the ladder, it has what came back. What the journal gave
+/// out is leased.
 fn escrow(rows: &mut Rows, key: DeliveryKey, turn: Turn, now: Timestamp) -> bool {
     let Some(place) = rows.place(key) else { return false };
     let Some(standing) = rows.standing(place) else { return false };
     let due_at = match standing.state {
         DeliveryState::Pending => now,
-        DeliveryState::Waiting { due_at, held_by: Holder::Router } => due_at.max(now),
+        DeliveryState::Waiting { due_at, held_by: Holder::Router | Holder::Ladder } => {
+            due_at.max(now)
+        }
         _ => return true,
     };
     if standing.turn == turn {

@@ -400,10 +400,11 @@ pub(super) fn escrow(
         "SELECT d.event, d.turn, d.state FROM events e JOIN deliveries d ON d.event = e.seq \
          WHERE e.id = ?1 AND d.endpoint = ?2",
     )?;
-    // A router's own short wait is its own still; what the journal or the ladder has is in safe hands.
+    // A router's own short wait is its own still; and of what was on the ladder, it has what came back. What the journal
+    // gave out is leased.
     let mut hold = connection.prepare_cached(
         "UPDATE deliveries SET state = 1, held_by = 0, due_at = max(?3, coalesce(due_at, 0)) \
-         WHERE event = ?1 AND endpoint = ?2 AND (state = 0 OR (state = 1 AND held_by = 0))",
+         WHERE event = ?1 AND endpoint = ?2 AND (state = 0 OR (state = 1 AND held_by < 2))",
     )?;
     let mut movement = Movement::default();
     let mut known = Vec::with_capacity(batch.len());

@@ -68,6 +68,25 @@ pub(crate) async fn what_was_taken_over_by_a_router_that_died_is_claimed_behind_
     bench.books_balance().await
 }
 
+pub(crate) async fn what_came_back_from_the_ladder_and_takes_too_long_is_the_routers(
+    bench: &mut Bench,
+) -> Kept {
+    let (delivery, receipt) = bench.delivery("run-7").await?;
+    let due = clock();
+    bench.settle(failed(&delivery, Due::exactly(due))).await?;
+    receipt.give_back();
+    let back = delivery.after(1);
+    bench.ports().journal.handed_on(vec![(back.key(), back.turn)]).await?;
+    let now = due + MINUTE;
+
+    bench.ports().journal.escrow(vec![(back.key(), back.turn)], now).await?;
+
+    let held = DeliveryState::Waiting { due_at: now, held_by: Holder::Router };
+    let stands = bench.standing(back.key()).await?;
+    same!((stands.turn, stands.state), (back.turn, held), "how it stands");
+    Ok(())
+}
+
 pub(crate) async fn what_waits_for_a_circuit_is_claimed_when_it_is_due(bench: &mut Bench) -> Kept {
     let (delivery, receipt) = bench.delivery("run-7").await?;
     let due = clock() + MINUTE;

@@ -82,6 +82,7 @@ macro_rules! every_promise {
             once::what_is_dropped_is_final_and_no_dead_letter,
             meanwhile::what_takes_too_long_is_taken_over_at_its_turn_and_ends_as_it_ends,
             meanwhile::what_was_taken_over_by_a_router_that_died_is_claimed_behind_its_lease,
+            meanwhile::what_came_back_from_the_ladder_and_takes_too_long_is_the_routers,
             meanwhile::what_waits_for_a_circuit_is_claimed_when_it_is_due,
             meanwhile::what_waited_for_a_circuit_is_brought_forward_in_its_order_and_apart,
             meanwhile::a_resumed_endpoint_has_back_what_waited_for_its_circuit_too,
