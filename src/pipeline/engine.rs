@@ -6,9 +6,11 @@
 //!
 //! Left to the caller: opening the stores and closing them.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -88,6 +90,8 @@ pub struct Parts {
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
     pub max_in_flight_per_host: usize,
+    /// Routers that share what endpoints may be sent; `None` while that is not known.
+    pub routers_here: watch::Receiver<Option<NonZeroU16>>,
     /// How long an event may hold the receipt that it came with.
     pub escrow_after: Duration,
     /// What holds for every request.
@@ -175,6 +179,7 @@ impl Engine {
             metrics: Arc::clone(&metrics),
             max_in_flight: parts.max_in_flight,
             max_in_flight_per_host: parts.max_in_flight_per_host,
+            routers_here: parts.routers_here,
             recaller,
         };
         let escrow = Escrow {

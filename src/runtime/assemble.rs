@@ -2,11 +2,13 @@
 
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::sync::watch;
 
 use super::{clock, keys};
 use crate::api::openapi;
@@ -293,6 +295,14 @@ impl Backends {
         match &mut self.queues {
             Queues::Embedded(inbox) => Box::new(inbox.take().expect("it is asked for once")),
             Queues::Rabbit(rabbit) => Box::new(rabbit.inbox()),
+        }
+    }
+
+    /// Routers that share what endpoints may be sent: over a file this one alone.
+    pub(super) fn routers_here(&self) -> watch::Receiver<Option<NonZeroU16>> {
+        match &self.queues {
+            Queues::Embedded(_) => watch::Sender::new(Some(NonZeroU16::MIN)).subscribe(),
+            Queues::Rabbit(rabbit) => rabbit.routers(),
         }
     }
 

@@ -191,6 +191,7 @@ fn parts(
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
         max_in_flight: config.limits.max_in_flight,
         max_in_flight_per_host: config.limits.max_in_flight_per_host,
+        routers_here: backends.routers_here(),
         escrow_after: config.limits.escrow_after,
         options: options(config),
     }

@@ -4,6 +4,7 @@
 //! A death is what it is outside: calls have no effect any more, and everything that was in memory is
 //! dropped with the runtime. The stores, the receivers and the people go on.
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use posthaste::storage::outlet::{self, Outlet};
 use posthaste::storage::rollups::{Counted, Of, Rollups, Tally};
 use posthaste::storage::routers;
 use posthaste::telemetry::metrics::Metrics;
+use tokio::sync::watch;
 
 use super::clock::START;
 use super::ports::{Sabotage, Watched};
@@ -226,6 +228,7 @@ impl Course {
                     max_deliveries_in_memory: world.scenario.window,
                     max_payload_bytes_in_memory: 1 << 30,
                     max_in_flight: world.scenario.in_flight,
+                    routers_here: watch::Sender::new(Some(NonZeroU16::MIN)).subscribe(),
                     escrow_after: Duration::from_secs(2),
                     max_in_flight_per_host: 3, // fewer than most endpoints may have: all wait for it
                     options: Options::default(),
@@ -393,7 +396,7 @@ impl World {
         (seen.called, seen.changed_at) = (Called::Deleted, now);
     }
 
-    fn edit(&self, place: usize, rate: Option<std::num::NonZeroU32>, cap: std::num::NonZeroU16) {
+    fn edit(&self, place: usize, rate: Option<NonZeroU32>, cap: NonZeroU16) {
         if self.state().endpoints[place].called == Called::Deleted {
             return;
         }

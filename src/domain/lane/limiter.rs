@@ -1,6 +1,6 @@
 //! An endpoint's rate: governor's limiter, on a clock that the caller feeds.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,11 +21,14 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// At most `rate` in any second, and a tenth of it (at least one) at once after a pause.
-    pub(super) fn new(rate: NonZeroU32) -> Self {
-        let clock = FedClock::default();
-        let burst = NonZeroU32::new(rate.get().div_ceil(10)).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(rate).allow_burst(burst);
+    /// One of so many parts of at most `rate` in any second, and a tenth of it (at least one) at once after a pause.
+    pub(super) fn new(rate: NonZeroU32, among: NonZeroU16) -> Self {
+        let (clock, parts) = (FedClock::default(), u32::from(among.get()));
+        let burst = rate.get().div_ceil(10 * parts);
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(Duration::from_secs(1) * parts / rate.get());
+        let quota =
+            quota.expect("a rate is at most a thousand million a second").allow_burst(burst);
         Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
     }
 

@@ -92,6 +92,9 @@ const CIRCUIT_AWAY_MAX: Duration = Duration::from_hours(1);
 /// One second: ten times what a receiver takes, a fraction of what a time-out is.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
+/// How often a lane with a rate is looked at whose part of it is not known.
+const ASKED_AGAIN: Duration = Duration::from_millis(250);
+
 /// Shortest time that a refused delivery is sent away for: less is not worth the hop.
 const AWAY_MIN: Duration = Duration::from_secs(1);
 
@@ -121,34 +124,61 @@ pub struct Refused<J> {
     pub why: Postponed,
 }
 
-/// What people say of an endpoint's lane.
-#[derive(Debug, Clone, Copy)]
+/// What an endpoint may be sent, and this router's part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
-    /// Requests that may start in a second; `None`: as many as there are.
+    /// Requests that may start in a second, over all routers; `None`: as many as there are.
     pub rate: Option<NonZeroU32>,
-    /// Requests that may be on the way at once.
+    /// Requests that may be on the way at once, over all routers.
     pub max_in_flight: NonZeroU16,
+    /// Routers that share it. `None` while others do not know of this one, or it does not know of them: then an endpoint
+    /// with a rate is sent nothing.
+    pub among: Option<NonZeroU16>,
     /// Whether it is left alone when it does nothing but fail.
     pub breaks: bool,
 }
 
-impl From<&Endpoint> for Numbers {
-    fn from(endpoint: &Endpoint) -> Self {
+impl Numbers {
+    /// Those of an endpoint, shared among so many routers.
+    pub fn of(endpoint: &Endpoint, among: Option<NonZeroU16>) -> Self {
         Self {
             rate: endpoint.throttle_rate,
             max_in_flight: endpoint.policy.max_in_flight,
+            among,
             breaks: endpoint.policy.circuit_breaker,
         }
+    }
+
+    fn sharers(self) -> NonZeroU16 {
+        self.among.unwrap_or(NonZeroU16::MIN)
+    }
+
+    /// This router's part of what may be on the way: at least one, or some router could send nothing at all.
+    fn own_in_flight(self) -> NonZeroU16 {
+        let part = self.max_in_flight.get() / self.sharers();
+        NonZeroU16::new(part).unwrap_or(NonZeroU16::MIN)
+    }
+
+    /// This router's part of the rate.
+    fn limiter(self) -> Option<Limiter> {
+        self.rate.map(|rate| Limiter::new(rate, self.sharers()))
+    }
+
+    /// How far apart this router's starts are by the rate.
+    fn interval(self) -> Duration {
+        let apart = |rate: NonZeroU32| {
+            Duration::from_secs(1) * u32::from(self.sharers().get()) / rate.get()
+        };
+        self.rate.map_or(Duration::ZERO, apart)
     }
 }
 
 /// One endpoint's lane; `J` is what stands in line.
 #[derive(Debug)]
 pub struct Lane<J> {
-    rate: Option<NonZeroU32>,
+    numbers: Numbers,
     limiter: Option<Limiter>,
     max_in_flight: NonZeroU16,
-    breaks: bool,
     allowance: Allowance,
     breaker: Breaker,
     in_flight: u16,
@@ -195,12 +225,12 @@ struct Slowed {
 
 impl<J> Lane<J> {
     /// An idle lane.
-    pub fn new(Numbers { rate, max_in_flight, breaks }: Numbers) -> Self {
+    pub fn new(numbers: Numbers) -> Self {
+        let max_in_flight = numbers.own_in_flight();
         Self {
-            rate,
-            limiter: rate.map(Limiter::new),
+            numbers,
+            limiter: numbers.limiter(),
             max_in_flight,
-            breaks,
             allowance: Allowance::new(max_in_flight),
             breaker: Breaker::default(),
             in_flight: 0,
@@ -219,17 +249,16 @@ impl<J> Lane<J> {
         }
     }
 
-    /// Takes over an edited endpoint's numbers, from the next start on.
-    pub fn adjust(&mut self, Numbers { rate, max_in_flight, breaks }: Numbers) {
-        if self.rate != rate {
-            self.rate = rate;
-            self.limiter = rate.map(Limiter::new);
+    /// Takes over an edited endpoint's numbers, or another part of them, from the next start on.
+    pub fn adjust(&mut self, numbers: Numbers) {
+        let before = std::mem::replace(&mut self.numbers, numbers);
+        if before.rate != numbers.rate || before.among != numbers.among {
+            self.limiter = numbers.limiter();
             self.not_before = Timestamp::default();
         }
-        self.max_in_flight = max_in_flight;
-        self.allowance.adjust(max_in_flight);
-        self.breaks = breaks;
-        if !breaks {
+        self.max_in_flight = numbers.own_in_flight();
+        self.allowance.adjust(self.max_in_flight);
+        if !numbers.breaks {
             self.breaker = Breaker::default();
         }
     }
@@ -318,6 +347,10 @@ impl<J> Lane<J> {
         if self.in_flight >= self.cap() || self.breaker.is_probing() || now < self.starts_from() {
             return None;
         }
+        if self.limiter.is_some() && self.numbers.among.is_none() {
+            self.not_before = now + ASKED_AGAIN;
+            return None;
+        }
         if let Some(limiter) = &self.limiter
             && let Err(moment) = limiter.check(now)
         {
@@ -355,7 +388,7 @@ impl<J> Lane<J> {
             Health::Sick => self.is_proven = false,
             Health::Unsaid => {}
         }
-        let health = if self.breaks { sign.health } else { Health::Unsaid };
+        let health = if self.numbers.breaks { sign.health } else { Health::Unsaid };
         let turned = self.breaker.ended(pass, health, now, chance);
         match turned {
             Some(Turned::HalfOpen) => self.allowance.begin_again(),
@@ -507,7 +540,7 @@ impl<J> Lane<J> {
 
     /// How far apart starts are by the rate.
     fn interval_by_rate(&self) -> Duration {
-        self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get())
+        self.numbers.interval()
     }
 
     fn refuse(&mut self, job: J, now: Timestamp) -> Refused<J> {

@@ -22,7 +22,8 @@ fn new_lane(rate: Option<u32>, max_in_flight: u16) -> Lane<u32> {
 
 fn numbers(rate: Option<u32>, max_in_flight: u16) -> Numbers {
     let max_in_flight = NonZeroU16::new(max_in_flight).expect("not 0");
-    Numbers { rate: rate.and_then(NonZeroU32::new), max_in_flight, breaks: true }
+    let among = Some(NonZeroU16::MIN);
+    Numbers { rate: rate.and_then(NonZeroU32::new), max_in_flight, among, breaks: true }
 }
 
 /// A request's end that says nothing of its endpoint's health.
@@ -585,4 +586,33 @@ fn whose_policy_wants_no_circuit_breaker_has_none() {
     assert!(lane.is_tripped());
     lane.adjust(Numbers { breaks: false, ..numbers(None, 8) });
     assert!(!lane.is_tripped());
+}
+
+#[test]
+fn routers_share_a_rate_and_a_cap() {
+    let among = |routers| Numbers { among: NonZeroU16::new(routers), ..numbers(Some(30), 8) };
+    for (routers, expected) in [(1, (4, 8)), (3, (1, 2)), (100, (1, 1))] {
+        let mut lane = Lane::new(among(routers));
+        assert_eq!(lane.max_in_flight.get(), expected.1, "{routers} routers");
+        for job in 0..4 {
+            let _ = lane.offer(job, START);
+        }
+        let mut count = 0;
+        for ms in 0..=100 {
+            while let Some((permit, _)) = lane.next(at(ms)) {
+                count += 1;
+                finish(&mut lane, permit, QUICK, Pressure::Eased, at(ms));
+            }
+        }
+        assert!(count >= expected.0 && count <= expected.0 + 1, "{routers} routers: {count}");
+    }
+    let mut unknown = Lane::new(among(0));
+    unknown.offer(1, START).expect("room");
+    assert!(unknown.next(START).is_none(), "its part is not known");
+    assert_eq!(unknown.wake_at(true), Some(at(250)));
+    unknown.adjust(among(2));
+    assert_eq!(unknown.next(START).map(|(_, job)| job), Some(1));
+    let mut free = Lane::new(Numbers { among: None, ..numbers(None, 8) });
+    free.offer(1, START).expect("room");
+    assert!(free.next(START).is_some(), "without a rate there is nothing to share");
 }

@@ -1,6 +1,7 @@
 //! The dispatcher at work: every lane, and what they have to share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::id::EndpointId;
-use crate::domain::lane::{Lane, Permit, Refused};
+use crate::domain::lane::{Lane, Numbers, Permit, Refused};
 use crate::domain::leave::instead;
 use crate::domain::outcome::Sign;
 use crate::domain::policy::Guarantee;
@@ -58,6 +59,8 @@ pub(super) struct Lanes {
     room: Room,
     /// The same by host, and lanes that could start if there were room at theirs.
     destinations: Destinations,
+    /// Routers that share what endpoints may be sent, as last heard.
+    among: Option<NonZeroU16>,
     swept_at: Timestamp,
     stopping: bool,
 }
@@ -67,6 +70,7 @@ impl Lanes {
     pub(super) fn of(stage: Dispatch) -> Self {
         Self {
             destinations: Destinations::new(stage.max_in_flight_per_host),
+            among: None,
             room: Room::new(stage.max_in_flight),
             stage,
             by_endpoint: BTreeMap::new(),
@@ -93,6 +97,7 @@ impl Lanes {
                 return;
             }
             let now = self.stage.world.now();
+            self.share_anew(now);
             for message in batch.drain(..) {
                 self.hear(message, now);
             }
@@ -201,7 +206,7 @@ impl Lanes {
             Entry::Vacant(place) => {
                 let table = self.stage.routes.table();
                 let endpoint = table.destination(&delivery.event, delivery.endpoint)?;
-                let lane = Lane::new(endpoint.as_ref().into());
+                let lane = Lane::new(Numbers::of(&endpoint, self.among));
                 self.leads_to.insert(delivery.endpoint, endpoint);
                 Some(place.insert(lane))
             }
@@ -376,6 +381,19 @@ impl Lanes {
         }
     }
 
+    /// Takes over another number of routers, if it has changed: with the next look, at most [`IDLE`] later.
+    fn share_anew(&mut self, now: Timestamp) {
+        let among = *self.stage.routers_here.borrow();
+        if among != self.among {
+            info!(
+                routers = among.map_or(0, NonZeroU16::get),
+                "endpoints' rates and caps are shared anew"
+            );
+            self.among = among;
+            self.adjust(now);
+        }
+    }
+
     /// Takes over edited endpoints; what waits for one that is gone is taken back.
     fn adjust(&mut self, now: Timestamp) {
         let table = self.stage.routes.table();
@@ -385,7 +403,7 @@ impl Lanes {
             let last = self.leads_to.get(&id).expect("a lane leads somewhere");
             match table.anew(last) {
                 Some(endpoint) => {
-                    lane.adjust(endpoint.as_ref().into());
+                    lane.adjust(Numbers::of(&endpoint, self.among));
                     // What was asked for was asked by another URL, or before a person stepped in.
                     if is_another(last, &endpoint) {
                         lane.forgive();

@@ -14,10 +14,11 @@
 mod lanes;
 mod outstanding;
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::lanes::Lanes;
 use self::outstanding::Ended;
@@ -116,6 +117,8 @@ pub struct Dispatch {
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
     pub max_in_flight_per_host: usize,
+    /// Routers that share what endpoints may be sent; `None` while that is not known.
+    pub routers_here: watch::Receiver<Option<NonZeroU16>>,
     /// Who brings back what waited for a circuit.
     pub recaller: Recaller,
 }

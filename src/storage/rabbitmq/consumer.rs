@@ -6,6 +6,7 @@
 //! lost (the connection, a channel, a consumer because its queue was deleted), everything is built
 //! anew: one way of starting, and it is the one that is always tried.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,9 +40,13 @@ const STEP_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection that lasted this long was a good one: the pauses begin anew.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 
-/// How often the inbox's consumers are counted: a router that joins has its share of an endpoint's
-/// rate after so long at the most.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// How often the inbox's consumers are counted: after so long at the most the others know of a router that has joined, or is
+/// gone. Two seconds; a question costs the broker next to nothing.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a router that has joined others waits until they know of it, and leave it its part of what endpoints may be
+/// sent. A second more than they take to count.
+const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
 /// Consumes the inbox and the due queue.
 pub(super) struct Consumer {
@@ -52,6 +57,8 @@ pub(super) struct Consumer {
     pub prefetch: u16,
     pub max_payload_bytes: usize,
     pub health: Arc<Health>,
+    /// Who shares what endpoints may be sent.
+    pub routers: watch::Sender<Option<NonZeroU16>>,
     pub publisher: Publisher,
     pub notes: mpsc::UnboundedSender<Note>,
     /// The last connection on which an acknowledgement could not be written.
@@ -139,6 +146,7 @@ impl Consumer {
             channel(&connection).await?,
             self.topology.inbox(),
             self.health.clone(),
+            self.routers.clone(),
         ));
         Ok(Session {
             connection,
@@ -297,8 +305,16 @@ async fn lost(pulse: &mut watch::Receiver<Pulse>) -> String {
     }
 }
 
-/// Keeps the count of the inbox's consumers, over all routers, until its channel is gone.
-async fn count_routers(channel: Channel, inbox: String, health: Arc<Health>) {
+/// Keeps the count of the inbox's consumers, over all routers, until its channel is gone. Who is alone says so at once;
+/// who has joined others only when they have had the time to hear of it.
+async fn count_routers(
+    channel: Channel,
+    inbox: String,
+    health: Arc<Health>,
+    routers: watch::Sender<Option<NonZeroU16>>,
+) {
+    let joined_at = Instant::now();
+    routers.send_replace(None);
     let mut time = tokio::time::interval(COUNT_EVERY);
     loop {
         time.tick().await;
@@ -306,7 +322,12 @@ async fn count_routers(channel: Channel, inbox: String, health: Arc<Health>) {
         let asked = channel.queue_declare(inbox.as_str().into(), passive, FieldTable::default());
         match within(STEP_DEADLINE, "counting routers", asked).await {
             Ok(queue) => {
-                health.routers.store(u64::from(queue.consumer_count()), Ordering::Relaxed);
+                let count = queue.consumer_count();
+                health.routers.store(u64::from(count), Ordering::Relaxed);
+                if count == 1 || joined_at.elapsed() >= KNOWN_AFTER {
+                    let count = NonZeroU16::new(u16::try_from(count).unwrap_or(u16::MAX));
+                    routers.send_if_modified(|known| std::mem::replace(known, count) != count);
+                }
                 health.inbox_ready.store(u64::from(queue.message_count()), Ordering::Relaxed);
             }
             Err(_) => return, // the supervisor finds out by itself what is lost

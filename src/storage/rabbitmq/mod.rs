@@ -31,6 +31,7 @@ pub mod rungs;
 mod shelves;
 pub mod topology;
 
+use std::num::NonZeroU16;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -126,6 +127,7 @@ pub struct Rabbit {
     health: Arc<Health>,
     now: Now,
     inboxes: Mutex<Vec<StopHandle>>,
+    routers: watch::Sender<Option<NonZeroU16>>,
     /// One look at what nobody takes at a time.
     looking: Arc<Semaphore>,
 }
@@ -149,7 +151,19 @@ impl Rabbit {
             Publisher::start(addresses.clone(), &settings.connection_name, &topology, &health);
         let rungs = Rungs::new(&settings.exact_rungs_ms);
         let (inboxes, looking) = (Mutex::default(), Arc::new(Semaphore::new(1)));
-        Ok(Self { settings, addresses, topology, rungs, publisher, health, now, inboxes, looking })
+        let routers = watch::Sender::new(None);
+        Ok(Self {
+            settings,
+            addresses,
+            topology,
+            rungs,
+            publisher,
+            health,
+            now,
+            inboxes,
+            routers,
+            looking,
+        })
     }
 
     /// Starts consuming: each call is another consumer, with a connection of its own.
@@ -170,6 +184,7 @@ impl Rabbit {
             prefetch,
             max_payload_bytes: self.settings.max_payload_bytes,
             health: self.health.clone(),
+            routers: self.routers.clone(),
             publisher: self.publisher.clone(),
             notes: notes.clone(),
             lost,
@@ -230,6 +245,11 @@ impl Rabbit {
             topology: self.topology.clone(),
             rungs: self.rungs.clone(),
         })
+    }
+
+    /// How many routers consume the inbox, this one among them; `None` while that is not known, or not known to them.
+    pub fn routers(&self) -> watch::Receiver<Option<NonZeroU16>> {
+        self.routers.subscribe()
     }
 
     /// How the connections are.
