@@ -83,7 +83,6 @@ impl Room {
     }
 
     /// A request has ended.
-    #[expect(clippy::needless_pass_by_value, reason = "room comes back once: it is moved")]
     pub fn finish(&mut self, Taken(standing): Taken) {
         self.in_flight -= 1;
         self.unproven_in_flight -= usize::from(standing == Standing::Unproven);
@@ -98,7 +97,7 @@ impl Room {
     }
 
     /// The lane whose turn it is, if there is room for it. It waits no longer.
-    pub fn next(&mut self) -> Option<EndpointId> {
+    pub fn call_next(&mut self) -> Option<EndpointId> {
         let proven = !self.proven.is_empty() && self.has_room(Standing::Proven);
         let unproven = !self.unproven.is_empty() && self.has_room(Standing::Unproven);
         let take_unproven = unproven && (self.unproven_next || !proven);
@@ -171,7 +170,7 @@ mod tests {
             room.wait(lane(number), Proven);
             room.wait(lane(10 + number), Unproven);
         }
-        let turns: Vec<_> = std::iter::from_fn(|| room.next()).collect();
+        let turns: Vec<_> = std::iter::from_fn(|| room.call_next()).collect();
         assert_eq!(turns, [lane(1), lane(11), lane(2), lane(12)]);
     }
 
@@ -180,11 +179,11 @@ mod tests {
         let mut room = Room::new(4);
         let _hanging = [room.start(Unproven), room.start(Unproven)];
         room.wait(lane(1), Unproven);
-        assert_eq!(room.next(), None);
+        assert_eq!(room.call_next(), None);
         assert!(room.may_start(Proven) && !room.may_start(Unproven));
         room.wait(lane(2), Proven);
         assert!(!room.may_start(Proven), "somebody has waited longer");
-        assert_eq!((room.next(), room.next()), (Some(lane(2)), None));
+        assert_eq!((room.call_next(), room.call_next()), (Some(lane(2)), None));
     }
 
     #[test]

@@ -421,8 +421,6 @@ pub trait Ledger: Send + Sync {
 /// caller has to hand on. What waits for a circuit is not: the journal holds it, and an endpoint that is down costs a
 /// broker nothing.
 pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
-    match settlement {
-        Settlement::Postpone(_, Postponed::CircuitOpen) => None,
-        _ => settlement.due(),
-    }
+    let is_the_journals = matches!(settlement, Settlement::Postpone(_, Postponed::CircuitOpen));
+    if is_the_journals { None } else { settlement.due() }
 }

@@ -63,6 +63,21 @@ fn schema_faults(book: &Book<'_>) -> IntCounterVec {
     book.counters("schema_faults_total", asks, &["mode"])
 }
 
+fn copies_dropped(book: &Book<'_>) -> IntCounter {
+    let asks = "Copies of deliveries whose turn was over: what repeated messages came to.";
+    book.counter("delivery_copies_dropped_total", asks)
+}
+
+fn escrowed(book: &Book<'_>) -> IntCounter {
+    let asks = "Deliveries that took so long that their event was acknowledged before they ended.";
+    book.counter("deliveries_escrowed_total", asks)
+}
+
+fn circuit_transitions(book: &Book<'_>) -> IntCounterVec {
+    let asks = "Circuits that have opened, been found half open, and closed: is one flapping?";
+    book.counters("endpoint_circuit_transitions_total", asks, &["to"])
+}
+
 /// Some of it as numbers, for who does not read Prometheus. Gauges are current, counters since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
@@ -201,19 +216,9 @@ impl Metrics {
                 "Deliveries put off without an attempt: are we holding back on purpose?",
                 &["reason"],
             ),
-            copies_dropped: book.counter(
-                "delivery_copies_dropped_total",
-                "Copies of deliveries whose turn was over: what repeated messages came to.",
-            ),
-            escrowed: book.counter(
-                "deliveries_escrowed_total",
-                "Deliveries that took so long that their event was acknowledged before they ended.",
-            ),
-            circuit_transitions: book.counters(
-                "endpoint_circuit_transitions_total",
-                "Circuits that have opened, been found half open, and closed: is one flapping?",
-                &["to"],
-            ),
+            copies_dropped: copies_dropped(&book),
+            escrowed: escrowed(&book),
+            circuit_transitions: circuit_transitions(&book),
             in_flight: book.gauge("delivery_in_flight", "Requests on the way."),
             in_flight_limit: book
                 .gauge("delivery_concurrency_limit", "Requests that may be on the way at once."),

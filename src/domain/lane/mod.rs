@@ -589,10 +589,8 @@ impl<J> Lane<J> {
 
 /// When what was sent away comes back, by the slot that it was given.
 fn appointment(slot: Timestamp, why: Postponed, now: Timestamp) -> Due {
-    match why {
-        Postponed::CircuitOpen => Due::exactly(slot.min(now + CIRCUIT_AWAY_MAX)),
-        _ => Due::exactly(slot),
-    }
+    let waits_for_circuit = why == Postponed::CircuitOpen;
+    Due::exactly(if waits_for_circuit { slot.min(now + CIRCUIT_AWAY_MAX) } else { slot })
 }
 
 #[cfg(test)]

@@ -325,7 +325,7 @@ impl Lanes {
 
     /// Gives lanes that were short of room their turn.
     fn share_room(&mut self, now: Timestamp) {
-        while let Some(id) = self.room.next() {
+        while let Some(id) = self.room.call_next() {
             let Some(lane) = self.by_endpoint.get(&id) else { continue };
             let (waiting, standing) = (lane.waiting() > 0, lane.standing(now));
             let to = self.leads(id);

@@ -302,7 +302,13 @@ fn escrow(rows: &mut Rows, key: DeliveryKey, turn: Turn, now: Timestamp) -> bool
         DeliveryState::Waiting { due_at, held_by: Holder::Router | Holder::Ladder } => {
             due_at.max(now)
         }
-        _ => return true,
+        DeliveryState::Waiting { held_by: Holder::Journal | Holder::Circuit, .. }
+        | DeliveryState::Delivered
+        | DeliveryState::Dead
+        | DeliveryState::Cancelled
+        | DeliveryState::Dropped
+        | DeliveryState::Discarded
+        | DeliveryState::Unknown => return true,
     };
     if standing.turn == turn {
         let state = DeliveryState::Waiting { due_at, held_by: Holder::Router };

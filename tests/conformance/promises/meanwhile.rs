@@ -127,11 +127,11 @@ pub(crate) async fn what_waited_for_a_circuit_is_brought_forward_in_its_order_an
     same!(brought, 4, "brought forward");
     let mut due = Vec::new();
     for key in &kept {
-        match bench.standing(*key).await?.state {
-            DeliveryState::Waiting { due_at, held_by: Holder::Circuit } => {
-                due.push(due_at.since(now).as_secs());
-            }
-            state => hold!(false, "{key:?} stands so: {state:?}"),
+        let state = bench.standing(*key).await?.state;
+        if let DeliveryState::Waiting { due_at, held_by: Holder::Circuit } = state {
+            due.push(due_at.since(now).as_secs());
+        } else {
+            hold!(false, "{key:?} stands so: {state:?}");
         }
     }
     same!(due, [0, 90, 180, 0], "when they are due, in seconds");
