@@ -2,8 +2,9 @@
 //!
 //! The ports' SQL is written once. What the two engines read differently is little, and is changed here, word by word,
 //! once for each statement of a connection: places for values, hints about indexes (PostgreSQL's planner takes none),
-//! the larger of two, equality that knows NULL, bytes as literals, what is ignored when it is there already. Texts in
-//! quotes are left as they are.
+//! the larger of two, equality that knows NULL, bytes as literals, what is ignored when it is there already. An event
+//! that is looked for by its id is looked for by its seq, which `event_ids` knows: the events' table is partitioned by
+//! that, and has no index over all of it on anything else. Texts in quotes are left as they are.
 //!
 //! Left to others: what cannot be said in words that are the same but for this. It is said twice, beside each other,
 //! in the ports.
@@ -67,8 +68,10 @@ pub(super) fn translated(sql: &str) -> String {
 }
 
 #[derive(Debug, Default)]
-struct Said {
+struct Said<'s> {
     text: String,
+    /// By which name the statement calls the events, once it has named them.
+    events: Option<&'s str>,
     /// The highest number of a place so far.
     places: usize,
     /// Whether what is there already is to be left as it is.
@@ -76,8 +79,20 @@ struct Said {
 }
 
 /// Says a word and what belongs to it; how many pieces that were.
-fn word_at(pieces: &[Piece<'_>], at: usize, word: &str, said: &mut Said) -> usize {
+fn word_at<'s>(pieces: &[Piece<'s>], at: usize, word: &'s str, said: &mut Said<'s>) -> usize {
     let followed = |words: &[&str]| follows(pieces, at + 1, words);
+    if word == "events" {
+        said.events = Some(alias(pieces, at + 1).unwrap_or("events"));
+    }
+    if let Some((behind, place)) = by_id(pieces, at, word, said) {
+        let number = place.unwrap_or(said.places + 1);
+        said.places = said.places.max(number);
+        let by_seq = format!("seq = (SELECT seq FROM event_ids WHERE id = ${number})");
+        let whose = if word == "id" { String::new() } else { format!("{word}.") };
+        said.text.push_str(&whose);
+        said.text.push_str(&by_seq);
+        return behind - at;
+    }
     let mut says = |text: &str| said.text.push_str(text);
     let is = |other: &str| word.eq_ignore_ascii_case(other);
     if is("INDEXED")
@@ -128,12 +143,54 @@ fn word_at(pieces: &[Piece<'_>], at: usize, word: &str, said: &mut Said) -> usiz
         says(if is("max") { "GREATEST" } else { "LEAST" });
         return 1;
     }
+    // The events' ids are unique, and there is no index that could say so: a trigger sees to it.
+    if is("CONFLICT")
+        && said.events == Some("events")
+        && let Some([Piece::Blank, Piece::Sign('('), Piece::Word("id"), Piece::Sign(')')]) =
+            pieces.get(at + 1..at + 5)
+    {
+        says("CONFLICT");
+        return 5;
+    }
     if is("ifnull") {
         says("coalesce");
         return 1;
     }
     says(word);
     1
+}
+
+/// What a table whose name has just been read is called in the statement, if it is called otherwise.
+fn alias<'s>(pieces: &[Piece<'s>], from: usize) -> Option<&'s str> {
+    match pieces.get(from..from + 2) {
+        Some([Piece::Blank, Piece::Word(word)]) if word.chars().all(|c| c.is_ascii_lowercase()) => {
+            Some(word)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an event is looked for by its id here: behind which piece that ends, and the number of the id's place.
+fn by_id(
+    pieces: &[Piece<'_>],
+    at: usize,
+    word: &str,
+    said: &Said<'_>,
+) -> Option<(usize, Option<usize>)> {
+    let events = said.events?;
+    let column = if events == "events" {
+        (word == "id" && said.text.ends_with("FROM events WHERE ")).then_some(at)?
+    } else {
+        let dotted =
+            matches!(pieces.get(at + 1..at + 3), Some([Piece::Sign('.'), Piece::Word("id")]));
+        (word == events && dotted).then_some(at + 2)?
+    };
+    match pieces.get(column + 1..column + 5)? {
+        [Piece::Blank, Piece::Sign('='), Piece::Blank, Piece::Place(number)] => {
+            Some((column + 5, *number))
+        }
+        _ => None,
+    }
 }
 
 /// Where the name of an index ends.
@@ -261,6 +318,21 @@ mod tests {
             ("a IS ?1 AND b IS NOT c.d", "a IS NOT DISTINCT FROM $1 AND b IS DISTINCT FROM c.d"),
             ("a IS NULL AND b IS NOT NULL", "a IS NULL AND b IS NOT NULL"),
             ("SET payload = x'00ff'", "SET payload = '\\x00ff'::bytea"),
+            (
+                "SELECT 1 FROM events e JOIN deliveries d ON d.event = e.seq WHERE e.id = ?2 AND d.endpoint = ?1",
+                "SELECT 1 FROM events e JOIN deliveries d ON d.event = e.seq \
+                 WHERE e.seq = (SELECT seq FROM event_ids WHERE id = $2) AND d.endpoint = $1",
+            ),
+            (
+                "WHERE event = (SELECT seq FROM events WHERE id = ?1) AND endpoint = ?2",
+                "WHERE event = (SELECT seq FROM events WHERE seq = \
+                 (SELECT seq FROM event_ids WHERE id = $1)) AND endpoint = $2",
+            ),
+            (
+                "INSERT INTO events (id, a) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO events (id, a) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            ),
+            ("FROM endpoints e WHERE e.id = ?1", "FROM endpoints e WHERE e.id = $1"),
             ("WHERE 1 AND a", "WHERE TRUE AND a"),
             ("WHERE 10 < a LIMIT -1 OFFSET ?", "WHERE 10 < a LIMIT ALL OFFSET $1"),
             (

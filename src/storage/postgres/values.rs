@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_the_type_that_was_wanted() {
         let mut out = BytesMut::new();
-        let error = Bound(&Value::Text("x".into())).to_sql(&Type::INT8, &mut out);
-        let said = error.expect_err("it cannot be bound").to_string();
+        let bound = Bound(&Value::Text("x".into())).to_sql(&Type::INT8, &mut out);
+        let said = bound.err().expect("it cannot be bound").to_string();
         assert_eq!(said, "a text cannot be bound where int8 is wanted");
     }
 }
