@@ -52,6 +52,7 @@ pub mod tidings;
 pub mod upkeep;
 
 pub mod memory;
+pub mod postgres;
 pub mod rabbitmq;
 pub mod rollups;
 pub mod routers;
