@@ -72,15 +72,23 @@ use self::bell::Bell;
 use self::engine::Connection;
 use self::readers::{BROWSERS, READERS, Readers};
 use self::writer::Writer;
+use super::postgres::connect::Purpose;
+use super::postgres::connection::Session;
 use super::vault::Vault;
-use super::{StorageError, sqlite};
+use super::{StorageError, postgres, sqlite};
 
 /// Which engine keeps the tables, and where it is.
 #[derive(Debug, Clone)]
 pub enum Settings {
     /// A file of SQLite.
     Sqlite(sqlite::Settings),
+    /// A database of PostgreSQL.
+    Postgres(postgres::Settings),
 }
+
+/// How many groups are written at the same time to a server: each waits for the line and for the server's disk, and the
+/// others go on meanwhile. More would meet each other more often.
+const WRITERS: usize = 4;
 
 /// The stores in the tables of one engine.
 #[derive(Debug, Clone)]
@@ -106,6 +114,15 @@ impl Sql {
                 let sqlite::Opened { writer, readers } = sqlite::open(file, READERS + BROWSERS)?;
                 let readers: Vec<_> = readers.into_iter().map(Connection::Sqlite).collect();
                 (vec![Connection::Sqlite(writer)], readers)
+            }
+            Settings::Postgres(server) => {
+                let some = |count, purpose| {
+                    (0..count).map(move |_| {
+                        Connection::Postgres(Box::new(Session::new(server.clone(), purpose)))
+                    })
+                };
+                let readers = some(READERS + BROWSERS, Purpose::Reading).collect();
+                (some(WRITERS, Purpose::Writing).collect(), readers)
             }
         };
         let browsers = readers.split_off(READERS);

@@ -74,6 +74,15 @@ fn size(connection: &Connection, settings: &Settings) -> Result<Size, StorageErr
         (Connection::Sqlite(file), Settings::Sqlite(sqlite::Settings { path })) => {
             sqlite::room::size(file, path)?
         }
+        (Connection::Postgres(_), _) | (_, Settings::Postgres(_)) => server_size(connection)?,
     };
     Ok(Size { oldest_event, ..size })
+}
+
+/// How large the database is. What its log and its disk have is the server's, and is watched there.
+fn server_size(connection: &Connection) -> Result<Size, StorageError> {
+    let mut find =
+        connection.prepare_cached("SELECT pg_database_size(current_database())::bigint")?;
+    let bytes: i64 = find.query_row([], |row| row.get(0))?;
+    Ok(Size { file_bytes: bytes.unsigned_abs(), available_bytes: u64::MAX, ..Size::default() })
 }

@@ -4,6 +4,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
 
 use crate::storage::StorageError;
+use crate::storage::postgres::connection::Fault;
 
 /// What a statement comes to.
 pub(in super::super) type Result<T> = std::result::Result<T, Error>;
@@ -11,8 +12,12 @@ pub(in super::super) type Result<T> = std::result::Result<T, Error>;
 /// An engine's own error. What it means for a caller is said beside each engine.
 #[derive(Debug, PartialEq)]
 pub(in super::super) enum Error {
-    /// SQLite's; or of any engine, a value that is not what it was taken for.
+    /// SQLite's; and of either, that there is no row.
     Sqlite(rusqlite::Error),
+    /// PostgreSQL's.
+    Postgres(Fault),
+    /// A value of the server's that is not what it was taken for.
+    Value(rusqlite::Error),
 }
 
 impl Error {
@@ -22,6 +27,8 @@ impl Error {
             Self::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation))
             }
+            Self::Postgres(fault) => fault.is_taken,
+            Self::Value(_) => false,
         }
     }
 }
@@ -29,6 +36,12 @@ impl Error {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Postgres(fault)
     }
 }
 
@@ -42,6 +55,8 @@ impl From<Error> for StorageError {
     fn from(error: Error) -> Self {
         match error {
             Error::Sqlite(error) => error.into(),
+            Error::Postgres(fault) => fault.told,
+            Error::Value(error) => Self::Corrupt(format!("postgres: {error}")),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Statements and the rows that they answer, with `rusqlite`'s words.
 
 use rusqlite::RowIndex;
-use rusqlite::types::{FromSql, ValueRef};
+use rusqlite::types::{FromSql, Value, ValueRef};
 
 use super::{Error, Params, Result};
+use crate::storage::postgres::connection;
 
 /// A statement of a connection that keeps it for the next time.
 pub(in super::super) enum CachedStatement<'c> {
     /// Of the file.
     Sqlite(rusqlite::CachedStatement<'c>),
+    /// Of the server.
+    Postgres(connection::Statement<'c>),
 }
 
 impl CachedStatement<'_> {
@@ -16,6 +19,7 @@ impl CachedStatement<'_> {
     pub(in super::super) fn execute(&mut self, params: impl Params) -> Result<usize> {
         match self {
             Self::Sqlite(statement) => Ok(statement.execute(params.for_sqlite())?),
+            Self::Postgres(statement) => Ok(statement.execute(&params.values()?)?),
         }
     }
 
@@ -23,6 +27,7 @@ impl CachedStatement<'_> {
     pub(in super::super) fn query(&mut self, params: impl Params) -> Result<Rows<'_>> {
         match self {
             Self::Sqlite(statement) => Ok(Rows::Sqlite(statement.query(params.for_sqlite())?)),
+            Self::Postgres(statement) => Ok(Rows::Postgres(statement.query(&params.values()?)?)),
         }
     }
 
@@ -76,6 +81,8 @@ impl CachedStatement<'_> {
 pub(in super::super) enum Rows<'s> {
     /// Read from the file as they are asked for.
     Sqlite(rusqlite::Rows<'s>),
+    /// As they came from the server.
+    Postgres(connection::Rows),
 }
 
 impl Rows<'_> {
@@ -83,6 +90,7 @@ impl Rows<'_> {
     pub(in super::super) fn next(&mut self) -> Result<Option<Row<'_>>> {
         match self {
             Self::Sqlite(rows) => Ok(rows.next()?.map(Row::Sqlite)),
+            Self::Postgres(rows) => Ok(rows.next()?.map(Row::Postgres)),
         }
     }
 }
@@ -112,6 +120,8 @@ where
 pub(in super::super) enum Row<'r> {
     /// Where it lies in the file.
     Sqlite(&'r rusqlite::Row<'r>),
+    /// As it came from the server.
+    Postgres(&'r connection::Row),
 }
 
 impl Row<'_> {
@@ -119,6 +129,13 @@ impl Row<'_> {
     pub(in super::super) fn get<I: Column, T: FromSql>(&self, column: I) -> Result<T> {
         match self {
             Self::Sqlite(row) => Ok(row.get(column)?),
+            Self::Postgres(row) => {
+                let value = column.of(row)?;
+                T::column_result(value.into()).map_err(|error| {
+                    let error = format!("column {column:?}: {error}");
+                    Error::Value(rusqlite::Error::ToSqlConversionFailure(error.into()))
+                })
+            }
         }
     }
 
@@ -126,12 +143,26 @@ impl Row<'_> {
     pub(in super::super) fn get_ref(&self, column: impl Column) -> Result<ValueRef<'_>> {
         match self {
             Self::Sqlite(row) => Ok(row.get_ref(column)?),
+            Self::Postgres(row) => Ok(column.of(row)?.into()),
         }
     }
 }
 
 /// What names a column: its place, from 0, or its name.
-pub(in super::super) trait Column: RowIndex {}
+pub(in super::super) trait Column: RowIndex + std::fmt::Debug + Copy {
+    /// Its value in a row of the server's.
+    fn of(self, row: &connection::Row) -> Result<&Value>;
+}
 
-impl Column for usize {}
-impl Column for &str {}
+impl Column for usize {
+    fn of(self, row: &connection::Row) -> Result<&Value> {
+        row.value(self).ok_or(Error::Value(rusqlite::Error::InvalidColumnIndex(self)))
+    }
+}
+
+impl Column for &str {
+    fn of(self, row: &connection::Row) -> Result<&Value> {
+        let place = row.place(self).and_then(|place| row.value(place));
+        place.ok_or_else(|| Error::Value(rusqlite::Error::InvalidColumnName(self.to_owned())))
+    }
+}
