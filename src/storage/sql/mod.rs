@@ -72,14 +72,18 @@ use self::bell::Bell;
 use self::engine::Connection;
 use self::readers::{BROWSERS, READERS, Readers};
 use self::writer::Writer;
+use super::postgres::connect::Purpose;
+use super::postgres::connection::Session;
 use super::vault::Vault;
-use super::{StorageError, sqlite};
+use super::{StorageError, postgres, sqlite};
 
 /// Which engine keeps the tables, and where it is.
 #[derive(Debug, Clone)]
 pub enum Settings {
     /// A file of SQLite.
     Sqlite(sqlite::Settings),
+    /// A database of PostgreSQL.
+    Postgres(postgres::Settings),
 }
 
 /// The stores in the tables of one engine.
@@ -106,6 +110,12 @@ impl Sql {
                 let sqlite::Opened { writer, readers } = sqlite::open(file, READERS + BROWSERS)?;
                 let readers: Vec<_> = readers.into_iter().map(Connection::Sqlite).collect();
                 (vec![Connection::Sqlite(writer)], readers)
+            }
+            Settings::Postgres(server) => {
+                postgres::migrations::up(server, postgres::migrations::STEPS, false)?;
+                let session = |purpose| Connection::Postgres(Session::new(server.clone(), purpose));
+                let readers = (0..READERS + BROWSERS).map(|_| session(Purpose::Reading));
+                (vec![session(Purpose::Writing)], readers.collect())
             }
         };
         let browsers = readers.split_off(READERS);

@@ -209,14 +209,12 @@ pub(super) fn add_event(
     connection: &Connection,
     event: &Event,
 ) -> Result<Option<i64>, StorageError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
+    const ADD: &str = "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
                              deliver_at, expires_at, content_type, traceparent, channels, \
                              webhook_url, webhook_mode, attributes, payload) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-         ON CONFLICT (id) DO NOTHING",
-    )?;
-    let written = insert.execute(params![
+         ON CONFLICT (id) DO NOTHING";
+    let values = params![
         event.id,
         event.application,
         event.event_type.as_str(),
@@ -233,10 +231,18 @@ pub(super) fn add_event(
         event.webhook.as_ref().map(|webhook| webhook.mode.as_str()),
         (!event.attributes.is_empty()).then(|| json(&event.attributes)),
         event.payload.as_ref(),
-    ])?;
-    Ok((written == 1).then(|| match connection {
-        Connection::Sqlite(file) => file.last_insert_rowid(),
-    }))
+    ];
+    match connection {
+        Connection::Sqlite(file) => {
+            let written = connection.prepare_cached(ADD)?.execute(values)?;
+            Ok((written == 1).then(|| file.last_insert_rowid()))
+        }
+        // Said in the same statement: another would be another way to the server.
+        Connection::Postgres(_) => {
+            let mut add = connection.prepare_cached(&format!("{ADD} RETURNING seq"))?;
+            Ok(add.query_row(values, |row| row.get(0)).optional()?)
+        }
+    }
 }
 
 /// The event of that `seq`.

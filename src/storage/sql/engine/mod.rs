@@ -29,6 +29,7 @@ pub(super) use self::params::{Params, params_from_iter};
 pub(super) use self::statement::{CachedStatement, Row, Rows};
 pub(super) use self::transaction::Transaction;
 use crate::storage::StorageError;
+use crate::storage::postgres::connection::Session;
 use crate::storage::sqlite;
 
 /// A connection to the engine that keeps the tables.
@@ -36,6 +37,8 @@ use crate::storage::sqlite;
 pub(super) enum Connection {
     /// To the file.
     Sqlite(rusqlite::Connection),
+    /// To the server.
+    Postgres(Session),
 }
 
 impl Connection {
@@ -43,6 +46,7 @@ impl Connection {
     pub(super) fn prepare_cached(&self, sql: &str) -> Result<CachedStatement<'_>> {
         match self {
             Self::Sqlite(file) => Ok(CachedStatement::Sqlite(file.prepare_cached(sql)?)),
+            Self::Postgres(session) => Ok(CachedStatement::Postgres(session.statement(sql)?)),
         }
     }
 
@@ -50,6 +54,7 @@ impl Connection {
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
         match self {
             Self::Sqlite(file) => Ok(file.execute(sql, params.for_sqlite())?),
+            Self::Postgres(session) => Ok(session.statement(sql)?.execute(&params.values()?)?),
         }
     }
 
@@ -70,6 +75,15 @@ impl Connection {
     pub(super) fn slot(&self) -> i64 {
         match self {
             Self::Sqlite(_) => 1,
+            Self::Postgres(session) => session.slot(),
+        }
+    }
+
+    /// Whether other routers work on the same tables.
+    pub(super) fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
         }
     }
 
@@ -78,6 +92,7 @@ impl Connection {
     pub(super) fn write(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(_) => Transaction::begin(self, "BEGIN IMMEDIATE"),
+            Self::Postgres(_) => Transaction::begin(self, "BEGIN"),
         }
     }
 
@@ -85,6 +100,7 @@ impl Connection {
     pub(super) fn read(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(_) => Transaction::begin(self, "BEGIN DEFERRED"),
+            Self::Postgres(_) => Transaction::begin(self, "BEGIN"),
         }
     }
 
@@ -109,6 +125,7 @@ impl Connection {
     pub(super) fn must_run_again(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
+            Self::Postgres(session) => session.must_run_again(),
         }
     }
 
@@ -119,6 +136,7 @@ impl Connection {
     pub(super) fn try_again(&self) -> std::result::Result<(), StorageError> {
         match self {
             Self::Sqlite(file) => sqlite::room::try_again(file),
+            Self::Postgres(session) => session.try_again(),
         }
     }
 
@@ -126,6 +144,7 @@ impl Connection {
     pub(super) fn end(self) {
         match self {
             Self::Sqlite(file) => sqlite::room::fold(file),
+            Self::Postgres(session) => drop(session),
         }
     }
 
@@ -139,6 +158,9 @@ impl Connection {
     fn order(&self, sql: &str) -> Result<()> {
         match self {
             Self::Sqlite(file) => Ok(file.execute_batch(sql)?),
+            // A session says itself how it begins, by what it is for.
+            Self::Postgres(session) if sql == "BEGIN" => Ok(session.begin()?),
+            Self::Postgres(session) => Ok(session.order(sql)?),
         }
     }
 
@@ -146,6 +168,7 @@ impl Connection {
     fn is_in_transaction(&self) -> bool {
         match self {
             Self::Sqlite(file) => !file.is_autocommit(),
+            Self::Postgres(session) => session.is_in_transaction(),
         }
     }
 }
