@@ -116,13 +116,10 @@ impl Sql {
                 (vec![Connection::Sqlite(writer)], readers)
             }
             Settings::Postgres(server) => {
-                let some = |count, purpose| {
-                    (0..count).map(move |_| {
-                        Connection::Postgres(Box::new(Session::new(server.clone(), purpose)))
-                    })
-                };
-                let readers = some(READERS + BROWSERS, Purpose::Reading).collect();
-                (some(WRITERS, Purpose::Writing).collect(), readers)
+                postgres::migrations::up(server, postgres::migrations::STEPS, false)?;
+                let session = |purpose| Connection::Postgres(Session::new(server.clone(), purpose));
+                let readers = (0..READERS + BROWSERS).map(|_| session(Purpose::Reading));
+                ((0..WRITERS).map(|_| session(Purpose::Writing)).collect(), readers.collect())
             }
         };
         let browsers = readers.split_off(READERS);

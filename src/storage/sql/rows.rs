@@ -204,26 +204,16 @@ pub(super) fn standing(row: &Row<'_>) -> Result<Standing, StorageError> {
     Ok(Standing { turn: row.get("turn")?, attempts: row.get("attempts")?, state })
 }
 
-macro_rules! add_event {
-    () => {
-        "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
-                             deliver_at, expires_at, content_type, traceparent, channels, \
-                             webhook_url, webhook_mode, attributes, payload) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-         ON CONFLICT (id) DO NOTHING"
-    };
-}
-
 /// Writes an event unless one of its id is there; its `seq` if it was written.
 pub(super) fn add_event(
     connection: &Connection,
     event: &Event,
 ) -> Result<Option<i64>, StorageError> {
-    let sql = match connection {
-        Connection::Sqlite(_) => add_event!(),
-        Connection::Postgres(_) => concat!(add_event!(), " RETURNING seq"),
-    };
-    let mut insert = connection.prepare_cached(sql)?;
+    const ADD: &str = "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
+                             deliver_at, expires_at, content_type, traceparent, channels, \
+                             webhook_url, webhook_mode, attributes, payload) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+         ON CONFLICT (id) DO NOTHING";
     let values = params![
         event.id,
         event.application,
@@ -243,11 +233,15 @@ pub(super) fn add_event(
         event.payload.as_ref(),
     ];
     match connection {
-        // The connection knows it: asking for it would make a table of one row on the way.
         Connection::Sqlite(file) => {
-            Ok((insert.execute(values)? == 1).then(|| file.last_insert_rowid()))
+            let written = connection.prepare_cached(ADD)?.execute(values)?;
+            Ok((written == 1).then(|| file.last_insert_rowid()))
         }
-        Connection::Postgres(_) => Ok(insert.query_row(values, |row| row.get(0)).optional()?),
+        // Said in the same statement: another would be another way to the server.
+        Connection::Postgres(_) => {
+            let mut add = connection.prepare_cached(&format!("{ADD} RETURNING seq"))?;
+            Ok(add.query_row(values, |row| row.get(0)).optional()?)
+        }
     }
 }
 

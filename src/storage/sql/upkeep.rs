@@ -74,15 +74,12 @@ fn size(connection: &Connection, settings: &Settings) -> Result<Size, StorageErr
         (Connection::Sqlite(file), Settings::Sqlite(sqlite::Settings { path })) => {
             sqlite::room::size(file, path)?
         }
-        (Connection::Postgres(_), _) | (_, Settings::Postgres(_)) => server_size(connection)?,
+        (Connection::Postgres(_), _) => {
+            let bytes = "SELECT pg_database_size(current_database())";
+            let bytes: i64 = connection.query_row(bytes, [], |row| row.get(0))?;
+            Size { file_bytes: bytes.unsigned_abs(), ..Size::default() }
+        }
+        (Connection::Sqlite(_), Settings::Postgres(_)) => Size::default(), // never: each has its own
     };
     Ok(Size { oldest_event, ..size })
-}
-
-/// How large the database is. What its log and its disk have is the server's, and is watched there.
-fn server_size(connection: &Connection) -> Result<Size, StorageError> {
-    let mut find =
-        connection.prepare_cached("SELECT pg_database_size(current_database())::bigint")?;
-    let bytes: i64 = find.query_row([], |row| row.get(0))?;
-    Ok(Size { file_bytes: bytes.unsigned_abs(), available_bytes: u64::MAX, ..Size::default() })
 }

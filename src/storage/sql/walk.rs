@@ -7,7 +7,7 @@
 use rusqlite::ToSql;
 use rusqlite::types::Value;
 
-use super::engine::{Connection, Row, params_from_iter, value_of};
+use super::engine::{Connection, Row, params_from_iter, value};
 use crate::storage::StorageError;
 use crate::storage::page::{Listed, Order, Page};
 
@@ -223,6 +223,6 @@ impl Walk {
     }
 }
 
-fn owned(value: &dyn ToSql) -> Value {
-    value_of(value).expect("our own columns' types can be written")
+fn owned(word: &dyn ToSql) -> Value {
+    value(word).expect("our own columns' types can be written")
 }

@@ -12,12 +12,10 @@ pub(in super::super) type Result<T> = std::result::Result<T, Error>;
 /// An engine's own error. What it means for a caller is said beside each engine.
 #[derive(Debug, PartialEq)]
 pub(in super::super) enum Error {
-    /// SQLite's; and of either, that there is no row.
+    /// SQLite's; or of any engine, a value that is not what it was taken for.
     Sqlite(rusqlite::Error),
-    /// PostgreSQL's.
+    /// The server's.
     Postgres(Fault),
-    /// A value of the server's that is not what it was taken for.
-    Value(rusqlite::Error),
 }
 
 impl Error {
@@ -28,7 +26,6 @@ impl Error {
                 matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation))
             }
             Self::Postgres(fault) => fault.is_taken,
-            Self::Value(_) => false,
         }
     }
 }
@@ -39,15 +36,15 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Postgres(fault)
-    }
-}
-
 impl From<FromSqlError> for Error {
     fn from(error: FromSqlError) -> Self {
         rusqlite::Error::from(error).into()
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Postgres(fault)
     }
 }
 
@@ -56,7 +53,6 @@ impl From<Error> for StorageError {
         match error {
             Error::Sqlite(error) => error.into(),
             Error::Postgres(fault) => fault.told,
-            Error::Value(error) => Self::Corrupt(format!("postgres: {error}")),
         }
     }
 }

@@ -25,7 +25,7 @@ mod transaction;
 pub(super) use rusqlite::params;
 
 pub(super) use self::error::{Error, OptionalExtension, Result};
-pub(super) use self::params::{Params, params_from_iter, value_of};
+pub(super) use self::params::{Params, params_from_iter, value};
 pub(super) use self::statement::{CachedStatement, Row, Rows};
 pub(super) use self::transaction::Transaction;
 use crate::storage::StorageError;
@@ -38,7 +38,7 @@ pub(super) enum Connection {
     /// To the file.
     Sqlite(rusqlite::Connection),
     /// To the server.
-    Postgres(Box<Session>),
+    Postgres(Session),
 }
 
 impl Connection {
@@ -79,16 +79,20 @@ impl Connection {
         }
     }
 
+    /// Whether other routers work on the same tables.
+    pub(super) fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+
     /// A transaction that writes. Begun at once: what it reads, nobody changes before it ends, or it has to run
     /// again.
     pub(super) fn write(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(_) => Transaction::begin(self, "BEGIN IMMEDIATE"),
-            Self::Postgres(session) => {
-                let _of_an_earlier_one = session.must_run_again();
-                session.begin()?;
-                Ok(Transaction::begun(self))
-            }
+            Self::Postgres(_) => Transaction::begin(self, "BEGIN"),
         }
     }
 
@@ -96,10 +100,7 @@ impl Connection {
     pub(super) fn read(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(_) => Transaction::begin(self, "BEGIN DEFERRED"),
-            Self::Postgres(session) => {
-                session.begin()?;
-                Ok(Transaction::begun(self))
-            }
+            Self::Postgres(_) => Transaction::begin(self, "BEGIN"),
         }
     }
 
@@ -157,6 +158,8 @@ impl Connection {
     fn order(&self, sql: &str) -> Result<()> {
         match self {
             Self::Sqlite(file) => Ok(file.execute_batch(sql)?),
+            // A session says itself how it begins, by what it is for.
+            Self::Postgres(session) if sql == "BEGIN" => Ok(session.begin()?),
             Self::Postgres(session) => Ok(session.order(sql)?),
         }
     }

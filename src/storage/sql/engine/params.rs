@@ -13,23 +13,17 @@ pub(in super::super) trait Params {
     /// As SQLite takes them.
     fn for_sqlite(self) -> impl rusqlite::Params;
 
-    /// As values.
-    ///
-    /// # Errors
-    /// When one of them cannot be said: none of our own.
+    /// As the server's engine takes them.
     fn values(self) -> Result<Vec<Value>>;
 }
 
 /// What a word of ours is in a column.
-///
-/// # Errors
-/// When it cannot be said: none of our own.
-pub(in super::super) fn value_of(word: &dyn ToSql) -> Result<Value> {
-    match word.to_sql()? {
-        ToSqlOutput::Owned(value) => Ok(value),
-        ToSqlOutput::Borrowed(value) => Ok(value.try_into()?),
+pub(in super::super) fn value(one: &dyn ToSql) -> Result<Value> {
+    Ok(match one.to_sql()? {
+        ToSqlOutput::Owned(value) => value,
+        ToSqlOutput::Borrowed(value) => Value::try_from(value).map_err(rusqlite::Error::from)?,
         _ => unreachable!("no column of ours is an array or a blob of zeroes"),
-    }
+    })
 }
 
 impl Params for &[&dyn ToSql] {
@@ -38,7 +32,7 @@ impl Params for &[&dyn ToSql] {
     }
 
     fn values(self) -> Result<Vec<Value>> {
-        self.iter().map(|word| value_of(word)).collect()
+        self.iter().map(|one| value(*one)).collect()
     }
 }
 
@@ -61,7 +55,7 @@ macro_rules! some_of_one_type {
             }
 
             fn values(self) -> Result<Vec<Value>> {
-                self.iter().map(|word| value_of(word)).collect()
+                self.iter().map(|one| value(one)).collect()
             }
         }
     )+};

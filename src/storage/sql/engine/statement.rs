@@ -1,17 +1,17 @@
 //! Statements and the rows that they answer, with `rusqlite`'s words.
 
 use rusqlite::RowIndex;
-use rusqlite::types::{FromSql, Value, ValueRef};
+use rusqlite::types::{FromSql, ValueRef};
 
 use super::{Error, Params, Result};
-use crate::storage::postgres::connection;
+use crate::storage::postgres::connection as server;
 
 /// A statement of a connection that keeps it for the next time.
 pub(in super::super) enum CachedStatement<'c> {
     /// Of the file.
     Sqlite(rusqlite::CachedStatement<'c>),
-    /// Of the server.
-    Postgres(connection::Statement<'c>),
+    /// Of a session with the server.
+    Postgres(server::Statement<'c>),
 }
 
 impl CachedStatement<'_> {
@@ -81,8 +81,8 @@ impl CachedStatement<'_> {
 pub(in super::super) enum Rows<'s> {
     /// Read from the file as they are asked for.
     Sqlite(rusqlite::Rows<'s>),
-    /// As they came from the server.
-    Postgres(connection::Rows),
+    /// All of them are here.
+    Postgres(server::Rows),
 }
 
 impl Rows<'_> {
@@ -120,8 +120,8 @@ where
 pub(in super::super) enum Row<'r> {
     /// Where it lies in the file.
     Sqlite(&'r rusqlite::Row<'r>),
-    /// As it came from the server.
-    Postgres(&'r connection::Row),
+    /// As the server has sent it.
+    Postgres(&'r server::Row),
 }
 
 impl Row<'_> {
@@ -130,11 +130,8 @@ impl Row<'_> {
         match self {
             Self::Sqlite(row) => Ok(row.get(column)?),
             Self::Postgres(row) => {
-                let value = column.of(row)?;
-                T::column_result(value.into()).map_err(|error| {
-                    let error = format!("column {column:?}: {error}");
-                    Error::Value(rusqlite::Error::ToSqlConversionFailure(error.into()))
-                })
+                let value = T::column_result(column.of(row)?);
+                value.map_err(|error| Error::Sqlite(error.into()))
             }
         }
     }
@@ -143,26 +140,28 @@ impl Row<'_> {
     pub(in super::super) fn get_ref(&self, column: impl Column) -> Result<ValueRef<'_>> {
         match self {
             Self::Sqlite(row) => Ok(row.get_ref(column)?),
-            Self::Postgres(row) => Ok(column.of(row)?.into()),
+            Self::Postgres(row) => column.of(row),
         }
     }
 }
 
 /// What names a column: its place, from 0, or its name.
-pub(in super::super) trait Column: RowIndex + std::fmt::Debug + Copy {
-    /// Its value in a row of the server's.
-    fn of(self, row: &connection::Row) -> Result<&Value>;
+pub(in super::super) trait Column: RowIndex {
+    /// What the server has sent there.
+    fn of(self, row: &server::Row) -> Result<ValueRef<'_>>;
 }
 
 impl Column for usize {
-    fn of(self, row: &connection::Row) -> Result<&Value> {
-        row.value(self).ok_or(Error::Value(rusqlite::Error::InvalidColumnIndex(self)))
+    fn of(self, row: &server::Row) -> Result<ValueRef<'_>> {
+        let value = row.value(self).ok_or(rusqlite::Error::InvalidColumnIndex(self))?;
+        Ok(value.into())
     }
 }
 
 impl Column for &str {
-    fn of(self, row: &connection::Row) -> Result<&Value> {
-        let place = row.place(self).and_then(|place| row.value(place));
-        place.ok_or_else(|| Error::Value(rusqlite::Error::InvalidColumnName(self.to_owned())))
+    fn of(self, row: &server::Row) -> Result<ValueRef<'_>> {
+        let value = row.place(self).and_then(|place| row.value(place));
+        let value = value.ok_or_else(|| rusqlite::Error::InvalidColumnName(self.to_owned()))?;
+        Ok(value.into())
     }
 }

@@ -25,11 +25,6 @@ impl<'c> Transaction<'c> {
         Ok(Self { connection })
     }
 
-    /// The guard of one that the engine has begun.
-    pub(super) fn begun(connection: &'c Connection) -> Self {
-        Self { connection }
-    }
-
     /// Makes it last.
     ///
     /// # Errors
