@@ -86,6 +86,10 @@ pub enum Settings {
     Postgres(postgres::Settings),
 }
 
+/// How many groups are written at the same time to a server: each waits for the line and for the server's disk, and the
+/// others go on meanwhile. More would meet each other more often.
+const WRITERS: usize = 4;
+
 /// The stores in the tables of one engine.
 #[derive(Debug, Clone)]
 pub struct Sql {
@@ -115,7 +119,7 @@ impl Sql {
                 postgres::migrations::up(server, postgres::migrations::STEPS, false)?;
                 let session = |purpose| Connection::Postgres(Session::new(server.clone(), purpose));
                 let readers = (0..READERS + BROWSERS).map(|_| session(Purpose::Reading));
-                (vec![session(Purpose::Writing)], readers.collect())
+                ((0..WRITERS).map(|_| session(Purpose::Writing)).collect(), readers.collect())
             }
         };
         let browsers = readers.split_off(READERS);

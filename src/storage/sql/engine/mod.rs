@@ -25,7 +25,7 @@ mod transaction;
 pub(super) use rusqlite::params;
 
 pub(super) use self::error::{Error, OptionalExtension, Result};
-pub(super) use self::params::{Params, params_from_iter};
+pub(super) use self::params::{Params, params_from_iter, value};
 pub(super) use self::statement::{CachedStatement, Row, Rows};
 pub(super) use self::transaction::Transaction;
 use crate::storage::StorageError;

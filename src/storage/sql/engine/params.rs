@@ -17,7 +17,8 @@ pub(in super::super) trait Params {
     fn values(self) -> Result<Vec<Value>>;
 }
 
-fn value(one: &dyn ToSql) -> Result<Value> {
+/// What a word of ours is in a column.
+pub(in super::super) fn value(one: &dyn ToSql) -> Result<Value> {
     Ok(match one.to_sql()? {
         ToSqlOutput::Owned(value) => value,
         ToSqlOutput::Borrowed(value) => Value::try_from(value).map_err(rusqlite::Error::from)?,
