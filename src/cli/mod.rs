@@ -19,6 +19,7 @@ mod events;
 mod exit;
 mod filter;
 pub mod listen;
+mod migrate;
 mod output;
 mod pages;
 mod policy_flags;
@@ -89,6 +90,9 @@ enum Command {
     Serve,
     /// Copy the database to a file, while a router runs or not
     Backup(backup::BackupArgs),
+    /// The shape of the database's tables: how far it is, what is pending, and taking it
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Show or declare the exchanges and queues
     Topology(topology::TopologyArgs),
     /// Tenants
@@ -154,6 +158,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
             assemble::serve(config, effective).await
         }
         Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
+        Command::Migrate(command) => migrate::run(command, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {
             let (control, config) = control(global).await?;

@@ -52,7 +52,7 @@ pub(super) fn record(
              SET duration_ms = ?6, outcome = ?7, status = ?8, detail = ?10, response = ?11, \
                  dns_ms = ?13, connect_ms = ?14, tls_ms = ?15, first_byte_ms = ?16, form = ?17, \
                  varied = ?18 \
-             WHERE outcome = 'unknown'",
+             WHERE attempts.outcome = 'unknown'",
         )?,
         settle: connection.prepare_cached(
             "UPDATE deliveries SET turn = ?3, attempts = ?4, state = ?5, held_by = ?6, due_at = ?7, \

@@ -28,8 +28,10 @@ pub(super) use self::error::{Error, OptionalExtension, Result};
 pub(super) use self::params::{Params, params_from_iter, value};
 pub(super) use self::statement::{CachedStatement, Row, Rows};
 pub(super) use self::transaction::Transaction;
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
 use crate::storage::postgres::connection::Session;
+use crate::storage::postgres::partitions;
 use crate::storage::sqlite;
 
 /// A connection to the engine that keeps the tables.
@@ -84,6 +86,18 @@ impl Connection {
         match self {
             Self::Sqlite(_) => false,
             Self::Postgres(_) => true,
+        }
+    }
+
+    /// The days whose tables may go as wholes, oldest first, since nothing in them is as young as `young` or wanted
+    /// otherwise; and whether those ahead are made. Of a file, which has no days: none, and they are.
+    pub(super) fn days(
+        &self,
+        young: Timestamp,
+    ) -> std::result::Result<(Vec<i64>, bool), StorageError> {
+        match self {
+            Self::Sqlite(_) => Ok((Vec::new(), true)),
+            Self::Postgres(session) => partitions::days(session, young).map_err(|fault| fault.told),
         }
     }
 
