@@ -17,7 +17,7 @@ use tracing::{error, warn};
 
 use super::World;
 use super::adopt::Adopter;
-use super::dispatch::{Dispatch, Dispatcher};
+use super::dispatch::{Circuits, Dispatch, Dispatcher};
 use super::escrow::Escrow;
 use super::herald::{self, Operator};
 use super::ingest::Ingest;
@@ -103,6 +103,7 @@ pub struct Parts {
 /// A running pipeline.
 pub struct Engine {
     window: Arc<Window>,
+    circuits: Circuits,
     adopter: Adopter,
     dispatcher: Dispatcher,
     /// Ends ingest, reclaim and the followers.
@@ -134,6 +135,7 @@ impl Engine {
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
         let (recaller, recalls) = Recaller::address();
+        let circuits = Circuits::default();
         // Before anything starts: who edits from now on has to wait for us.
         let (book, own) = (parts.routers, dispatcher.clone());
         let adopter = Adopter::begin(Arc::clone(&catalogue), book, own, world.clone()).await?;
@@ -184,6 +186,7 @@ impl Engine {
             max_of_one_application: parts.max_of_one_application,
             max_payload_bytes_of_one_application: parts.max_payload_bytes_in_memory / 2,
             routers_here: parts.routers_here,
+            circuits: circuits.clone(),
             recaller,
         };
         let escrow = Escrow {
@@ -230,6 +233,7 @@ impl Engine {
         let books = read_books(journal, Arc::clone(&window), metrics, stop_intake.clone());
         Ok(Self {
             window,
+            circuits,
             adopter,
             dispatcher,
             record: tokio::spawn(record.run(stop_record.clone())),
@@ -257,6 +261,11 @@ impl Engine {
     /// Who takes edits over at once, for whoever makes them in this process.
     pub fn adopter(&self) -> Adopter {
         self.adopter.clone()
+    }
+
+    /// Whose circuits are not closed.
+    pub fn circuits(&self) -> Circuits {
+        self.circuits.clone()
     }
 
     /// What is in memory.

@@ -191,6 +191,7 @@ impl Lanes {
         let lane = lane.expect("a lane with a permit out is kept");
         let Some(turned) = lane.finished(permit, took, sign, now, chance) else { return };
         self.stage.metrics.circuit_turned(turned);
+        self.stage.circuits.turned(id, turned, now);
         match turned {
             Turned::Open(until) => {
                 info!(endpoint_id = %id, until = %until, "circuit open: it does nothing but fail");
@@ -463,6 +464,13 @@ impl Lanes {
             }
             self.move_on(id, now);
         }
+        self.show_circuits();
+    }
+
+    /// Takes those off the board that are closed because somebody stepped in, and those that are gone.
+    fn show_circuits(&self) {
+        let lanes = &self.by_endpoint;
+        self.stage.circuits.keep(|id| lanes.get(&id).is_some_and(Lane::is_tripped));
     }
 
     /// Has what waits for room at an endpoint brought back, if there is more of it by what it is now.
@@ -520,6 +528,7 @@ impl Lanes {
             self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
             self.leads_to.retain(|id, _| self.by_endpoint.contains_key(id));
             self.crowd.forget_the_absent();
+            self.show_circuits();
         }
     }
 }

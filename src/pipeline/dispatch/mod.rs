@@ -12,6 +12,7 @@
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
+mod circuits;
 mod lanes;
 mod outstanding;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::circuits::Circuits;
 use self::lanes::Lanes;
 use self::outstanding::Ended;
 use super::recall::Recaller;
@@ -124,6 +126,8 @@ pub struct Dispatch {
     pub max_payload_bytes_of_one_application: usize,
     /// Routers that share what endpoints may be sent; `None` while that is not known.
     pub routers_here: watch::Receiver<Option<NonZeroU16>>,
+    /// Where it is written down whose circuits are not closed.
+    pub circuits: Circuits,
     /// Who brings back what waited for room.
     pub recaller: Recaller,
 }
