@@ -82,11 +82,7 @@ fn accept_together(
         (0..owed).for_each(|_| movement.owes());
     }
     let answers = batch.iter().zip(is_new).map(|(Owed { event, .. }, is_new)| {
-        if is_new {
-            Ok(Acceptance::New)
-        } else {
-            owed(connection, event.id).map(Acceptance::Known)
-        }
+        if is_new { Ok(Acceptance::New) } else { owed(connection, event.id).map(Acceptance::Known) }
     });
     let answers = answers.collect::<Result<_, StorageError>>()?;
     movement.post(connection)?;

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 
 use super::books::Movement;
 use super::engine::{Connection, OptionalExtension, params};
-use super::hand::{Found, Hand};
 use super::failing::Heard;
+use super::hand::{Found, Hand};
 use super::replays::count::{Settling, Tally};
 use super::rows::{State, json};
 use super::tidings::{self, About};
