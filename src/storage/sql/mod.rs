@@ -17,7 +17,7 @@
 //! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
 //! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
-//! - [`rows`], [`books`]: columns, accounts.
+//! - [`rows`], [`hand`], [`books`]: columns, accounts.
 //!
 //! Left to others: which of the ports are used. Beside a broker these are catalogue and journal alone.
 
@@ -36,6 +36,7 @@ mod endpoints;
 mod engine;
 mod event_types;
 mod failing;
+mod hand;
 mod history;
 pub mod inbox;
 mod inspector;

@@ -152,7 +152,8 @@ fn counted(place: &Place, books: Books) -> Books {
         let sql = format!("SELECT count(*) FROM deliveries WHERE {condition}");
         place.ask::<i64>(&sql).unsigned_abs()
     };
-    let (owed, delivered, cancelled) = (count("state >= 0"), count("state = 2"), count("state = 4"));
+    let (owed, delivered, cancelled) =
+        (count("state >= 0"), count("state = 2"), count("state = 4"));
     let removed = books.owed - owed;
     let accounted = (books.delivered - delivered) + (books.cancelled - cancelled) + books.discarded;
     assert_eq!(removed, accounted, "only what is finished goes");

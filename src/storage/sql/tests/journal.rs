@@ -127,8 +127,7 @@ async fn the_policy_of_the_last_attempt_is_kept_whole_and_each_version_once() {
         let read: Policy = serde_json::from_str(&kept(endpoint)).expect("JSON");
         assert_eq!(&read, policy.policy(), "{endpoint}");
     }
-    let versions: i64 =
-        place.ask("SELECT count(*) FROM policies");
+    let versions: i64 = place.ask("SELECT count(*) FROM policies");
     assert_eq!(versions, 2);
 }
 
