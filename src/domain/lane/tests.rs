@@ -608,6 +608,15 @@ fn routers_share_a_rate_and_a_cap() {
         }
         assert!(count >= expected.0 && count <= expected.0 + 1, "{routers} routers: {count}");
     }
+    let mut lane = Lane::new(among(1));
+    for job in 0..20 {
+        lane.offer(job, START).expect("room");
+    }
+    let count = started(&mut lane, START).len();
+    for routers in [2, 3, 2, 1] {
+        lane.adjust(among(routers));
+        assert!(started(&mut lane, START).is_empty(), "{count} were a burst, and it is had once");
+    }
     let mut unknown = Lane::new(among(0));
     unknown.offer(1, START).expect("room");
     assert!(unknown.next(START).is_none(), "its part is not known");
