@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the recording and alert rules: posthaste.rules.yml and posthaste-next.rules.yml.
+"""Writes the recording and alert rules: posthaste.rules.yml, posthaste-next.rules.yml, and the first once more for Kubernetes.
 
 Windows, burn factors and thresholds stand here once. A rule whose metrics are all in metrics.jsonl, which is what
 `posthaste metrics --list --json` prints, goes into the first file, which a Prometheus loads. One that needs a metric of
 wanted.jsonl goes into the second, which none loads yet: an alert that asks for a metric that does not exist would
 fire for ever, or never. When the metric is there, the next run moves the rule.
 
-    rules.py                         write both files
+    rules.py                         write the files
     rules.py --check                 write nothing; exit 1 when a file is not what would be written
     rules.py --runbooks URL          what the runbooks' links begin with (docs/runbooks, unless you say otherwise)
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NOW, NEXT = HERE / "posthaste.rules.yml", HERE / "posthaste-next.rules.yml"
+KUBERNETES = HERE.parent / "kubernetes/components/monitoring/rules.yaml"
 
 WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"]
 # Google's SRE workbook, chapter 5: burning 2 % of a month's budget in an hour or 5 % in six is worth waking somebody,
@@ -305,6 +306,12 @@ def files(runbooks):
             if here:
                 interval = "  interval: 30s\n" if name == "posthaste-slis" else ""
                 texts[file] += f"- name: {name}\n{interval}  rules:\n" + "\n".join(map(written, here)) + "\n"
+    # The same, as the Prometheus operator wants to be told.
+    texts[KUBERNETES] = (
+        "# Written by deploy/prometheus/rules.py.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n"
+        "metadata:\n  name: posthaste\nspec:\n"
+        + "".join(f"  {line}\n" for line in texts[NOW].splitlines()[1:])
+    )
     return texts
 
 
