@@ -44,7 +44,7 @@ pages! {
     events_are_published_over_rabbitmq: "docs/publish-amqp.md",
     each_receiver_verifies_what_it_gets: "docs/receive.md",
     a_backup_is_restored: "docs/operate.md",
-    keys_are_replaced_while_a_router_runs: "docs/security.md",
+    keys_are_replaced: "docs/security.md",
 }
 
 #[test]
