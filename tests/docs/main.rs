@@ -58,6 +58,17 @@ fn every_page_with_commands_is_run_or_says_why_not() {
 }
 
 #[test]
+fn what_the_program_knows_best_is_as_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let written = Command::new("python3")
+        .arg(root.join("docs/reference.py"))
+        .args([env!("CARGO_BIN_EXE_posthaste"), "--check"])
+        .output()
+        .expect("python3 is there");
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     goes_well(&["--links"]);
 }
