@@ -189,12 +189,22 @@ fn parts(
         metrics: Arc::clone(metrics),
         max_deliveries_in_memory: config.limits.max_deliveries_in_memory,
         max_payload_bytes_in_memory: config.limits.max_payload_bytes_in_memory,
+        max_of_one_application: most_of_one_application(config),
         max_in_flight: config.limits.max_in_flight,
         max_in_flight_per_host: config.limits.max_in_flight_per_host,
         routers_here: backends.routers_here(),
         escrow_after: config.limits.escrow_after,
         options: options(config),
     }
+}
+
+/// Half of what there is room for: what one application has beyond it is put off while others have something too, so that
+/// theirs is read from the inbox. An event that is not acknowledged takes a place of the broker's as well.
+fn most_of_one_application(config: &Config) -> usize {
+    let window = config.limits.max_deliveries_in_memory;
+    let unacknowledged = usize::from(config.rabbitmq.prefetch);
+    let room = if config.is_embedded() { window } else { window.min(unacknowledged) };
+    room.div_ceil(2)
 }
 
 /// What holds for every request.

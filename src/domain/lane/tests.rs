@@ -1,5 +1,7 @@
 //! A lane by tables and by chance, with time as an argument.
 
+use std::num::NonZeroU32;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -115,7 +117,7 @@ fn a_full_line_refuses_with_slots_at_the_rate() {
     let slots: Vec<_> = (100..103)
         .map(|job| lane.offer(job, START).expect_err("full").due.at.since(START).as_millis())
         .collect();
-    assert_eq!(slots, [5_000, 5_050, 5_100]);
+    assert_eq!(slots, [4_000, 4_050, 4_100], "a second before the line is empty");
 }
 
 #[test]
@@ -426,7 +428,7 @@ fn the_second_line_is_short_and_what_it_refuses_puts_off_nobody_in_the_first() {
         lane.offer(job, START).expect("five seconds of work fit, whoever stands behind");
     }
     let slot = lane.offer(0, START).expect_err("full").due.at;
-    assert_eq!(slot.since(START).as_millis(), 5_000);
+    assert_eq!(slot.since(START).as_millis(), 4_000);
 }
 
 #[test]
@@ -613,6 +615,40 @@ fn routers_share_a_rate_and_a_cap() {
     unknown.adjust(among(2));
     assert_eq!(unknown.next(START).map(|(_, job)| job), Some(1));
     let mut free = Lane::new(Numbers { among: None, ..numbers(None, 8) });
-    free.offer(1, START).expect("room");
-    assert!(free.next(START).is_some(), "without a rate there is nothing to share");
+    for job in 0..2 {
+        free.offer(job, START).expect("room");
+    }
+    assert_eq!(
+        started(&mut free, START),
+        [0],
+        "without a rate there is a cap to share: one is anybody's"
+    );
+}
+
+#[test]
+fn who_may_have_more_is_not_put_behind_what_was_booked_when_it_had_less() {
+    let mut lane = lane(Some(1), 8);
+    for job in 0..5 {
+        lane.offer(job, START).expect("five seconds of it");
+    }
+    let late = |lane: &mut Lane<u32>| {
+        (0..100)
+            .map(|job| lane.offer(job, START).map_err(|refused| refused.due.at))
+            .find_map(Result::err)
+    };
+    for _ in 0..60 {
+        late(&mut lane).expect("full");
+    }
+    assert!(late(&mut lane).expect("full") > at(60_000));
+    lane.adjust(numbers(Some(1), 8));
+    assert!(late(&mut lane).expect("full") > at(60_000), "nothing has changed");
+    for wider in [numbers(Some(2), 8), numbers(None, 8), numbers(None, 9)] {
+        assert!(wider.are_wider_than(&lane.numbers) && !lane.numbers.are_wider_than(&wider));
+        lane.adjust(wider);
+    }
+    assert!(lane.offer(1, START).is_ok());
+    let (soon, _, _) = lane.slot(lane.line.len(), START);
+    assert!(lane.pace.book(soon, Duration::ZERO) <= at(1_000));
+    let unbroken = Numbers { breaks: false, ..numbers(None, 9) };
+    assert!(unbroken.are_wider_than(&lane.numbers), "what waits for its circuit need not");
 }

@@ -265,6 +265,18 @@ impl Table {
         (named_at(application, url) == id).then(|| Arc::new(to()))
     }
 
+    /// What is known here by its id and is not the same as by an index of before, what is new among it.
+    pub fn changed_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = &'a Arc<Endpoint>> {
+        let same_version = self.version == before.version;
+        let all = (!same_version).then(|| self.endpoints.values().chain(self.defaults.values()));
+        all.into_iter()
+            .flatten()
+            .filter(|now| before.endpoint(now.id).is_none_or(|then| !Arc::ptr_eq(then, now)))
+    }
+
     /// All endpoints that somebody lists.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.endpoints.values()
