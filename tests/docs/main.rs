@@ -39,10 +39,12 @@ macro_rules! pages {
 }
 
 pages! {
+    the_tour_of_the_front_page_comes_to_its_end: "README.md",
     who_begins_has_an_event_delivered_and_one_replayed: "docs/start.md",
     events_are_published_over_http_from_each_language: "docs/publish.md",
     events_are_published_over_rabbitmq: "docs/publish-amqp.md",
     each_receiver_verifies_what_it_gets: "docs/receive.md",
+    what_was_given_up_is_replayed_over_the_api: "docs/replay.md",
     a_backup_is_restored: "docs/operate.md",
     keys_are_replaced: "docs/security.md",
 }
