@@ -25,7 +25,7 @@ test: test-tools ## Install what the tests need and run all of them, against a r
 check: fmt clippy deny test ## All that has to pass before a change lands
 
 check-deploy: ## Hold rules, dashboard, image, Compose, Kubernetes and systemd files to their own rules and to the program
-	$(CARGO) build --locked
+	$(CARGO) build --locked --features failpoints
 	@CHECK_BINARY=$(or $(CARGO_TARGET_DIR),target)/debug/posthaste deploy/check/check.sh
 
 fmt: ## Check the formatting
@@ -68,7 +68,7 @@ openapi: ## Write schemas/openapi.json anew from the handlers
 	$(CARGO) run -q --locked --features failpoints -- openapi > schemas/openapi.json
 
 reference: ## Write what goes by the program's own lists anew: pages of metrics and settings, rules, dashboard
-	$(CARGO) build --locked
+	$(CARGO) build --locked --features failpoints
 	$(or $(CARGO_TARGET_DIR),target)/debug/posthaste metrics --list --json > deploy/prometheus/metrics.jsonl
 	deploy/prometheus/rules.py
 	deploy/grafana/dashboard.py
