@@ -19,6 +19,7 @@ mod events;
 mod exit;
 mod filter;
 pub mod listen;
+mod metrics;
 mod migrate;
 mod output;
 mod pages;
@@ -128,6 +129,8 @@ enum Command {
     /// Settings
     #[command(subcommand)]
     Config(settings::ConfigCommand),
+    /// Which metrics there are, and what each answers
+    Metrics(metrics::MetricsArgs),
     /// Print the description of the HTTP API, as `schemas/openapi.json` has it
     Openapi,
     /// Print what a shell needs to complete these commands
@@ -190,6 +193,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Recover(args) => recover::run(args, &client(global)?, output).await,
         Command::Completion(args) => completion::run(&args),
         Command::Config(command) => settings::run(&command, || load(global), output),
+        Command::Metrics(args) => metrics::run(&args, output),
         Command::Openapi => {
             let document = assemble::api_document();
             Ok(document.lines().try_for_each(|line| output.line(line))?)
