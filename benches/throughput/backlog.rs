@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Node,
     Celery,
     Router,
+    /// Another build of the router: `BENCH_BESIDE`, for changes that are to make it faster.
+    Beside,
     /// The router with its journal in this PostgreSQL.
     OnPostgres,
 }
@@ -49,6 +51,7 @@ impl Kind {
             Self::Node => "bare Node.js worker",
             Self::Celery => "Celery, prefork 4",
             Self::Router => "**posthaste**",
+            Self::Beside => "another build of posthaste",
             Self::OnPostgres => "posthaste, journal in PostgreSQL",
         }
     }
@@ -94,6 +97,13 @@ impl Place {
         Router::new(settings)
     }
 
+    /// The other build, likewise.
+    fn other_router(&self) -> Router {
+        let url = ("POSTHASTE_RABBITMQ__URLS", self.broker.url());
+        let prefix = ("POSTHASTE_RABBITMQ__PREFIX", PREFIX.to_owned());
+        Router::of(beside().expect("it is named").into(), vec![url, prefix])
+    }
+
     pub(super) fn inbox() -> String {
         format!("{PREFIX}.v1.inbox")
     }
@@ -131,10 +141,13 @@ impl Place {
             _ => To::Events { prefix: PREFIX, application: "bench" },
         };
         let mut router = None;
-        if matches!(kind, Kind::Router | Kind::OnPostgres) {
+        if matches!(kind, Kind::Router | Kind::Beside | Kind::OnPostgres) {
             let journal = (kind == Kind::OnPostgres).then(super::postgres);
             let settings = journal.flatten().map(|url| (super::POSTGRES_SETTING, url));
-            let made = self.router(settings.into_iter().collect());
+            let made = match kind {
+                Kind::Beside => self.other_router(),
+                _ => self.router(settings.into_iter().collect()),
+            };
             made.endpoints(&urls);
             router = Some(made);
         }
@@ -205,6 +218,11 @@ pub(super) async fn figures_of(role: &Role, deliveries: usize, store: Option<u32
     }
 }
 
+/// Another build of the router, where one is named.
+fn beside() -> Option<String> {
+    std::env::var("BENCH_BESIDE").ok().filter(|path| !path.is_empty())
+}
+
 /// Everybody, by turns, for fan-outs of one and five.
 pub(super) async fn compare(place: &Place, plan: &Plan, report: &mut Report) {
     for (fanout, events) in [(1, plan.of(20_000, 200)), (5, plan.of(6_000, 50))] {
@@ -220,6 +238,9 @@ pub(super) async fn compare(place: &Place, plan: &Plan, report: &mut Report) {
             Kind::Celery,
             Kind::Router,
         ];
+        if beside().is_some() {
+            kinds.push(Kind::Beside);
+        }
         if super::postgres().is_some() {
             kinds.push(Kind::OnPostgres);
         }

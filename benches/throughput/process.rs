@@ -1,7 +1,7 @@
 //! Processes of their own for every role, and what they have used: CPU, memory, files.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -101,19 +101,25 @@ pub(super) fn resident_kib(pid: u32) -> u64 {
 pub(super) struct Router {
     pub(super) folder: TempDir,
     settings: Vec<(&'static str, String)>,
+    binary: PathBuf,
 }
 
 impl Router {
     /// A data folder of its own; further settings as environment.
     pub(super) fn new(settings: Vec<(&'static str, String)>) -> Self {
+        Self::of(env!("CARGO_BIN_EXE_posthaste").into(), settings)
+    }
+
+    /// Another build of it.
+    pub(super) fn of(binary: PathBuf, settings: Vec<(&'static str, String)>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let router = Self { folder, settings };
+        let router = Self { folder, settings, binary };
         router.run(&["app", "create", "Bench", "--uid", "bench"]);
         router
     }
 
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_posthaste"));
+        let mut command = Command::new(&self.binary);
         command
             .args(arguments)
             .env("POSTHASTE_DATA_DIR", self.folder.path())
@@ -153,7 +159,7 @@ impl Router {
                 std::fs::copy(&from, folder.path().join(name)).expect("there is room");
             }
         }
-        let router = Self { folder, settings: self.settings.clone() };
+        let router = Self { folder, settings: self.settings.clone(), binary: self.binary.clone() };
         Running { process: router.start(), _router: router }
     }
 
