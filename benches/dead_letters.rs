@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench dead_letters`, or `BENCH_LETTERS=100000 …`. The rows are written straight into a file
 //! of the router's own making. That searches are walked by their indices is held by a test
-//! (`storage::sqlite::tests::dead_letters`); here is what that means in milliseconds, on this machine.
+//! (`storage::sql::tests::dead_letters`); here is what that means in milliseconds, on this machine.
 
 #![allow(
     clippy::print_stdout,
@@ -20,7 +20,8 @@ use posthaste::domain::settlement::DeathReason;
 use posthaste::domain::time::Timestamp;
 use posthaste::storage::dead_letters::{DeadLetterFilter, DeadLetterPlace, DeadLetters};
 use posthaste::storage::page::{Order, Page, Place};
-use posthaste::storage::sqlite::{Settings, Sqlite};
+use posthaste::storage::sql::{Settings, Sql};
+use posthaste::storage::sqlite;
 use posthaste::storage::vault::Vault;
 use rusqlite::Connection;
 use secrecy::SecretBox;
@@ -70,9 +71,10 @@ const LAY: &str = "
     COMMIT;
     ANALYZE;";
 
-fn open(path: &Path) -> Sqlite {
+fn open(path: &Path) -> Sql {
     let vault = Vault::new(vec![(1, SecretBox::new(Box::new([7; 32])))]).expect("a keyring");
-    Sqlite::open(&Settings { path: path.to_owned() }, Arc::new(vault)).expect("it opens")
+    Sql::open(&Settings::Sqlite(sqlite::Settings { path: path.to_owned() }), Arc::new(vault))
+        .expect("it opens")
 }
 
 /// The id with this number.

@@ -15,7 +15,7 @@ macro_rules! failpoint {
 }
 
 /// Every name on the way of an event over a broker: the list that the kill test goes through.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 12] = [
     "ingest.arrived",
     "ingest.accepted",
     "send.signed",
@@ -26,6 +26,8 @@ pub const ALL: [&str; 10] = [
     "release.told",
     "release.given_back",
     "reclaim.claimed",
+    "escrow.recorded",
+    "recall.brought",
 ];
 
 /// The same for a router on the embedded store, where settling mostly hands nothing on. (`publish.appended`,

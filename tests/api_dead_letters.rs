@@ -17,7 +17,8 @@ const MINE: &str = "/api/v1/app/acme/dead-letter";
 const GROUPS: &str = "/api/v1/app/acme/dead-letter-group";
 const ALL: &str = "/api/v1/admin/dead-letter";
 /// One attempt and no more.
-const ONCE: &str = r#"{"retry":{"kind":"schedule","delaysMs":[],"jitter":0.0}}"#;
+const ONCE: &str =
+    r#"{"retry":{"kind":"schedule","delaysMs":[],"jitter":0.0},"circuitBreaker":false}"#;
 
 /// An embedded router with the applications `acme` and `other`.
 struct Case {

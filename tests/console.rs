@@ -16,7 +16,8 @@ use url::form_urlencoded;
 /// A body of JSON.
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 /// One attempt and no more.
-const ONCE: [&str; 2] = ["--retry", "none"];
+/// Tried once, and however many have failed before.
+const ONCE: [&str; 4] = ["--retry", "none", "--circuit-breaker", "false"];
 
 /// An embedded router with the application `acme`, a receiver, and an operator who is logged in.
 struct Case {

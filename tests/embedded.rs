@@ -82,8 +82,11 @@ async fn three_endpoints(posthaste: &Posthaste) -> Receiver {
     let flaky = receiver.endpoint("flaky", Script::FailFirst(2, 500));
     let broken = receiver.endpoint("broken", Script::Answer(500));
     posthaste.endpoint("good", &good, &[]);
-    posthaste.endpoint("flaky", &flaky, &["--retry", "200ms,5500ms,1s,1s", "--jitter", "0"]);
-    posthaste.endpoint("broken", &broken, &["--retry", "none"]);
+    // Each event is to fail as often as that, however many do.
+    let all_the_same = ["--circuit-breaker", "false", "--retry"];
+    let waits = ["200ms,5500ms,1s,1s", "--jitter", "0"];
+    posthaste.endpoint("flaky", &flaky, &[&all_the_same[..], &waits].concat());
+    posthaste.endpoint("broken", &broken, &[&all_the_same[..], &["none"]].concat());
     receiver
 }
 

@@ -277,7 +277,9 @@ async fn a_schedule_of_half_a_second_and_a_second_holds_to_a_tenth_where_the_mac
     let posthaste = posthaste().await;
     let receiver = Receiver::start().await;
     let url = receiver.endpoint("xora", Script::Answer(500));
-    posthaste.endpoint("xora", &url, &["--retry", "500,1000", "--jitter", "0"]);
+    // All of it fails, and is tried all the same.
+    let waits = ["--retry", "500,1000", "--jitter", "0", "--circuit-breaker", "false"];
+    posthaste.endpoint("xora", &url, &waits);
     let _router = posthaste.serve().await;
     let producer = Producer::connect(&posthaste).await;
 

@@ -147,7 +147,7 @@ async fn an_endpoint_that_asks_for_three_seconds_gets_them_for_all_its_events() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_slowed_endpoint_is_owed_waits_on_the_ladder_and_costs_no_attempt() {
+async fn what_a_slowed_endpoint_is_owed_waits_on_record_and_costs_no_attempt() {
     let posthaste = Posthaste::embedded().with_application();
     let receiver = Receiver::start().await;
     let url = receiver.endpoint("hook", Script::SlowDown("8"));

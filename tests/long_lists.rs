@@ -1,6 +1,6 @@
 //! Pages over a long history: every page that can be reached is made without reading a table from its beginning.
 //!
-//! The router tells of such statements when it is built for tests (`storage::sqlite::readers`). How long a page takes over a million
+//! The router tells of such statements when it is built for tests (`storage::sqlite::watch`). How long a page takes over a million
 //! deliveries is a bench (`pages`): here nothing is held to a time.
 
 mod support;

@@ -47,7 +47,9 @@ impl Case {
         }
         let case = Self { posthaste, receiver };
         case.policy("once", &json!({"guarantee": "at_most_once"}));
-        case.policy("refusing", &json!({"guarantee": "at_most_once"}));
+        // So that each of its events dies, and not the first five alone.
+        let each = json!({"guarantee": "at_most_once", "circuitBreaker": false});
+        case.policy("refusing", &each);
         case
     }
 

@@ -41,7 +41,9 @@ impl Case {
         let flaky = receiver.endpoint("flaky", Script::FailFirst(1, 500));
         let wait = WAIT_MS.to_string();
         let waits = ["--events", "job.later", "--retry", &wait, "--jitter", "0"];
-        posthaste.endpoint("flaky", &flaky, &waits);
+        // Each of its events is to fail once and wait on the ladder, and not for a circuit.
+        let each = [&waits[..], &["--circuit-breaker", "false"]].concat();
+        posthaste.endpoint("flaky", &flaky, &each);
         for number in 0..HANGING {
             let name = format!("hanging-{number}");
             let url = receiver.endpoint(&name, Script::Hang);

@@ -18,7 +18,8 @@ use posthaste::storage::catalogue::Catalogue as _;
 use posthaste::storage::dead_letters::DeadLetterFilter;
 use posthaste::storage::journal::{Journal as _, Owed, Settled};
 use posthaste::storage::replays::{Change, NewReplay, Replay, Replays, Selection};
-use posthaste::storage::sqlite::{Settings, Sqlite};
+use posthaste::storage::sql::{Settings, Sql};
+use posthaste::storage::sqlite;
 use posthaste::storage::vault::Vault;
 use secrecy::SecretBox;
 use support::broker::Broker;
@@ -30,7 +31,7 @@ use support::{PATIENCE, clock, eventually, unique_prefix, until};
 struct Case {
     posthaste: Posthaste,
     receiver: Receiver,
-    store: Sqlite,
+    store: Sql,
     application: ApplicationId,
     endpoint: EndpointId,
 }
@@ -41,11 +42,14 @@ impl Case {
         let posthaste = posthaste.with_application();
         let receiver = Receiver::start().await;
         let url = receiver.endpoint("hook", answer);
-        let (endpoint, _) = posthaste.endpoint("hook", &url, &["--retry", "none"]);
+        // A replay that fails is to be seen failing, and not waiting for its endpoint's circuit.
+        let more = ["--retry", "none", "--circuit-breaker", "false"];
+        let (endpoint, _) = posthaste.endpoint("hook", &url, &more);
         let key = SecretBox::new(Box::new([7; 32]));
         let vault = Arc::new(Vault::new(vec![(1, key)]).expect("a keyring"));
-        let settings = Settings { path: posthaste.folder().join("posthaste.db") };
-        let store = Sqlite::open(&settings, vault).expect("opens");
+        let settings =
+            Settings::Sqlite(sqlite::Settings { path: posthaste.folder().join("posthaste.db") });
+        let store = Sql::open(&settings, vault).expect("opens");
         let found = store.application(OrganisationId::DEFAULT, &"acme".into()).await;
         let application = found.expect("read").expect("it is there").id;
         let endpoint = endpoint.parse().expect("an endpoint's id");

@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::domain::event::ApplicationName;
 
-pub use self::values::{BrokerUrl, Colour, KeyPlace, KeySource, LogFormat};
+pub use self::values::{BrokerUrl, Colour, DatabaseUrl, KeyPlace, KeySource, LogFormat};
 
 /// Everything that can be decided from outside, checked.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub dev: bool,
     /// The broker.
     pub rabbitmq: RabbitMq,
+    /// Where catalogue and journal are.
+    pub storage: Storage,
     /// How secrets are sealed.
     pub encryption: Encryption,
     /// Which addresses may be called, and how we introduce ourselves.
@@ -93,6 +95,13 @@ pub struct RabbitMq {
     pub prefetch: u16,
     /// Whether outcomes are published back for producers.
     pub results: bool,
+}
+
+/// Where catalogue and journal are.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The PostgreSQL database; `None`: [`Config::database`].
+    pub postgres: Option<DatabaseUrl>,
 }
 
 /// How secrets are sealed.

@@ -12,7 +12,7 @@ use figment::Figment;
 use super::values::{boolean, log_filter, number, prefix, some_text, user_agent};
 use super::{
     Admin, Api, Config, Delivery, Effective, Egress, Encryption, Endpoints, KeySource, Limits, Log,
-    Mistake, Operator, Portal, RabbitMq, Retention, Shutdown, layers, settings,
+    Mistake, Operator, Portal, RabbitMq, Retention, Shutdown, Storage, layers, settings,
 };
 use crate::domain::event::ApplicationName;
 
@@ -30,6 +30,7 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
             prefetch: read.one("rabbitmq.prefetch", |text| number(text, &(1..=2_000))),
             results: read.one("rabbitmq.results", boolean),
         },
+        storage: Storage { postgres: read.at_most_one("storage.postgres", str::parse) },
         encryption: Encryption { keys: read.list("encryption.keys", str::parse) },
         egress: Egress {
             allow_http: read.one("egress.allow_http", boolean),
@@ -99,6 +100,10 @@ pub(super) fn config(layers: &Figment, mistakes: &mut Vec<Mistake>) -> (Config, 
     };
     if has_twins(&config.encryption.keys) {
         read.wrong("encryption.keys", "two keys have the same id");
+    }
+    if config.storage.postgres.is_some() && config.rabbitmq.urls.is_empty() {
+        let what = "there is no broker (rabbitmq.urls), and without one the SQLite file is inbox and ladder as well";
+        read.wrong("storage.postgres", what);
     }
     if config.dev {
         read.open_loopback(&mut config.egress);

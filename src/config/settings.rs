@@ -100,6 +100,13 @@ pub const SETTINGS: &[Setting] = &[
               producers.",
     },
     Setting {
+        key: "storage.postgres",
+        default: "",
+        accepted: "a postgres:// URL with a database, as postgres://user:password@host:5432/posthaste, or nothing",
+        doc: "The PostgreSQL database with catalogue and journal, which several routers may share; none means the \
+              SQLite file in data_dir. It wants rabbitmq.urls: without a broker, what waits is kept in the file.",
+    },
+    Setting {
         key: "encryption.keys",
         default: "",
         accepted: "`id:file:/path` or `id:env:NAME`, as a list or with commas between them; ids \

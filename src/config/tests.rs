@@ -130,6 +130,38 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
+fn a_database_is_one_that_routers_share_beside_a_broker_and_is_shown_without_its_password() {
+    let url = "postgres://router:hunter2@db.example:5433/hooks?sslmode=require";
+    let mut sources = variables(&[
+        ("POSTHASTE_STORAGE__POSTGRES", url),
+        ("POSTHASTE_RABBITMQ__URLS", "amqp://mq.example"),
+    ]);
+    let (config, effective) = load(&sources).expect("no mistakes");
+    assert_eq!(config.storage.postgres.as_ref().map(DatabaseUrl::expose), Some(url));
+    let shown = format!("{config:?} {effective:?}");
+    assert!(
+        shown.contains("postgres://router:***@db.example:5433/hooks?sslmode=require"),
+        "{shown}"
+    );
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let named =
+        "postgres://db.example/hooks?password=hunter2".parse::<DatabaseUrl>().expect("a URL");
+    assert!(!named.to_string().contains("hunter2"), "{named}");
+
+    for wrong in
+        ["mysql://a:hunter2@b/c", "a:hunter2@b/c", "postgres://a:hunter2@b", "postgres:///hunter2"]
+    {
+        sources.environment[0].1 = wrong.to_owned();
+        let mistakes = load(&sources).expect_err(wrong);
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+    }
+
+    let alone = load(&variables(&[("POSTHASTE_STORAGE__POSTGRES", url)])).expect_err("no broker");
+    let said = alone.to_string();
+    assert!(said.contains("storage.postgres") && said.contains("rabbitmq.urls"), "{said}");
+}
+
+#[test]
 fn keys_are_named_by_file_or_variable_and_their_variables_are_not_unknown_settings() {
     let mut sources = variables(&[
         ("POSTHASTE_ENCRYPTION__KEYS", "2:env:POSTHASTE_KEY_2, 1:file:/etc/posthaste/k1"),

@@ -52,6 +52,58 @@ impl FromStr for BrokerUrl {
     }
 }
 
+/// A database's URL. Shown without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(Url);
+
+impl DatabaseUrl {
+    /// The whole URL, password and all: for the client that connects.
+    pub fn expose(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.clone();
+        if shown.password().is_some() {
+            shown.set_password(Some("***")).expect("a URL that has a password can have another");
+        }
+        // A password may be among the parameters as well.
+        let named = shown.query_pairs().any(|(name, _)| name == "password");
+        if named {
+            let rest: Vec<_> =
+                self.0.query_pairs().filter(|(name, _)| name != "password").collect();
+            shown.query_pairs_mut().clear().extend_pairs(rest).append_pair("password", "***");
+        }
+        shown.fmt(f)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("it is not a URL: {error}"))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(format!("it has the scheme `{}`", url.scheme()));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err("it names no host".into());
+        }
+        if url.path().trim_start_matches('/').is_empty() {
+            return Err("it names no database".into());
+        }
+        Ok(Self(url))
+    }
+}
+
 /// A colour, as `#1d4f8f`: red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colour(pub [u8; 3]);

@@ -1,4 +1,4 @@
-//! Small pieces that many pages show, each writing its own markup: a moment, a badge.
+//! Small pieces that many pages show, each writing its own markup: a moment, a badge, a circuit.
 //!
 //! They are the only things here that write markup themselves, and they write nothing of outside into it.
 
@@ -6,6 +6,7 @@ use std::fmt;
 
 use askama::filters::HtmlSafe;
 
+use crate::domain::breaker::Tripped;
 use crate::domain::time::Timestamp;
 
 /// A moment: in UTC as it is, and by a script in the reader's own zone.
@@ -28,6 +29,37 @@ impl fmt::Display for When {
 }
 
 impl HtmlSafe for When {}
+
+/// Why an endpoint is left alone for now, in a sentence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circuit(Tripped);
+
+impl Circuit {
+    /// Of one whose circuit is like this.
+    pub(super) const fn of(tripped: Tripped) -> Self {
+        Self(tripped)
+    }
+}
+
+impl fmt::Display for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = When(self.0.since);
+        match self.0.until.map(When) {
+            Some(until) => write!(
+                f,
+                "It does nothing but fail: its circuit is open since {since}, and no request is made to it before {until}. \
+                 What it is owed waits, and that costs no attempt."
+            ),
+            None => write!(
+                f,
+                "It did nothing but fail since {since}, and is taking requests again: a few at first, and more with each \
+                 that succeeds."
+            ),
+        }
+    }
+}
+
+impl HtmlSafe for Circuit {}
 
 /// How something stands: a sign, a word and a colour, so that no colour is needed to read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use super::brand::Brand;
 use super::refusal::Refusal;
 use super::{assets, deeds, operator, portal, session, shield};
 use crate::control::Control;
+use crate::control::circuits::Circuits;
 use crate::control::installation::Desks;
 use crate::control::pace::Paces;
 use crate::control::replays::ReplayDesk;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub rollups: Arc<dyn Rollups>,
     /// The endpoints of all applications.
     pub directory: Arc<dyn Directory>,
+    /// Which of them are left alone for now.
+    pub circuits: Arc<dyn Circuits>,
     /// What is nobody's but the installation's: queues, addresses, configuration.
     pub installation: Desks,
     /// The clock.
@@ -122,6 +125,10 @@ impl Site {
 
     pub(super) fn audit(&self) -> &dyn Audit {
         self.parts.audit.as_ref()
+    }
+
+    pub(super) fn circuits(&self) -> &dyn Circuits {
+        self.parts.circuits.as_ref()
     }
 
     pub(super) fn rollups(&self) -> &dyn Rollups {

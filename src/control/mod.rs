@@ -9,6 +9,7 @@
 
 pub mod adoption;
 pub mod applications;
+pub mod circuits;
 pub mod dead_letters;
 pub mod endpoints;
 pub mod event_types;

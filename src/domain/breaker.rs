@@ -61,6 +61,15 @@ pub enum Turned {
     Closed,
 }
 
+/// How a circuit is that is not closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tripped {
+    /// When it opened first since it was closed last.
+    pub since: Timestamp,
+    /// Nothing starts before this; `None` when the probe has succeeded, and each success lets one more start.
+    pub until: Option<Timestamp>,
+}
+
 impl Turned {
     /// The word for the state: a metric label and a log field.
     pub const fn as_str(self) -> &'static str {

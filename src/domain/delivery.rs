@@ -249,8 +249,8 @@ pub enum Holder {
     Ladder,
     /// The journal itself: a router claims it from there when it is due.
     Journal,
-    /// The journal, for an endpoint whose circuit is open: claimed when it is due, and brought forward when the
-    /// circuit closes.
+    /// The journal, until there is room for it at its endpoint, whose rate or cap is used up or whose circuit is open:
+    /// claimed when it is due, and brought forward when there is more.
     Circuit,
 }
 

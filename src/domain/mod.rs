@@ -10,6 +10,7 @@ pub mod body;
 pub mod breaker;
 pub mod capability;
 pub mod cloudevent;
+pub mod crowd;
 pub mod dead_letter;
 pub mod delivery;
 pub mod destination;

@@ -44,6 +44,7 @@ impl Settlement {
                 | Postponed::Busy
                 | Postponed::SlowedDown
                 | Postponed::CircuitOpen
+                | Postponed::Crowded
                 | Postponed::NotYet
                 | Postponed::OurDoing => Some(*due),
             },
@@ -81,6 +82,8 @@ pub enum Postponed {
     SlowedDown,
     /// Its endpoint does nothing but fail, and is not called for now.
     CircuitOpen,
+    /// Its application has as many deliveries in memory as it may while others have some too.
+    Crowded,
     /// Its endpoint is paused: it waits until a person resumes it.
     Paused,
     /// Its application holds back all that it sends: it waits until a person lets it go on.
@@ -93,16 +96,30 @@ pub enum Postponed {
 
 impl Postponed {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RateLimited,
         Self::Busy,
         Self::SlowedDown,
         Self::CircuitOpen,
+        Self::Crowded,
         Self::Paused,
         Self::Held,
         Self::NotYet,
         Self::OurDoing,
     ];
+
+    /// Whether it waits for room in its endpoint's lane or its application's part of memory, and for no moment that
+    /// somebody has named: it may go on as soon as there is some.
+    pub const fn waits_for_room(self) -> bool {
+        match self {
+            Self::RateLimited
+            | Self::Busy
+            | Self::SlowedDown
+            | Self::CircuitOpen
+            | Self::Crowded => true,
+            Self::Paused | Self::Held | Self::NotYet | Self::OurDoing => false,
+        }
+    }
 
     /// The word for it: a metric label and a log field.
     pub const fn as_str(self) -> &'static str {
@@ -111,6 +128,7 @@ impl Postponed {
             Self::Busy => "busy",
             Self::SlowedDown => "slowed_down",
             Self::CircuitOpen => "circuit_open",
+            Self::Crowded => "crowded",
             Self::Paused => "paused",
             Self::Held => "held",
             Self::NotYet => "not_yet",

@@ -17,7 +17,7 @@ use tracing::{error, warn};
 
 use super::World;
 use super::adopt::Adopter;
-use super::dispatch::{Dispatch, Dispatcher};
+use super::dispatch::{Circuits, Dispatch, Dispatcher};
 use super::escrow::Escrow;
 use super::herald::{self, Operator};
 use super::ingest::Ingest;
@@ -86,6 +86,8 @@ pub struct Parts {
     pub max_deliveries_in_memory: usize,
     /// Bytes of their payloads.
     pub max_payload_bytes_in_memory: usize,
+    /// Of those deliveries, how many may be of one application while others have some too.
+    pub max_of_one_application: usize,
     /// Requests on the way at the same time.
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
@@ -101,6 +103,7 @@ pub struct Parts {
 /// A running pipeline.
 pub struct Engine {
     window: Arc<Window>,
+    circuits: Circuits,
     adopter: Adopter,
     dispatcher: Dispatcher,
     /// Ends ingest, reclaim and the followers.
@@ -131,7 +134,8 @@ impl Engine {
         let window = Window::new(parts.max_deliveries_in_memory, parts.max_payload_bytes_in_memory);
         let (dispatcher, letters) = Dispatcher::address();
         let (settler, endings) = Settler::address();
-        let (recaller, closings) = Recaller::address();
+        let (recaller, recalls) = Recaller::address();
+        let circuits = Circuits::default();
         // Before anything starts: who edits from now on has to wait for us.
         let (book, own) = (parts.routers, dispatcher.clone());
         let adopter = Adopter::begin(Arc::clone(&catalogue), book, own, world.clone()).await?;
@@ -179,7 +183,10 @@ impl Engine {
             metrics: Arc::clone(&metrics),
             max_in_flight: parts.max_in_flight,
             max_in_flight_per_host: parts.max_in_flight_per_host,
+            max_of_one_application: parts.max_of_one_application,
+            max_payload_bytes_of_one_application: parts.max_payload_bytes_in_memory / 2,
             routers_here: parts.routers_here,
+            circuits: circuits.clone(),
             recaller,
         };
         let escrow = Escrow {
@@ -226,6 +233,7 @@ impl Engine {
         let books = read_books(journal, Arc::clone(&window), metrics, stop_intake.clone());
         Ok(Self {
             window,
+            circuits,
             adopter,
             dispatcher,
             record: tokio::spawn(record.run(stop_record.clone())),
@@ -234,7 +242,7 @@ impl Engine {
             ingest: tokio::spawn(ingest.run(inbox, stop_intake.clone())),
             intake: vec![
                 tokio::spawn(reclaim.run(stop_intake.clone())),
-                tokio::spawn(recall.run(closings, stop_intake.clone())),
+                tokio::spawn(recall.run(recalls, stop_intake.clone())),
                 tokio::spawn(resends.run(stop_intake.clone())),
                 tokio::spawn(follow),
                 tokio::spawn(telling),
@@ -253,6 +261,11 @@ impl Engine {
     /// Who takes edits over at once, for whoever makes them in this process.
     pub fn adopter(&self) -> Adopter {
         self.adopter.clone()
+    }
+
+    /// Whose circuits are not closed.
+    pub fn circuits(&self) -> Circuits {
+        self.circuits.clone()
     }
 
     /// What is in memory.

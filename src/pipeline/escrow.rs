@@ -64,9 +64,10 @@ impl Escrow {
             let record = || self.journal.escrow(batch.to_vec(), self.world.now());
             let away = |away| self.metrics.journal_away(away);
             let known = until_taken("taking deliveries over", record, &away).await;
-            failpoint!("escrow.recorded");
-            let known =
-                batch.iter().zip(known).filter_map(|(one, is_known)| is_known.then_some(*one));
+            let known = batch.iter().zip(known).filter_map(|(one, is_known)| {
+                failpoint!("escrow.recorded");
+                is_known.then_some(*one)
+            });
             let released = self.window.release_early(known);
             self.metrics.escrowed(released);
         }

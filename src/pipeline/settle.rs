@@ -39,7 +39,7 @@ use crate::domain::settlement::{
 };
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::storage::journal::{Journal, Recorded, Settled, to_hand_on};
+use crate::storage::journal::{Journal, Recorded, Settled, to_hand_on, waits_for_room};
 use crate::storage::ladder::{Ladder, Waiting};
 use crate::storage::outlet::{Made, Notice, Outlet, Verdict};
 use crate::telemetry::metrics::Metrics;
@@ -140,6 +140,7 @@ impl Settler {
     /// over, or that was to be short and has no place in its lane.
     fn hand_on(&self, job: Job, due_at: Timestamp) {
         let Job { delivery, share, .. } = job;
+        share.is_leaving(); // a short wait may be over before the broker has confirmed it
         let waiting = Some(Waiting { delivery, due: Due::exactly(due_at) });
         let _ = self.releases.send(Released { waiting, notice: None, share: Some(share) });
     }
@@ -344,7 +345,7 @@ impl Record {
         if job.trigger.is_by_hand() {
             return (Next::Nothing, Holder::Journal); // what is put off is so in its request's row
         }
-        if let Settlement::Postpone(_, Postponed::CircuitOpen) = settlement {
+        if waits_for_room(settlement) {
             return (Next::Nothing, Holder::Circuit);
         }
         let Some(due) = to_hand_on(settlement) else { return (Next::Nothing, Holder::Journal) };

@@ -6,9 +6,11 @@ use std::num::NonZeroU16;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::{clock, keys};
 use crate::api::openapi;
@@ -23,6 +25,7 @@ use crate::egress::blocked::BlockedLog;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
 use crate::egress::resolve::{Resolve, SystemNames};
+use crate::storage::StorageError;
 use crate::storage::answers::Answers;
 use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
@@ -34,6 +37,7 @@ use crate::storage::inspector::Inspectors;
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
+use crate::storage::postgres;
 use crate::storage::quarantine::Quarantine;
 use crate::storage::queues;
 use crate::storage::rabbitmq::topology::{self, Topology};
@@ -44,8 +48,9 @@ use crate::storage::replays::Replays;
 use crate::storage::rollups::Rollups;
 use crate::storage::routers::Routers;
 use crate::storage::sessions::Sessions;
+use crate::storage::sql::{self, Sql};
+use crate::storage::sqlite;
 use crate::storage::sqlite::backup::{self, Existing};
-use crate::storage::sqlite::{self, Sqlite};
 use crate::storage::tidings::Tidings;
 use crate::storage::upkeep::Upkeep;
 use crate::telemetry::broker::BrokerNumbers;
@@ -74,7 +79,7 @@ pub(super) struct Backends {
     pub(super) publisher: Arc<dyn Publish>,
     /// What people may do stands on these.
     pub(super) control: Ports,
-    sqlite: Sqlite,
+    tables: Sql,
     /// What brings events and keeps what waits.
     queues: Queues,
 }
@@ -82,7 +87,7 @@ pub(super) struct Backends {
 /// Where events come from and deliveries wait.
 enum Queues {
     /// In the SQLite file, beside the journal.
-    Embedded(Option<sqlite::inbox::SqliteInbox>),
+    Embedded(Option<sql::inbox::SqlInbox>),
     /// On a broker.
     Rabbit(Rabbit),
 }
@@ -92,28 +97,29 @@ enum Queues {
 /// # Errors
 /// When the data folder, a key or the database cannot be opened.
 pub async fn stores(config: &Config) -> anyhow::Result<Stores> {
-    let sqlite = open_sqlite(config).await?;
-    let adoption = adoption(config, &sqlite, None);
-    Ok(Stores { ports: ports(&sqlite), adoption })
+    let tables = open_tables(config).await?;
+    let adoption = adoption(config, &tables, None);
+    Ok(Stores { ports: ports(&tables), adoption })
 }
 
-fn ports(sqlite: &Sqlite) -> Ports {
+fn ports(tables: &Sql) -> Ports {
     Ports {
-        catalogue: Arc::new(sqlite.clone()),
-        ledger: Arc::new(sqlite.clone()),
-        history: Arc::new(sqlite.clone()),
-        attention: Arc::new(sqlite.clone()),
-        dead_letters: Arc::new(sqlite.clone()),
-        replays: Arc::new(sqlite.clone()),
+        catalogue: Arc::new(tables.clone()),
+        ledger: Arc::new(tables.clone()),
+        history: Arc::new(tables.clone()),
+        attention: Arc::new(tables.clone()),
+        dead_letters: Arc::new(tables.clone()),
+        replays: Arc::new(tables.clone()),
     }
 }
 
 /// Who goes by the catalogue of this database: the router of this process, if it has one, and the one
 /// that has the data folder.
-fn adoption(config: &Config, sqlite: &Sqlite, here: Option<Box<dyn Here>>) -> Adoption {
+fn adoption(config: &Config, tables: &Sql, here: Option<Box<dyn Here>>) -> Adoption {
     let config = config.clone();
-    let may_live = Box::new(move || super::serve::a_router_runs(&config));
-    Adoption { routers: Arc::new(sqlite.clone()), here, may_live }
+    let elsewhere = config.storage.postgres.is_some(); // of other machines' routers nothing is to be seen
+    let may_live = Box::new(move || elsewhere || super::serve::a_router_runs(&config));
+    Adoption { routers: Arc::new(tables.clone()), here, may_live }
 }
 
 /// Opens where events are published.
@@ -122,7 +128,7 @@ fn adoption(config: &Config, sqlite: &Sqlite, here: Option<Box<dyn Here>>) -> Ad
 /// When the broker cannot be reached, or the database cannot be opened.
 pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
     if config.is_embedded() {
-        return Ok(Arc::new(open_sqlite(config).await?.publisher(Arc::new(clock::now))));
+        return Ok(Arc::new(open_tables(config).await?.publisher(Arc::new(clock::now))));
     }
     let rabbit = Rabbit::start(broker(config, "posthaste publish"), Arc::new(clock::now))?;
     Ok(rabbit.producer())
@@ -133,6 +139,12 @@ pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
 /// # Errors
 /// When there is no database, the file is there and not to be replaced, or it cannot be written.
 pub async fn backup(config: &Config, to: PathBuf, replace: bool) -> anyhow::Result<u64> {
+    if let Some(url) = &config.storage.postgres {
+        anyhow::bail!(
+            "catalogue and journal are in PostgreSQL ({url}), which has tools of its own for this: pg_dump for a copy, \
+             pg_basebackup and WAL archiving for one of any moment; the keys are not in it, keep them apart"
+        );
+    }
     let from = config.database();
     if let Some(own) = own_file(config, &to) {
         anyhow::bail!("{} belongs to the data folder: a file elsewhere is wanted", own.display());
@@ -232,21 +244,21 @@ pub fn topology(config: &Config) -> anyhow::Result<Vec<Declared>> {
 
 /// Opens everything that a router needs. Does not wait for the broker: it may come later.
 pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
-    let sqlite = open_sqlite(config).await?;
-    let catalogue: Arc<dyn Catalogue> = Arc::new(sqlite.clone());
-    let journal: Arc<dyn Journal> = Arc::new(sqlite.clone());
-    let control = ports(&sqlite);
+    let tables = open_tables_when_there(config).await?;
+    let catalogue: Arc<dyn Catalogue> = Arc::new(tables.clone());
+    let journal: Arc<dyn Journal> = Arc::new(tables.clone());
+    let control = ports(&tables);
     if config.is_embedded() {
-        let inbox = sqlite.inbox(Arc::new(clock::now)).await?;
+        let inbox = tables.inbox(Arc::new(clock::now)).await?;
         return Ok(Backends {
             catalogue,
             journal,
-            ladder: Arc::new(sqlite.clone()),
+            ladder: Arc::new(tables.clone()),
             outlet: Arc::new(outlet::Nobody),
-            publisher: Arc::new(sqlite.publisher(Arc::new(clock::now))),
+            publisher: Arc::new(tables.publisher(Arc::new(clock::now))),
             control,
             queues: Queues::Embedded(Some(inbox)),
-            sqlite,
+            tables,
         });
     }
     let name = format!("posthaste {}", env!("CARGO_PKG_VERSION"));
@@ -258,11 +270,11 @@ pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
         outlet: rabbit.outlet(),
         publisher: Arc::new(Recorded::new(
             rabbit.producer(),
-            Arc::new(sqlite.publisher(Arc::new(clock::now))),
+            Arc::new(tables.publisher(Arc::new(clock::now))),
         )),
         control,
         queues: Queues::Rabbit(rabbit),
-        sqlite,
+        tables,
     })
 }
 
@@ -309,67 +321,67 @@ impl Backends {
     /// What tenants ask of the record.
     #[expect(dead_code, reason = "the API's lists are about to ask it")]
     pub(super) fn history(&self) -> Arc<dyn History> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// What is offered again, by a filter and at a rate.
     pub(super) fn replays(&self) -> Arc<dyn Replays> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// Where routers say which version of the catalogue they go by.
     pub(super) fn routers(&self) -> Arc<dyn Routers> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// Who goes by the catalogue: this router.
     pub(super) fn adoption(&self, config: &Config, here: Box<dyn Here>) -> Adoption {
-        adoption(config, &self.sqlite, Some(here))
+        adoption(config, &self.tables, Some(here))
     }
 
     /// What operators are to be told of.
     pub(super) fn tidings(&self) -> Arc<dyn Tidings> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// Who does nothing but fail.
     pub(super) fn failing(&self) -> Arc<dyn FailingEndpoints> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// What has to be looked after.
     pub(super) fn upkeep(&self) -> Arc<dyn Upkeep> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// What requests were answered.
     pub(super) fn answers(&self) -> Arc<dyn Answers> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// Who did what.
     pub(super) fn audit(&self) -> Arc<dyn Audit> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// What a broker may have lost, and where it is accepted and offered again; `None` where there is no broker.
     pub(super) fn recovery(&self) -> Option<(Arc<dyn Recovery>, Arc<dyn Journal>)> {
         match &self.queues {
             Queues::Embedded(_) => None,
-            Queues::Rabbit(_) => Some((Arc::new(self.sqlite.clone()), Arc::clone(&self.journal))),
+            Queues::Rabbit(_) => Some((Arc::new(self.tables.clone()), Arc::clone(&self.journal))),
         }
     }
 
     /// Who is let in to the pages.
     pub(super) fn sessions(&self) -> Arc<dyn Sessions> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// Messages that nobody takes: on record, and those of a broker.
     pub(super) fn quarantines(&self, max_payload_bytes: usize) -> Vec<Arc<dyn Quarantine>> {
         let publisher = Arc::clone(&self.publisher);
         let record: Arc<dyn Quarantine> =
-            Arc::new(self.sqlite.quarantine(publisher, max_payload_bytes));
+            Arc::new(self.tables.quarantine(publisher, max_payload_bytes));
         match &self.queues {
             Queues::Embedded(_) => vec![record],
             Queues::Rabbit(rabbit) => vec![rabbit.quarantine(), record],
@@ -378,7 +390,7 @@ impl Backends {
 
     /// Where anything waits.
     pub(super) fn queues(&self) -> Vec<Arc<dyn queues::Queues>> {
-        let tables: Arc<dyn queues::Queues> = Arc::new(self.sqlite.clone());
+        let tables: Arc<dyn queues::Queues> = Arc::new(self.tables.clone());
         match &self.queues {
             Queues::Embedded(_) => vec![tables],
             Queues::Rabbit(rabbit) => vec![rabbit.queues(), tables],
@@ -387,22 +399,22 @@ impl Backends {
 
     /// What waits, by the record.
     pub(super) fn waits(&self) -> Arc<dyn queues::Waits> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// The endpoints of all applications.
     pub(super) fn directory(&self) -> Arc<dyn Directory> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// What charts are drawn from.
     pub(super) fn rollups(&self) -> Arc<dyn Rollups> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// What targets for development have received.
     pub(super) fn inspectors(&self) -> Arc<dyn Inspectors> {
-        Arc::new(self.sqlite.clone())
+        Arc::new(self.tables.clone())
     }
 
     /// Reads the broker's side for the metrics; `None` when there is no broker.
@@ -431,7 +443,7 @@ impl Backends {
             rabbit.close().await;
         }
         drop((self.catalogue, self.journal, self.ladder, self.publisher, self.control));
-        self.sqlite.close().await;
+        self.tables.close().await;
     }
 }
 
@@ -445,12 +457,49 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("data_dir: {} cannot be made", folder.display()))
 }
 
-async fn open_sqlite(config: &Config) -> anyhow::Result<Sqlite> {
+/// The configured database server, if there is one.
+///
+/// # Errors
+/// When the URL says something that the client does not know.
+pub(super) fn postgres(config: &Config) -> anyhow::Result<Option<postgres::Settings>> {
+    let url = config.storage.postgres.as_ref();
+    url.map(|url| url.expose().parse()).transpose().context("storage.postgres")
+}
+
+/// First pause between two tries to open the database at a start, doubled with each up to the last.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+/// Longest pause: an outage is over for us soon after it is over for the server.
+const PAUSE_LAST: Duration = Duration::from_secs(5);
+
+/// Opens the database of a router, which waits for a server that is away as it waits for a broker.
+async fn open_tables_when_there(config: &Config) -> anyhow::Result<Sql> {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let opened = open_tables(config).await;
+        let is_away = |error: &anyhow::Error| {
+            let error = error.downcast_ref::<StorageError>();
+            matches!(error, Some(StorageError::Unavailable(_)))
+        };
+        match opened {
+            Err(error) if config.storage.postgres.is_some() && is_away(&error) => {
+                warn!(error = format!("{error:#}"), "the database is away: trying again");
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(PAUSE_LAST);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_tables(config: &Config) -> anyhow::Result<Sql> {
     data_folder(config)?;
     keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
-    let settings = sqlite::Settings { path: config.database() };
-    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&settings, vault)).await;
+    let settings = match postgres(config)? {
+        Some(server) => sql::Settings::Postgres(server),
+        None => sql::Settings::Sqlite(sqlite::Settings { path: config.database() }),
+    };
+    let opened = tokio::task::spawn_blocking(move || Sql::open(&settings, vault)).await;
     Ok(opened.context("opening the database")??)
 }
 

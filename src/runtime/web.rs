@@ -22,6 +22,7 @@ use crate::config::Colour;
 use crate::console::brand::Brand;
 use crate::console::site::{self, Site};
 use crate::control::adoption::Here;
+use crate::control::circuits::Circuits;
 use crate::control::inspector::InspectorDesk;
 use crate::control::publish::Intake;
 use crate::control::recovery::RecoveryDesk;
@@ -30,7 +31,10 @@ use crate::control::sessions::SessionDesk;
 use crate::control::test_calls::TestCalls;
 use crate::control::tokens::TokenKey;
 use crate::control::{self, Control};
+use crate::domain::breaker::Tripped;
+use crate::domain::id::EndpointId;
 use crate::pipeline::adopt::Adopter;
+use crate::pipeline::dispatch;
 use crate::pipeline::engine::Engine;
 use crate::storage::StorageError;
 
@@ -104,6 +108,7 @@ impl Web<'_> {
             audit: backends.audit(),
             rollups: backends.rollups(),
             directory: backends.directory(),
+            circuits: Arc::new(Known(self.engine.circuits())),
             installation: installed.desks(),
             now: clock::now,
             public_url,
@@ -132,6 +137,19 @@ impl Web<'_> {
         let Adopter { routes, catalogue, .. } = self.engine.adopter();
         let living = Arc::new(LivingRouter { window: self.engine.window(), routes, catalogue });
         Some(RecoveryDesk { recovery, journal, living, now: clock::now })
+    }
+}
+
+/// What the dispatcher knows of circuits, for the pages.
+struct Known(dispatch::Circuits);
+
+impl Circuits for Known {
+    fn of(&self, endpoint: EndpointId) -> Option<Tripped> {
+        self.0.of(endpoint)
+    }
+
+    fn count(&self) -> usize {
+        self.0.count()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::domain::event::Event;
 use crate::domain::exchange::Timing;
 use crate::domain::id::{ApplicationId, DeliveryId, EndpointId, EventId};
 use crate::domain::retry::Due;
-use crate::domain::settlement::{Postponed, Settlement};
+use crate::domain::settlement::Settlement;
 use crate::domain::time::Timestamp;
 
 /// An event with the deliveries it owes.
@@ -218,7 +218,7 @@ pub trait Journal: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<bool>, StorageError>;
 
-    /// Brings forward what waits for an endpoint's circuit, oldest first: the first to `now`, each next one
+    /// Brings forward what waits for room at an endpoint, oldest first: the first to `now`, each next one
     /// `interval` behind it, and nothing to later than it was; how many.
     ///
     /// In small steps; a crash between two leaves the rest where it was.
@@ -418,9 +418,14 @@ pub trait Ledger: Send + Sync {
 /// When a delivery that is settled goes on, if it does and not by the journal's own doing.
 ///
 /// Kept here because it is part of the contract of [`Journal::record`]: what this names is what the
-/// caller has to hand on. What waits for a circuit is not: the journal holds it, and an endpoint that is down costs a
-/// broker nothing.
+/// caller has to hand on. What waits for room is not: the journal holds it, so that a slow endpoint costs a broker
+/// nothing, and what waits for it is brought forward when there is more.
 pub fn to_hand_on(settlement: &Settlement) -> Option<Due> {
-    let is_the_journals = matches!(settlement, Settlement::Postpone(_, Postponed::CircuitOpen));
-    if is_the_journals { None } else { settlement.due() }
+    if waits_for_room(settlement) { None } else { settlement.due() }
+}
+
+/// Whether a settlement puts its delivery off until there is room for it
+/// ([`waits_for_room`](crate::domain::settlement::Postponed::waits_for_room)).
+pub const fn waits_for_room(settlement: &Settlement) -> bool {
+    matches!(settlement, Settlement::Postpone(_, why) if why.waits_for_room())
 }

@@ -25,8 +25,8 @@
 //! - [`upkeep`]: what keeps a store within bounds.
 //! - [`vault`]: encryption at rest, for any back end that keeps secrets.
 //!
-//! A port imports `domain` and nothing else of ours; a back end (`sqlite`, `rabbitmq`, `memory`)
-//! knows its port. Everyone else holds a port, and only `runtime::assemble` says which back end
+//! A port imports `domain` and nothing else of ours; a back end (`sql`, `rabbitmq`, `memory`)
+//! knows its port; `sql` is written once for two engines, `sqlite` and `postgres`. Everyone else holds a port, and only `runtime::assemble` says which back end
 //! stands behind it.
 
 pub mod answers;
@@ -52,10 +52,12 @@ pub mod tidings;
 pub mod upkeep;
 
 pub mod memory;
+pub mod postgres;
 pub mod rabbitmq;
 pub mod rollups;
 pub mod routers;
 pub mod sessions;
+pub mod sql;
 pub mod sqlite;
 pub mod vault;
 

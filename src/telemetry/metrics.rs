@@ -7,6 +7,7 @@
 //! Gauges of shared state (`ledger_*`, `dead_letters`) say the same on every replica: read them with
 //! `max()`. Counters are each replica's own: sum them.
 
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -73,6 +74,11 @@ fn escrowed(book: &Book<'_>) -> IntCounter {
     book.counter("deliveries_escrowed_total", asks)
 }
 
+fn routers(book: &Book<'_>) -> IntGauge {
+    let asks = "Routers that share endpoints' rates and caps, this one among them; 0 while that is not known.";
+    book.gauge("routers", asks)
+}
+
 fn circuit_transitions(book: &Book<'_>) -> IntCounterVec {
     let asks = "Circuits that have opened, been found half open, and closed: is one flapping?";
     book.counters("endpoint_circuit_transitions_total", asks, &["to"])
@@ -120,6 +126,7 @@ pub struct Metrics {
     copies_dropped: IntCounter,
     circuit_transitions: IntCounterVec,
     escrowed: IntCounter,
+    routers: IntGauge,
     in_flight: IntGauge,
     in_flight_limit: IntGauge,
     window: IntGauge,
@@ -219,6 +226,7 @@ impl Metrics {
             copies_dropped: copies_dropped(&book),
             escrowed: escrowed(&book),
             circuit_transitions: circuit_transitions(&book),
+            routers: routers(&book),
             in_flight: book.gauge("delivery_in_flight", "Requests on the way."),
             in_flight_limit: book
                 .gauge("delivery_concurrency_limit", "Requests that may be on the way at once."),
@@ -284,6 +292,9 @@ impl Metrics {
         }
         for to in ["open", "half_open", "closed"] {
             self.circuit_transitions.with_label_values(&[to]);
+        }
+        for component in ["journal", "ladder"] {
+            self.ready.with_label_values(&[component]).set(1);
         }
         self.books(&Books::default());
     }
@@ -362,6 +373,11 @@ impl Metrics {
     /// Deliveries were taken over from the messages that they came with.
     pub fn escrowed(&self, count: usize) {
         self.escrowed.inc_by(count as u64);
+    }
+
+    /// So many routers share what endpoints may be sent.
+    pub fn routers(&self, among: Option<NonZeroU16>) {
+        self.routers.set(among.map_or(0, |among| i64::from(among.get())));
     }
 
     /// An endpoint's circuit has changed its state.
@@ -475,6 +491,11 @@ impl Metrics {
             attempts: CLASSES.into_iter().map(attempts).sum(),
             delivered: self.finished.with_label_values(&["delivered", "none"]).get(),
         }
+    }
+
+    /// Where all of them are entered.
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// All metrics in the text format of Prometheus.

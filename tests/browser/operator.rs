@@ -6,7 +6,8 @@ use crate::support::browser::{Browser, Scripts};
 use crate::support::receiver::Script;
 use serde_json::json;
 
-const ONCE: &str = r#"{"retry":{"kind":"schedule","delaysMs":[],"jitter":0.0}}"#;
+const ONCE: &str =
+    r#"{"retry":{"kind":"schedule","delaysMs":[],"jitter":0.0},"circuitBreaker":false}"#;
 const LETTERS: usize = 6;
 
 async fn with_dead_letters() -> Stage {

@@ -36,7 +36,9 @@ impl Case {
         let posthaste = Posthaste::embedded().with_application();
         let receiver = Receiver::start().await;
         let url = receiver.endpoint("broken", Script::Answer(500));
-        let (endpoint, _) = posthaste.endpoint("broken", &url, &["--retry", "none"]);
+        // So that each dies at once, however many do.
+        let more = ["--retry", "none", "--circuit-breaker", "false"];
+        let (endpoint, _) = posthaste.endpoint("broken", &url, &more);
         let router = posthaste.serve().await;
         let case = Self { posthaste, receiver, router, endpoint };
         if count > 0 {

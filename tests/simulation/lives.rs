@@ -227,6 +227,7 @@ impl Course {
                     metrics: Arc::clone(&self.metrics),
                     max_deliveries_in_memory: world.scenario.window,
                     max_payload_bytes_in_memory: 1 << 30,
+                    max_of_one_application: world.scenario.window / 2,
                     max_in_flight: world.scenario.in_flight,
                     routers_here: watch::Sender::new(Some(NonZeroU16::MIN)).subscribe(),
                     escrow_after: Duration::from_secs(2),

@@ -134,11 +134,13 @@ impl Drop for Broker {
     }
 }
 
-/// Where routers listen, AMQP, and each node's own epmd. All below 32,768: above, the system gives ports to whoever
+/// Where routers listen, AMQP, each node's own epmd, and (below) databases. All below 32,768: above, the system gives ports to whoever
 /// connects to somewhere, and a node that starts again would find its own taken.
 const ROUTERS: Range<u16> = 10_000..20_000;
 const NODES: Range<u16> = 20_000..24_000;
-const EPMDS: Range<u16> = 28_000..32_000;
+const EPMDS: Range<u16> = 28_000..30_000;
+/// Where databases listen.
+const DATABASES: Range<u16> = 30_000..32_000;
 
 /// How far above its AMQP port a node listens for its own talk: two nodes can never want the same pair.
 const OWN_TALK: u16 = 4_000;
@@ -172,6 +174,11 @@ fn free_port(among: Range<u16>) -> u16 {
 /// Free ports for the two servers of one process.
 pub(crate) fn two_free_ports() -> [u16; 2] {
     [free_port(ROUTERS), free_port(ROUTERS)]
+}
+
+/// A free port for a database.
+pub(crate) fn database_port() -> u16 {
+    free_port(DATABASES)
 }
 
 fn is_free(port: u16) -> bool {

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is not there: Debian's RabbitMQ, amqp-tools, Node.js, openssl and Chromium; in a
+# Installs what the tests need and is not there: Debian's RabbitMQ, PostgreSQL, amqp-tools, Node.js, openssl and Chromium; in a
 # virtual environment of the project's own (first argument) what they borrow from Python; in a folder of
 # its own (second argument) what they borrow from JavaScript; and beside the two what the examples borrow.
-# Does nothing when all is there. The broker itself is started by the tests, as private nodes.
+# Does nothing when all is there. Broker and database are started by the tests, as
+# private ones.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$1 node=$2
@@ -18,6 +19,7 @@ as_root() {
 
 packages=()
 compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*' >/dev/null || packages+=(rabbitmq-server)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 command -v amqp-publish >/dev/null || packages+=(amqp-tools)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v node >/dev/null || packages+=(nodejs)
@@ -34,8 +36,12 @@ if [ ${#packages[@]} -gt 0 ]; then
   # A machine that has just started looks for updates by itself: its locks are waited for.
   patient=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
   as_root apt-get update -qq "${patient[@]}"
-  # The package would start a broker for the whole machine; the tests start their own. npm recommends
+  # The packages would start a broker and a database for the whole machine; the tests start their own. npm recommends
   # a compiler and more, which nothing here wants.
+  if [[ " ${packages[*]} " == *" postgresql "* ]]; then
+    as_root mkdir -p /etc/postgresql-common # without a cluster of the machine's own there is nothing to start
+    echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi
   as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
     apt-get install -y -qq "${patient[@]}" --no-install-recommends "${packages[@]}" >/dev/null
 fi

@@ -9,6 +9,7 @@ pub(crate) mod browser;
 pub(crate) mod laid;
 pub(crate) mod operations;
 pub(crate) mod outside;
+pub(crate) mod postgres;
 pub(crate) mod producer;
 pub(crate) mod receiver;
 pub(crate) mod router;

@@ -42,6 +42,18 @@ impl Posthaste {
         Self::new("", &super::unique_prefix())
     }
 
+    /// Another on the same broker and the same queues, with a copy of the data folder as it is now: while no router runs on it.
+    pub(crate) fn beside(&self) -> Self {
+        let mut other = Self::new(&self.broker, &self.prefix);
+        other.environment.clone_from(&self.environment);
+        for entry in std::fs::read_dir(self.folder()).expect("it is there") {
+            let from = entry.expect("read").path();
+            let to = other.folder().join(from.file_name().expect("a file's"));
+            std::fs::copy(from, to).expect("copied");
+        }
+        other
+    }
+
     /// What its exchanges and queues are called by.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix

@@ -7,7 +7,8 @@ use posthaste::domain::delivery::DeliveryKey;
 use posthaste::domain::id::{EndpointId, EventId, OrganisationId};
 use posthaste::storage::catalogue::Catalogue as _;
 use posthaste::storage::journal::Ledger as _;
-use posthaste::storage::sqlite::{Settings, Sqlite};
+use posthaste::storage::sql::{Settings, Sql};
+use posthaste::storage::sqlite;
 use posthaste::storage::vault::Vault;
 use secrecy::SecretBox;
 
@@ -16,7 +17,7 @@ use super::router::Posthaste;
 
 /// The database, and the application `acme` in it. Secrets cannot be read with the key it has.
 pub(crate) struct Store {
-    sqlite: Sqlite,
+    store: Sql,
     tenant: Tenant,
     path: std::path::PathBuf,
 }
@@ -27,10 +28,11 @@ impl Store {
         let path = posthaste.folder().join("posthaste.db");
         let key = SecretBox::new(Box::new([7; 32]));
         let vault = Arc::new(Vault::new(vec![(1, key)]).expect("a keyring"));
-        let sqlite = Sqlite::open(&Settings { path: path.clone() }, vault).expect("opens");
-        let found = sqlite.application(OrganisationId::DEFAULT, &"acme".into()).await;
+        let settings = Settings::Sqlite(sqlite::Settings { path: path.clone() });
+        let store = Sql::open(&settings, vault).expect("opens");
+        let found = store.application(OrganisationId::DEFAULT, &"acme".into()).await;
         let tenant = found.expect("read").expect("it is there").tenant();
-        Self { sqlite, tenant, path }
+        Self { store, tenant, path }
     }
 
     /// Asks for an attempt of an event, by the id that its requests have.
@@ -39,7 +41,7 @@ impl Store {
             event: event.parse::<EventId>().expect("an event's id"),
             endpoint: endpoint.parse().expect("an endpoint's id"),
         };
-        let asked = self.sqlite.resend(self.tenant, key, clock()).await;
+        let asked = self.store.resend(self.tenant, key, clock()).await;
         assert_eq!(asked, Ok(true), "{event} to {endpoint}");
     }
 

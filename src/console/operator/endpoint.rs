@@ -15,7 +15,7 @@ use super::words;
 use crate::console::deeds::Details;
 use crate::console::form::{Asked, Sent};
 use crate::console::frame::{Frame, Section};
-use crate::console::parts::{Badge, When};
+use crate::console::parts::{Badge, Circuit, When};
 use crate::console::refusal::{Refusal, shown};
 use crate::console::rights::{Manage, OperatorMay, View};
 use crate::console::site::Site;
@@ -43,6 +43,7 @@ struct Detail {
     url: Text,
     state: Badge,
     because: Option<&'static str>,
+    circuit: Option<Circuit>,
     wants: Text,
     channels: Text,
     rate: Option<u32>,
@@ -85,6 +86,7 @@ pub(super) async fn page(
         url: Text::line(endpoint.url.as_str()),
         state: words::endpoint(endpoint.state),
         because: endpoint.disabled_because.map(words::because),
+        circuit: site.circuits().of(endpoint.id).map(Circuit::of),
         wants: Text::line(&endpoint.filter.to_string()),
         channels: Text::line(&endpoint.channels.join(", ")),
         rate: endpoint.throttle_rate.map(NonZeroU32::get),

@@ -55,6 +55,7 @@ struct Router {
     quarantined: u64,
     in_memory: (u64, u64),
     in_flight: (u64, u64),
+    circuits: usize,
     books: Option<[(&'static str, u64); 8]>,
     unaccounted: i64,
     dead: Option<u64>,
@@ -180,6 +181,7 @@ fn router(vitals: &Vitals, site: &Site) -> Router {
         quarantined: events.quarantined,
         in_memory: (deliveries.in_memory, deliveries.in_memory_max),
         in_flight: (deliveries.in_flight, deliveries.in_flight_max),
+        circuits: site.circuits().count(),
         unaccounted: vitals.books.map_or(0, |books| books.unaccounted()),
         dead: vitals.books.map(|books| books.dead),
         books: vitals.books.map(|books| {

@@ -23,15 +23,16 @@
 
 mod allowance;
 mod limiter;
+mod numbers;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use self::allowance::Allowance;
 use self::limiter::Limiter;
+pub use self::numbers::Numbers;
 use crate::domain::breaker::{Breaker, Health, Pass, Turned};
-use crate::domain::endpoint::Endpoint;
 use crate::domain::outcome::{Pressure, RetryAfter, Sign};
 use crate::domain::pace::Pace;
 use crate::domain::retry::{Chance, Due};
@@ -95,8 +96,14 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How often a lane with a rate is looked at whose part of it is not known.
 const ASKED_AGAIN: Duration = Duration::from_millis(250);
 
-/// Shortest time that a refused delivery is sent away for: less is not worth the hop.
+/// Shortest time that a refused delivery is sent away for: less is not worth its way.
 const AWAY_MIN: Duration = Duration::from_secs(1);
+
+/// How long before its line would be empty a lane wants the first of those that it sent away to come back.
+///
+/// One second: twice as long as the journal may take to notice that something is due. What comes too early stands in
+/// line; what came too late would leave an endpoint with a rate below it, and nothing makes that up.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// How long a lane is kept of an endpoint that failed when it was called last.
 ///
@@ -122,55 +129,6 @@ pub struct Refused<J> {
     pub due: Due,
     /// Why.
     pub why: Postponed,
-}
-
-/// What an endpoint may be sent, and this router's part of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers {
-    /// Requests that may start in a second, over all routers; `None`: as many as there are.
-    pub rate: Option<NonZeroU32>,
-    /// Requests that may be on the way at once, over all routers.
-    pub max_in_flight: NonZeroU16,
-    /// Routers that share it. `None` while others do not know of this one, or it does not know of them: then an endpoint
-    /// with a rate is sent nothing.
-    pub among: Option<NonZeroU16>,
-    /// Whether it is left alone when it does nothing but fail.
-    pub breaks: bool,
-}
-
-impl Numbers {
-    /// Those of an endpoint, shared among so many routers.
-    pub fn of(endpoint: &Endpoint, among: Option<NonZeroU16>) -> Self {
-        Self {
-            rate: endpoint.throttle_rate,
-            max_in_flight: endpoint.policy.max_in_flight,
-            among,
-            breaks: endpoint.policy.circuit_breaker,
-        }
-    }
-
-    fn sharers(self) -> NonZeroU16 {
-        self.among.unwrap_or(NonZeroU16::MIN)
-    }
-
-    /// This router's part of what may be on the way: at least one, or some router could send nothing at all.
-    fn own_in_flight(self) -> NonZeroU16 {
-        let part = self.max_in_flight.get() / self.sharers();
-        NonZeroU16::new(part).unwrap_or(NonZeroU16::MIN)
-    }
-
-    /// This router's part of the rate.
-    fn limiter(self) -> Option<Limiter> {
-        self.rate.map(|rate| Limiter::new(rate, self.sharers()))
-    }
-
-    /// How far apart this router's starts are by the rate.
-    fn interval(self) -> Duration {
-        let apart = |rate: NonZeroU32| {
-            Duration::from_secs(1) * u32::from(self.sharers().get()) / rate.get()
-        };
-        self.rate.map_or(Duration::ZERO, apart)
-    }
 }
 
 /// One endpoint's lane; `J` is what stands in line.
@@ -253,13 +211,18 @@ impl<J> Lane<J> {
     pub fn adjust(&mut self, numbers: Numbers) {
         let before = std::mem::replace(&mut self.numbers, numbers);
         if before.rate != numbers.rate || before.among != numbers.among {
-            self.limiter = numbers.limiter();
+            // Else each that comes or goes would let everybody have a burst.
+            let goes_on = self.limiter.is_some() && before.among.is_some();
+            self.limiter = if goes_on { numbers.limiter_that_goes_on() } else { numbers.limiter() };
             self.not_before = Timestamp::default();
         }
         self.max_in_flight = numbers.own_in_flight();
         self.allowance.adjust(self.max_in_flight);
         if !numbers.breaks {
             self.breaker = Breaker::default();
+        }
+        if numbers.are_wider_than(&before) {
+            self.book_anew();
         }
     }
 
@@ -280,6 +243,11 @@ impl<J> Lane<J> {
 
     fn speed_up(&mut self) {
         self.slowed = None;
+        self.book_anew();
+    }
+
+    /// Forgets the slots that were given for a slower endpoint: who comes now is not put behind them.
+    fn book_anew(&mut self) {
         self.pace = Pace::default();
         self.pace_behind = Pace::default();
     }
@@ -351,7 +319,7 @@ impl<J> Lane<J> {
             self.not_before = now + ASKED_AGAIN;
             return None;
         }
-        if let Some(limiter) = &self.limiter
+        if let Some(limiter) = &mut self.limiter
             && let Err(moment) = limiter.check(now)
         {
             self.not_before = moment;
@@ -392,7 +360,8 @@ impl<J> Lane<J> {
         let turned = self.breaker.ended(pass, health, now, chance);
         match turned {
             Some(Turned::HalfOpen) => self.allowance.begin_again(),
-            Some(Turned::Open(_) | Turned::Closed) | None => {}
+            Some(Turned::Closed) => self.book_anew(),
+            Some(Turned::Open(_)) | None => {}
         }
         match sign.pressure {
             Pressure::Eased => {
@@ -533,8 +502,13 @@ impl<J> Lane<J> {
         Duration::from_millis(self.mean_ms).max(silence) / u32::from(self.max_in_flight.get())
     }
 
-    /// How far apart starts are when it works: what brings back what waits for it goes by this.
-    pub fn interval(&self, now: Timestamp) -> Duration {
+    /// How far apart starts are when it works, over all routers: what brings back what waits for it goes by this.
+    pub fn interval_of_all(&self, now: Timestamp) -> Duration {
+        self.interval(now) / u32::from(self.numbers.sharers().get())
+    }
+
+    /// How far apart they are here.
+    fn interval(&self, now: Timestamp) -> Duration {
         self.interval_by_count(now).max(self.interval_by_rate())
     }
 
@@ -559,7 +533,7 @@ impl<J> Lane<J> {
         let (by_count, by_rate) = (self.interval_by_count(now), self.interval_by_rate());
         let interval = by_count.max(by_rate);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        let earliest = now + interval.saturating_mul(ahead).max(AWAY_MIN);
+        let earliest = now + interval.saturating_mul(ahead).saturating_sub(EARLY).max(AWAY_MIN);
         let why = if self.breaker.is_tripped() {
             Postponed::CircuitOpen
         } else if self.slowed.is_some() {

@@ -6,25 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::outstanding::{Begins, Ended, Outstanding};
 use super::{Dispatch, Message};
 use crate::domain::breaker::Turned;
+use crate::domain::crowd::{Crowd, Weight};
 use crate::domain::delivery::{Delivery, Turn};
 use crate::domain::destination::Destinations;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::id::EndpointId;
 use crate::domain::lane::{Lane, Numbers, Permit, Refused};
 use crate::domain::leave::instead;
 use crate::domain::outcome::Sign;
 use crate::domain::policy::Guarantee;
-use crate::domain::retry::Chance;
+use crate::domain::retry::{Chance, Due};
 use crate::domain::room::{Room, Standing};
-use crate::domain::settlement::Settlement;
+use crate::domain::settlement::{Postponed, Settlement};
 use crate::domain::time::Timestamp;
 use crate::pipeline::Job;
+use crate::pipeline::route::Table;
 use crate::pipeline::starting::Starting;
 
 /// Messages taken from the queue before time is looked at again.
@@ -57,10 +60,14 @@ pub(super) struct Lanes {
     beginning: BTreeSet<EndpointId>,
     /// Requests on the way, and lanes that could start if there were room.
     room: Room,
-    /// The same by host, and lanes that could start if there were room at theirs.
+    /// What is in lanes and on the way, by application.
+    crowd: Crowd,
+    /// Requests on the way by host, and lanes that could start if there were room at theirs.
     destinations: Destinations,
     /// Routers that share what endpoints may be sent, as last heard.
     among: Option<NonZeroU16>,
+    /// The index that lanes were adjusted to last.
+    adjusted_to: Arc<Table>,
     swept_at: Timestamp,
     stopping: bool,
 }
@@ -70,7 +77,12 @@ impl Lanes {
     pub(super) fn of(stage: Dispatch) -> Self {
         Self {
             destinations: Destinations::new(stage.max_in_flight_per_host),
+            crowd: Crowd::new(
+                stage.max_of_one_application,
+                stage.max_payload_bytes_of_one_application,
+            ),
             among: None,
+            adjusted_to: stage.routes.table(),
             room: Room::new(stage.max_in_flight),
             stage,
             by_endpoint: BTreeMap::new(),
@@ -91,10 +103,12 @@ impl Lanes {
             let sleep = self.alarms.first().map_or(IDLE, |(at, _)| {
                 at.since(self.stage.world.now()).clamp(Duration::from_millis(1), IDLE)
             });
-            // A time-out is not an error here: it is the next alarm.
             let read = letters.recv_many(&mut batch, BATCH_MAX);
-            if tokio::time::timeout(sleep, read).await == Ok(0) {
-                return;
+            tokio::select! {
+                biased; // what there is to hear comes first: it may end a request
+                count = read => if count == 0 { return },
+                () = changed(&mut self.stage.routers_here) => {}
+                () = tokio::time::sleep(sleep) => {} // the next alarm
             }
             let now = self.stage.world.now();
             self.share_anew(now);
@@ -116,8 +130,9 @@ impl Lanes {
                 self.beginning.remove(&id);
                 self.move_on(id, now);
             }
-            Message::Finished(Ended { endpoint, host, permit, taken, took, sign }) => {
+            Message::Finished(Ended { endpoint, host, weight, permit, taken, took, sign }) => {
                 self.room.finish(taken);
+                self.crowd.left(weight, now);
                 self.destinations.finish(&host);
                 self.take_back(endpoint, permit, took, sign, now);
                 self.call_next_at(&host, now);
@@ -136,6 +151,14 @@ impl Lanes {
         if self.stopping {
             return; // its share is dropped: it comes again
         }
+        let weight = weight(&job);
+        if !job.trigger.is_by_hand() {
+            let was_put_off = job.delivery.turn != Turn::FIRST;
+            if let Err(at) = self.crowd.admits(weight, was_put_off, now) {
+                let due = Due::exactly(at);
+                return self.postpone(Refused { job, due, why: Postponed::Crowded });
+            }
+        }
         let Some(lane) = self.lane(&job.delivery) else {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
@@ -146,7 +169,10 @@ impl Lanes {
         let offered =
             if stands_behind(&job) { lane.offer_behind(job, now) } else { lane.offer(job, now) };
         match offered {
-            Ok(()) => self.move_on(id, now),
+            Ok(()) => {
+                self.crowd.entered(weight);
+                self.move_on(id, now);
+            }
             Err(refused) => self.postpone(refused),
         }
     }
@@ -165,6 +191,7 @@ impl Lanes {
         let lane = lane.expect("a lane with a permit out is kept");
         let Some(turned) = lane.finished(permit, took, sign, now, chance) else { return };
         self.stage.metrics.circuit_turned(turned);
+        self.stage.circuits.turned(id, turned, now);
         match turned {
             Turned::Open(until) => {
                 info!(endpoint_id = %id, until = %until, "circuit open: it does nothing but fail");
@@ -172,7 +199,7 @@ impl Lanes {
             Turned::HalfOpen => info!(endpoint_id = %id, "circuit half open: the probe succeeded"),
             Turned::Closed => {
                 info!(endpoint_id = %id, "circuit closed: what waits for it is brought back");
-                self.stage.recaller.bring_back(id, lane.interval(now));
+                self.stage.recaller.bring_back(id, lane.interval_of_all(now));
             }
         }
     }
@@ -183,6 +210,7 @@ impl Lanes {
             self.stage.settler.put_off(job, due_at);
             return;
         }
+        let weight = weight(&job);
         let Some(lane) = self.lane(&job.delivery) else {
             self.stage.settler.refused(job, Settlement::Cancelled);
             return;
@@ -193,7 +221,10 @@ impl Lanes {
             lane.hold_until(due_at, job)
         };
         match held {
-            Ok(()) => self.move_on(id, now),
+            Ok(()) => {
+                self.crowd.entered(weight);
+                self.move_on(id, now);
+            }
             Err(job) => self.stage.settler.put_off(job, due_at),
         }
     }
@@ -218,6 +249,7 @@ impl Lanes {
         loop {
             let Some(lane) = self.by_endpoint.get_mut(&id) else { return };
             if let Some(refused) = lane.expelled(now) {
+                self.crowd.left(weight(&refused.job), now);
                 self.postpone(refused);
                 continue;
             }
@@ -268,7 +300,9 @@ impl Lanes {
             None => Some(Settlement::Cancelled),
             Some(endpoint) => instead(endpoint, held, &job.delivery.event, job.trigger, now),
         };
+        let weight = weight(&job);
         if let Some(settlement) = instead {
+            self.crowd.left(weight, now);
             self.stage.settler.refused(job, settlement);
             self.take_back(id, permit, Duration::ZERO, Sign::NONE, now);
             return;
@@ -293,6 +327,7 @@ impl Lanes {
             dispatcher: self.stage.dispatcher.clone(),
             endpoint: id,
             host,
+            weight,
             leave: Some((permit, taken)),
             begun: Instant::now(),
             sign: Sign::NONE,
@@ -381,10 +416,11 @@ impl Lanes {
         }
     }
 
-    /// Takes over another number of routers, if it has changed: with the next look, at most [`IDLE`] later.
+    /// Takes over another number of routers, if it has changed.
     fn share_anew(&mut self, now: Timestamp) {
-        let among = *self.stage.routers_here.borrow();
+        let among = *self.stage.routers_here.borrow_and_update();
         if among != self.among {
+            self.stage.metrics.routers(among);
             info!(
                 routers = among.map_or(0, NonZeroU16::get),
                 "endpoints' rates and caps are shared anew"
@@ -397,10 +433,16 @@ impl Lanes {
     /// Takes over edited endpoints; what waits for one that is gone is taken back.
     fn adjust(&mut self, now: Timestamp) {
         let table = self.stage.routes.table();
+        for endpoint in table.changed_since(&self.adjusted_to) {
+            if let Some(before) = self.adjusted_to.endpoint(endpoint.id) {
+                self.recall_if_wider(before, endpoint, now);
+            }
+        }
+        self.adjusted_to = Arc::clone(&table);
         let ids: Vec<EndpointId> = self.by_endpoint.keys().copied().collect();
         for id in ids {
-            let lane = self.by_endpoint.get_mut(&id).expect("its key was just read");
             let last = self.leads_to.get(&id).expect("a lane leads somewhere");
+            let lane = self.by_endpoint.get_mut(&id).expect("its key was just read");
             match table.anew(last) {
                 Some(endpoint) => {
                     lane.adjust(Numbers::of(&endpoint, self.among));
@@ -408,15 +450,37 @@ impl Lanes {
                     if is_another(last, &endpoint) {
                         lane.forgive();
                     }
+                    if endpoint.is_named_by_events() {
+                        self.recall_if_wider(last, &endpoint, now); // no table knows it
+                    }
                     self.leads_to.insert(id, endpoint);
                 }
                 None => {
                     for job in lane.clear() {
+                        self.crowd.left(weight(&job), now);
                         self.stage.settler.refused(job, Settlement::Cancelled);
                     }
                 }
             }
             self.move_on(id, now);
+        }
+        self.show_circuits();
+    }
+
+    /// Takes those off the board that are closed because somebody stepped in, and those that are gone.
+    fn show_circuits(&self) {
+        let lanes = &self.by_endpoint;
+        self.stage.circuits.keep(|id| lanes.get(&id).is_some_and(Lane::is_tripped));
+    }
+
+    /// Has what waits for room at an endpoint brought back, if there is more of it by what it is now.
+    fn recall_if_wider(&self, before: &Endpoint, now_is: &Endpoint, now: Timestamp) {
+        let numbers = Numbers::of(now_is, self.among);
+        let wider = numbers.are_wider_than(&Numbers::of(before, self.among));
+        if now_is.state == EndpointState::Active && (wider || is_another(before, now_is)) {
+            // One that was edited to take more is taken at its word, whatever it did before.
+            let interval = Lane::<Job>::new(numbers).interval_of_all(now);
+            self.stage.recaller.bring_back(now_is.id, interval);
         }
     }
 
@@ -463,13 +527,28 @@ impl Lanes {
             self.swept_at = now;
             self.by_endpoint.retain(|_, lane| !lane.is_idle_since(now - IDLE));
             self.leads_to.retain(|id, _| self.by_endpoint.contains_key(id));
+            self.crowd.forget_the_absent();
+            self.show_circuits();
         }
+    }
+}
+
+/// Waits until another number of routers is known: for ever, where there is only one.
+async fn changed(routers: &mut watch::Receiver<Option<NonZeroU16>>) {
+    if routers.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
 /// Whether live traffic goes before it: what a replay has offered, unless a person asked for it by name.
 const fn stands_behind(job: &Job) -> bool {
     job.delivery.replayed && !job.trigger.is_by_hand()
+}
+
+/// What a delivery takes of its application's part.
+fn weight(job: &Job) -> Weight {
+    let event = &job.delivery.event;
+    Weight { application: event.application, bytes: event.payload.len() }
 }
 
 /// Where an endpoint's requests go; one that is gone has none on the way.

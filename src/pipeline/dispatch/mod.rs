@@ -3,7 +3,8 @@
 //! A delivery is offered to its endpoint's lane. The lane starts it, holds it for a moment, or says
 //! when to come back; in that last case it is postponed and costs the window nothing more. The
 //! number of requests on the way over all lanes is bounded too ([`Room`](crate::domain::room)), and so is
-//! that to one host; lanes that could start but for such a bound take turns.
+//! that to one host; lanes that could start but for such a bound take turns. And so is, while there are others, the number of
+//! one application's deliveries in here ([`Crowd`](crate::domain::crowd)): so that ingest reads on past its flood.
 //!
 //! URLs that events name have a lane for each host and application: as many as events in the window name,
 //! and those that were in use a moment ago.
@@ -11,6 +12,7 @@
 //! The dispatcher keeps nothing that matters: what is in a lane has its share of a receipt, and what
 //! is dropped here comes again.
 
+mod circuits;
 mod lanes;
 mod outstanding;
 
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::circuits::Circuits;
 use self::lanes::Lanes;
 use self::outstanding::Ended;
 use super::recall::Recaller;
@@ -117,9 +120,15 @@ pub struct Dispatch {
     pub max_in_flight: usize,
     /// Those of them that may be to one host.
     pub max_in_flight_per_host: usize,
+    /// Deliveries in memory that may be of one application while others have some too.
+    pub max_of_one_application: usize,
+    /// Bytes of their payloads.
+    pub max_payload_bytes_of_one_application: usize,
     /// Routers that share what endpoints may be sent; `None` while that is not known.
     pub routers_here: watch::Receiver<Option<NonZeroU16>>,
-    /// Who brings back what waited for a circuit.
+    /// Where it is written down whose circuits are not closed.
+    pub circuits: Circuits,
+    /// Who brings back what waited for room.
     pub recaller: Recaller,
 }
 

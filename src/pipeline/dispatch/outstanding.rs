@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Dispatcher, Message};
+use crate::domain::crowd::Weight;
 use crate::domain::id::EndpointId;
 use crate::domain::lane::Permit;
 use crate::domain::outcome::Sign;
@@ -17,6 +18,7 @@ pub(super) struct Ended {
     pub(super) endpoint: EndpointId,
     /// Where it went: the endpoint may have been edited since.
     pub(super) host: Arc<str>,
+    pub(super) weight: Weight,
     pub(super) permit: Permit,
     pub(super) taken: Taken,
     pub(super) took: Duration,
@@ -29,6 +31,7 @@ pub(super) struct Outstanding {
     pub(super) dispatcher: Dispatcher,
     pub(super) endpoint: EndpointId,
     pub(super) host: Arc<str>,
+    pub(super) weight: Weight,
     /// None once they have gone back.
     pub(super) leave: Option<(Permit, Taken)>,
     pub(super) begun: Instant,
@@ -41,6 +44,7 @@ impl Drop for Outstanding {
             self.dispatcher.post(Message::Finished(Ended {
                 endpoint: self.endpoint,
                 host: Arc::clone(&self.host),
+                weight: self.weight,
                 permit,
                 taken,
                 took: self.begun.elapsed(),

@@ -34,11 +34,6 @@ const fn is_about_a_row(error: &Error) -> bool {
     )
 }
 
-/// Whether a unique column or primary key has that value already.
-pub(super) fn is_taken(error: &Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation))
-}
-
 #[cfg(test)]
 mod tests {
     use rusqlite::ffi;

@@ -2,12 +2,17 @@
 //!
 //! A log that takes the last of the room can never be folded into the file: for that the file has to
 //! grow. Then the disk is full for the log's sake alone, and stays so. So the log gets a part of what
-//! there is, measured as the file is opened and again when it could not be written.
+//! there is, measured as the file is opened and again when it could not be written: a log that is folded in begins anew
+//! in the room that it has.
 
 use std::io;
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::beside;
+use crate::storage::StorageError;
+use crate::storage::upkeep::Size;
 
 /// Pages in the log before they are folded into the file, where there is room: 64 MiB. Sixteen times
 /// SQLite's own number, because leaves of the events' ids, which are hashes, are written again and
@@ -21,6 +26,10 @@ const LOG_PAGES_LEAST: u64 = 250;
 const PART: u64 = 8;
 /// Bytes of a page: SQLite's default, which we leave.
 const PAGE: u64 = 4_096;
+
+/// What a trial writes, in bytes: more than most events, so that the last free page is not taken for
+/// room, and little enough to be written every second.
+const TRIAL: u32 = 256 * 1024;
 
 /// Bytes that may still be written where this file lies.
 ///
@@ -39,6 +48,51 @@ pub(super) fn fit_log(connection: &Connection) -> rusqlite::Result<()> {
     let pages = log_pages(available.unwrap_or(u64::MAX));
     connection.pragma_update(None, "wal_autocheckpoint", pages)?;
     connection.pragma_update(None, "journal_size_limit", pages * PAGE.cast_signed())
+}
+
+/// Folds the log in as far as it goes and writes a little, to see whether the file can be written again.
+///
+/// Two transactions: what is written and taken away in one never reaches the disk.
+///
+/// # Errors
+/// `Unavailable`: it cannot.
+pub(in crate::storage) fn try_again(connection: &Connection) -> Result<(), StorageError> {
+    // Without waiting for readers. How far it comes is seen from what can be written behind it.
+    let _folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    // What room appears is not the log's alone: with all of it, it could never be folded in.
+    let _fitted = fit_log(connection);
+    let write = |sql: &str| -> Result<(), StorageError> {
+        let behaviour = TransactionBehavior::Immediate;
+        let transaction = rusqlite::Transaction::new_unchecked(connection, behaviour)?;
+        transaction.execute(sql, [])?;
+        Ok(transaction.commit()?)
+    };
+    write(&format!("INSERT OR REPLACE INTO room VALUES (1, zeroblob({TRIAL}))"))?;
+    write("DELETE FROM room")
+}
+
+/// Folds the log into the file, and closes it. Best effort: what is not folded in now is read from the log by whoever
+/// opens the file next.
+pub(in crate::storage) fn fold(connection: Connection) {
+    let _folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    drop(connection);
+}
+
+/// How large the file is: three look-ups in the file system and two numbers of the first page.
+///
+/// # Errors
+/// `Unavailable`: it cannot be read.
+pub(in crate::storage) fn size(connection: &Connection, path: &Path) -> Result<Size, StorageError> {
+    // A log that is not there is empty.
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    Ok(Size {
+        file_bytes: bytes(path),
+        log_bytes: bytes(&beside(path, "-wal")),
+        free_bytes: u64::from(pragma("freelist_count")?) * u64::from(pragma("page_size")?),
+        available_bytes: available(path).unwrap_or(0),
+        oldest_event: None,
+    })
 }
 
 fn log_pages(available: u64) -> i64 {

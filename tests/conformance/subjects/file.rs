@@ -8,7 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use posthaste::storage::sqlite::{Settings, Sqlite};
+use posthaste::storage::sql::{Settings, Sql};
+use posthaste::storage::sqlite;
 use posthaste::storage::vault::Vault;
 use rusqlite::Connection;
 use secrecy::SecretBox;
@@ -28,9 +29,10 @@ impl MortalFile {
     }
 
     /// Opens it.
-    pub(crate) fn open(&self) -> Sqlite {
+    pub(crate) fn open(&self) -> Sql {
         let vault = Vault::new(vec![(1, SecretBox::new(Box::new([7; 32])))]).expect("a keyring");
-        Sqlite::open(&Settings { path: self.path() }, Arc::new(vault)).expect("it opens")
+        let settings = Settings::Sqlite(sqlite::Settings { path: self.path() });
+        Sql::open(&settings, Arc::new(vault)).expect("it opens")
     }
 
     /// Leaves the next life what is on disk now.

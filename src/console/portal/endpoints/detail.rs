@@ -62,6 +62,7 @@ struct Settings {
     guarantee: &'static str,
     format: &'static str,
     exhausted: &'static str,
+    circuit_breaker: bool,
     created_at: When,
     updated_at: When,
 }
@@ -126,7 +127,7 @@ pub(super) async fn deliveries(
     let all = ("?".to_owned(), "all", wanted.is_empty());
     shown(&Deliveries {
         frame: tenant.frame(&site, "Endpoint", Section::Endpoints, &asked),
-        head: Head::of(&endpoint, "deliveries"),
+        head: Head::of(&endpoint, "deliveries").with_circuit(&site),
         states: std::iter::once(all).chain(tabs).collect(),
         rows: DeliveryRows::of(&listed, pager, None, &filters),
         all: format!("/portal/deliveries?endpoint={id}"),
@@ -144,7 +145,7 @@ pub(super) async fn settings(
     let policy = &endpoint.policy;
     shown(&Settings {
         frame: tenant.frame(&site, "Endpoint's settings", Section::Endpoints, &asked),
-        head: Head::of(&endpoint, "settings"),
+        head: Head::of(&endpoint, "settings").with_circuit(&site),
         description: Text::line(&endpoint.description),
         uid: endpoint.uid.as_deref().map(Text::line),
         wants: Text::line(&endpoint.filter.to_string()),
@@ -166,6 +167,7 @@ pub(super) async fn settings(
             Format::Cloudevents => "a CloudEvent",
             Format::CloudeventsBinary => "the payload, with a CloudEvent's attributes as headers",
         },
+        circuit_breaker: policy.circuit_breaker,
         exhausted: match policy.on_exhausted {
             OnExhausted::DeadLetter => "it is kept, and can be replayed",
             OnExhausted::Drop => "it is only on record",
@@ -210,7 +212,7 @@ pub(super) async fn health(
     });
     shown(&Health {
         frame: tenant.frame(&site, "Endpoint's health", Section::Endpoints, &asked),
-        head: Head::of(&endpoint, "health"),
+        head: Head::of(&endpoint, "health").with_circuit(&site),
         long,
         success_percent: (all.delivered * 100).checked_div(all.all()),
         bars: Bars::of("sent", "Requests", &spans),
@@ -237,7 +239,7 @@ pub(super) async fn history(
     let entries = history::entries(&site, &tenant, is_it).await?;
     shown(&History {
         frame: tenant.frame(&site, "Endpoint's history", Section::Endpoints, &asked),
-        head: Head::of(&endpoint, "history"),
+        head: Head::of(&endpoint, "history").with_circuit(&site),
         entries,
     })
 }

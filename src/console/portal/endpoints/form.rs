@@ -162,6 +162,11 @@ impl Wanted {
                 Some("cloudevents_binary") => Change::Set(Format::CloudeventsBinary),
                 Some(_) | None => Change::Clear,
             },
+            circuit_breaker: match form.one("circuit_breaker") {
+                Some("true") => Change::Set(true),
+                Some("false") => Change::Set(false),
+                Some(_) | None => Change::Clear,
+            },
             ..PolicyEdit::default()
         };
         let headers = headers(form, known).unwrap_or_else(|fault| {
@@ -362,6 +367,8 @@ pub(super) fn fields_of(endpoint: &Endpoint, listed: impl Fn(&str) -> bool) -> F
         Format::CloudeventsBinary => "cloudevents_binary",
     });
     say("format", format.unwrap_or_default().to_owned());
+    let breaks = part.circuit_breaker.map(|breaks| breaks.to_string());
+    say("circuit_breaker", breaks.unwrap_or_default());
     let word = retry_word(part.retry.as_ref());
     say("retry", word.to_owned());
     if let (Some(policy), "own") = (&part.retry, word) {
@@ -386,13 +393,15 @@ mod tests {
     fn a_form_is_read_as_what_is_asked_of_control() {
         let form = "url=https://a.example/h&event=job.a&event=job.b&patterns=doc.*,+x&throttle_rate=5\
                     &timeout_ms=2000&retry=own&waits=5s,1m&header_name_0=x-a&header_value_0=1\
-                    &auth=basic&auth_name=we&auth_secret=s&channels=one+two&format=standard&uid=hook";
+                    &auth=basic&auth_name=we&auth_secret=s&channels=one+two&format=standard&uid=hook\
+                    &circuit_breaker=false";
         let new = read(form).expect("a form").into_new();
         assert_eq!(new.patterns, ["job.a", "job.b", "doc.*", "x"]);
         assert_eq!((new.throttle_rate, new.uid.as_deref()), (Some(5), Some("hook")));
         assert_eq!(new.policy.timeout_ms, Change::Set(2_000));
         assert_eq!(new.policy.retry, Change::Set(schedule(vec![5_000, 60_000])));
         assert_eq!(new.policy.format, Change::Set(Format::Standard));
+        assert_eq!(new.policy.circuit_breaker, Change::Set(false));
         assert_eq!(new.headers, [("x-a".to_owned(), "1".to_owned())]);
         assert_eq!(new.channels, ["one", "two"]);
         assert!(matches!(new.auth, Some(Auth::Basic { .. })));
@@ -403,6 +412,7 @@ mod tests {
         let edit = read("url=https://a.example/&retry=&format=").expect("a form").into_edit();
         assert_eq!(edit.policy.retry, Change::Clear);
         assert_eq!(edit.policy.timeout_ms, Change::Clear);
+        assert_eq!(edit.policy.circuit_breaker, Change::Clear);
         assert_eq!(edit.throttle_rate, Change::Clear);
         assert_eq!(edit.patterns.as_deref(), Some(&[][..]), "everything");
         assert!(matches!(edit.auth, Change::Keep));

@@ -2,8 +2,9 @@
 
 use url::Url;
 
-use crate::console::parts::{Badge, Tone};
+use crate::console::parts::{Badge, Circuit, Tone};
 use crate::console::portal::names::name;
+use crate::console::site::Site;
 use crate::console::text::Text;
 use crate::domain::endpoint::{DisabledBecause, Endpoint, EndpointState};
 
@@ -24,6 +25,8 @@ pub(super) struct Head {
     pub(super) badge: Badge,
     /// Why it is disabled, in a sentence.
     pub(super) because: Option<&'static str>,
+    /// It does nothing but fail, and is left alone for now.
+    pub(super) circuit: Option<Circuit>,
     /// It is called.
     pub(super) active: bool,
     /// It is not called for now.
@@ -55,11 +58,21 @@ impl Head {
             url,
             badge: badge(state),
             because: endpoint.disabled_because.map(because),
+            circuit: None,
             active: state == EndpointState::Active,
             paused: state == EndpointState::Paused,
             disabled: state == EndpointState::Disabled,
             tabs: tabs.map(|(behind, word)| (behind, word, word == here)),
         }
+    }
+}
+
+impl Head {
+    /// The same, with how its circuit is, as far as this router knows.
+    pub(super) fn with_circuit(self, site: &Site) -> Self {
+        let id = self.id.parse().ok().filter(|_| self.active);
+        let circuit = id.and_then(|id| site.circuits().of(id));
+        Self { circuit: circuit.map(Circuit::of), ..self }
     }
 }
 
