@@ -17,6 +17,9 @@
 #[path = "../../tests/support/broker.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod broker;
+#[path = "../../tests/support/postgres.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod database;
 
 mod backlog;
 mod embedded;
@@ -60,8 +63,8 @@ const CASES: [&str; 9] = [
 /// Those of them that are done only when they are named: what they say is no bar.
 const NAMED_ONLY: [&str; 2] = ["embedded", "replay"];
 
-/// Where the router's journal is said to be.
-const POSTGRES_SETTING: &str = "POSTHASTE_DATABASE__URL";
+/// Where the router's journal is said to be, when it is not in its own file.
+const POSTGRES_SETTING: &str = "POSTHASTE_STORAGE__POSTGRES";
 
 /// How much is measured.
 struct Plan {
@@ -165,11 +168,6 @@ async fn measure(plan: Plan) {
         replay::measure().await;
     }
     report.end();
-}
-
-/// The URL of a PostgreSQL for the router's journal, where one is given.
-fn postgres() -> Option<String> {
-    std::env::var("BENCH_POSTGRES").ok().filter(|url| !url.is_empty())
 }
 
 /// The payload of the event of that number.

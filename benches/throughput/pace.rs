@@ -91,7 +91,7 @@ pub(super) async fn beside_the_sick(place: &Place, plan: &Plan, report: &mut Rep
             let manner = if number < SICK { manner } else { Manner::Well };
             Wish::numbered(number, receiver.url_of(manner, number))
         };
-        laid(place, &[], (0..ENDPOINTS).map(wish).collect()).await
+        laid(place, Vec::new(), &[], (0..ENDPOINTS).map(wish).collect()).await
     };
     let manners = [Manner::Well, Manner::Hangs, Manner::Resets, Manner::Refuses];
     let mut folders = Vec::new();
@@ -170,7 +170,7 @@ pub(super) async fn beside_a_flood(place: &Place, plan: &Plan, report: &mut Repo
         let wish =
             |application, url, per_second| Wish { application, url, number: None, per_second };
         let wishes = vec![wish("calm", calm, None), wish("flood", flooded, per_second)];
-        folders.push(laid(place, &["calm", "flood"], wishes).await);
+        folders.push(laid(place, Vec::new(), &["calm", "flood"], wishes).await);
     }
     let names = ["alone", "beside a flood", "beside a flood to an endpoint of 50/s"];
     let mut p99 = [const { Vec::new() }; 3];
@@ -220,7 +220,7 @@ pub(super) async fn many_endpoints(place: &Place, plan: &Plan, report: &mut Repo
     let mut folders = Vec::new();
     for count in [few, many] {
         let wish = |number| Wish::numbered(number, receiver.url(number));
-        folders.push((count, laid(place, &[], (0..count).map(wish).collect()).await));
+        folders.push((count, laid(place, Vec::new(), &[], (0..count).map(wish).collect()).await));
     }
     let (mut rates, mut resident) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
     for _ in 0..plan.runs {

@@ -97,6 +97,9 @@ pub(super) fn resident_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
+/// Where a router's API is said to be served.
+pub(super) const API_SETTING: &str = "POSTHASTE_API__LISTEN";
+
 /// The product, as it is used.
 pub(super) struct Router {
     pub(super) folder: TempDir,
@@ -159,7 +162,10 @@ impl Router {
                 std::fs::copy(&from, folder.path().join(name)).expect("there is room");
             }
         }
-        let router = Self { folder, settings: self.settings.clone(), binary: self.binary.clone() };
+        // Several of them would want one port.
+        let own = |(name, _): &&(&str, String)| *name != API_SETTING;
+        let settings = self.settings.iter().filter(own).cloned().collect();
+        let router = Self { folder, settings, binary: self.binary.clone() };
         Running { process: router.start(), _router: router }
     }
 

@@ -1,6 +1,6 @@
 //! Three routers and an endpoint with a rate, while one of them is killed and another joins.
 //!
-//! More is published than the endpoint may be sent, so something is due at every moment. What is sent in each second is
+//! They share their catalogue and journal, in PostgreSQL. More is published than the endpoint may be sent, so something is due at every moment. What is sent in each second is
 //! read from the receiver's book.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) async fn shared(place: &Place, plan: &Plan, report: &mut Report) {
     ));
     let receiver = receiver::Process::start();
     let wish = Wish { per_second: Some(RATE), ..Wish::numbered(0, receiver.url(0)) };
-    let folder = laid(place, &[], vec![wish]).await;
+    let folder = laid(place, vec![place.journal().await], &[], vec![wish]).await;
     let mut running: Vec<_> = (0..3).map(|_| folder.start_copy()).collect();
     tokio::time::sleep(NEWCOMER).await;
     let broker = place.broker.url();

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::PATIENCE;
 use super::backlog::Place;
 use super::embedded::{client, free_port, token};
-use super::process::{Killed, Router};
+use super::process::{API_SETTING, Killed, Router};
 
 /// Requests to the API on the way at once.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(32).expect("it is not zero");
@@ -32,10 +32,17 @@ impl Wish {
     }
 }
 
-/// A data folder with these endpoints, for routers to begin with.
-pub(super) async fn laid(place: &Place, applications: &[&str], wishes: Vec<Wish>) -> Router {
+/// A data folder with these endpoints, for routers to begin with; further settings as environment.
+pub(super) async fn laid(
+    place: &Place,
+    more: Vec<(&'static str, String)>,
+    applications: &[&str],
+    wishes: Vec<Wish>,
+) -> Router {
     let port = free_port();
-    let router = place.router(vec![("POSTHASTE_API__LISTEN", format!("127.0.0.1:{port}"))]);
+    let mut settings = vec![(API_SETTING, format!("127.0.0.1:{port}"))];
+    settings.extend(more);
+    let router = place.router(settings);
     let token = token(&router);
     let running = router.start();
     let (client, base) = (client(), format!("http://127.0.0.1:{port}/api/v1/app"));
