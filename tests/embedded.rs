@@ -83,8 +83,9 @@ async fn three_endpoints(posthaste: &Posthaste) -> Receiver {
     let broken = receiver.endpoint("broken", Script::Answer(500));
     posthaste.endpoint("good", &good, &[]);
     // Each event is to fail as often as that, however many do.
-    let all_the_same = ["--circuit-breaker", "false", "--jitter", "0", "--retry"];
-    posthaste.endpoint("flaky", &flaky, &[&all_the_same[..], &["200ms,5500ms,1s,1s"]].concat());
+    let all_the_same = ["--circuit-breaker", "false", "--retry"];
+    let waits = ["200ms,5500ms,1s,1s", "--jitter", "0"];
+    posthaste.endpoint("flaky", &flaky, &[&all_the_same[..], &waits].concat());
     posthaste.endpoint("broken", &broken, &[&all_the_same[..], &["none"]].concat());
     receiver
 }

@@ -161,9 +161,11 @@ async fn killed_at(broker: &str, step: &str, hit: usize) -> Verdict {
         case.posthaste.replay_all_and_die();
     }
     if step == "recall.brought" {
-        // Each time that it may have more, what waits for its rate is brought back.
-        for rate in (1..=hit).map(|time| 20 * time) {
-            case.limit_the_good_to(rate);
+        // Each time that it may have more, what waits for its rate is brought back; edits may be heard of together.
+        for time in 1..=10 * hit {
+            if doomed.ended().is_none() {
+                case.limit_the_good_to(10 + 5 * time);
+            }
         }
     }
     let what = format!("{step} is reached {hit} times and kills it");

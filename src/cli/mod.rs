@@ -20,6 +20,7 @@ mod exit;
 mod filter;
 pub mod listen;
 mod metrics;
+mod migrate;
 mod output;
 mod pages;
 mod policy_flags;
@@ -90,6 +91,9 @@ enum Command {
     Serve,
     /// Copy the database to a file, while a router runs or not
     Backup(backup::BackupArgs),
+    /// The shape of the database's tables: how far it is, what is pending, and taking it
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Show or declare the exchanges and queues
     Topology(topology::TopologyArgs),
     /// Tenants
@@ -157,6 +161,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
             assemble::serve(config, effective).await
         }
         Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
+        Command::Migrate(command) => migrate::run(command, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {
             let (control, config) = control(global).await?;

@@ -140,6 +140,7 @@ impl Settler {
     /// over, or that was to be short and has no place in its lane.
     fn hand_on(&self, job: Job, due_at: Timestamp) {
         let Job { delivery, share, .. } = job;
+        share.is_leaving(); // a short wait may be over before the broker has confirmed it
         let waiting = Some(Waiting { delivery, due: Due::exactly(due_at) });
         let _ = self.releases.send(Released { waiting, notice: None, share: Some(share) });
     }

@@ -18,6 +18,8 @@ use crate::domain::time::Timestamp;
 pub(super) struct Limiter {
     clock: FedClock,
     limiter: RateLimiter<NotKeyed, InMemoryState, FedClock, NoOpMiddleware<Nanos>>,
+    /// What is taken of the burst before anything starts.
+    spent: Option<NonZeroU32>,
 }
 
 impl Limiter {
@@ -29,11 +31,21 @@ impl Limiter {
         let quota = Quota::with_period(Duration::from_secs(1) * parts / rate.get());
         let quota =
             quota.expect("a rate is at most a thousand million a second").allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock, spent: None }
     }
 
-    pub(super) fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
+    /// The same, without a burst to begin with: for who has had his before, by another part of the rate.
+    pub(super) fn going_on(rate: NonZeroU32, among: NonZeroU16) -> Self {
+        let limiter = Self::new(rate, among);
+        let burst = rate.get().div_ceil(10 * u32::from(among.get()));
+        Self { spent: NonZeroU32::new(burst), ..limiter }
+    }
+
+    pub(super) fn check(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         self.clock.feed(now);
+        if let Some(burst) = self.spent.take() {
+            let _it_is_whole = self.limiter.check_n(burst);
+        }
         self.limiter.check().map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now());
             // Rounded up to the grain of time here, or we would look again a moment too early.

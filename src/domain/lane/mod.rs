@@ -211,7 +211,9 @@ impl<J> Lane<J> {
     pub fn adjust(&mut self, numbers: Numbers) {
         let before = std::mem::replace(&mut self.numbers, numbers);
         if before.rate != numbers.rate || before.among != numbers.among {
-            self.limiter = numbers.limiter();
+            // Else each that comes or goes would let everybody have a burst.
+            let goes_on = self.limiter.is_some() && before.among.is_some();
+            self.limiter = if goes_on { numbers.limiter_that_goes_on() } else { numbers.limiter() };
             self.not_before = Timestamp::default();
         }
         self.max_in_flight = numbers.own_in_flight();
@@ -317,7 +319,7 @@ impl<J> Lane<J> {
             self.not_before = now + ASKED_AGAIN;
             return None;
         }
-        if let Some(limiter) = &self.limiter
+        if let Some(limiter) = &mut self.limiter
             && let Err(moment) = limiter.check(now)
         {
             self.not_before = moment;

@@ -61,6 +61,11 @@ impl Numbers {
         self.rate.map(|rate| Limiter::new(rate, self.sharers()))
     }
 
+    /// The same when there was one before.
+    pub(super) fn limiter_that_goes_on(self) -> Option<Limiter> {
+        self.rate.map(|rate| Limiter::going_on(rate, self.sharers()))
+    }
+
     /// How far apart this router's starts are by the rate.
     pub(super) fn interval(self) -> Duration {
         let apart = |rate: NonZeroU32| {

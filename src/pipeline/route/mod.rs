@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tracing::info;
 use url::Url;
 
@@ -40,6 +40,8 @@ pub struct Routes {
     current: Arc<ArcSwap<Table>>,
     /// Rung by whoever knows that the catalogue has changed, so that the follower looks at once.
     bell: Arc<Notify>,
+    /// One place: whoever reads the catalogue. Of many edits at once each wants it read, and who has waited finds it done.
+    reading: Arc<Semaphore>,
 }
 
 impl Routes {
@@ -49,7 +51,11 @@ impl Routes {
     /// As [`Catalogue::snapshot`].
     pub async fn load(catalogue: &dyn Catalogue) -> Result<Self, StorageError> {
         let table = Table::of(catalogue.snapshot().await?);
-        Ok(Self { current: Arc::new(ArcSwap::from_pointee(table)), bell: Arc::default() })
+        Ok(Self {
+            current: Arc::new(ArcSwap::from_pointee(table)),
+            bell: Arc::default(),
+            reading: Arc::new(Semaphore::new(1)),
+        })
     }
 
     /// The index as it is now.
@@ -80,6 +86,10 @@ impl Routes {
     pub async fn refresh(&self, catalogue: &dyn Catalogue) -> Result<bool, StorageError> {
         if catalogue.version().await? == self.current.load().version {
             return Ok(false);
+        }
+        let _place = self.reading.acquire().await.expect("it is never closed");
+        if catalogue.version().await? == self.current.load().version {
+            return Ok(true); // somebody else has read it meanwhile
         }
         let before = self.table();
         let table = Arc::new(Table::behind(catalogue.snapshot().await?, before.by_schema()));

@@ -58,6 +58,8 @@ struct Present {
     entrance: u64,
     /// The turn that it is at.
     turn: Turn,
+    /// Whether it is being handed on at that turn, and is about to leave.
+    leaves: bool,
     entered_at: Instant,
     /// Its own part in its arrival's receipt, which its share has as well: whoever is first gives it back.
     own: Part,
@@ -105,8 +107,8 @@ impl Window {
     /// it was there. Its receipt goes back when the delivery's own does: that one may be of a connection
     /// that is lost, and mean nothing any more.
     ///
-    /// A copy at a later turn does not join: what is in memory was handed on and is about to leave, and
-    /// this copy is what it was handed on as.
+    /// A copy at a later turn, or at the one that it is being handed on at, does not join: what is in memory is about to
+    /// leave, and this copy is what it was handed on as.
     pub fn join(&self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
         self.inside().join(key, turn, hold)
     }
@@ -234,12 +236,13 @@ impl Window {
             // had joined the other goes the way of this one, which is at worst later.
             Entry::Occupied(mut present) => {
                 let present = present.get_mut();
-                (present.entrance, present.turn) = (entrance, turn);
+                (present.entrance, present.turn, present.leaves) = (entrance, turn, false);
                 (present.entered_at, present.own) = (entered_at, Arc::clone(&own));
             }
             Entry::Vacant(place) => {
                 let own = Arc::clone(&own);
-                place.insert(Present { entrance, turn, entered_at, own, joined: Vec::new() });
+                let (leaves, joined) = (false, Vec::new());
+                place.insert(Present { entrance, turn, leaves, entered_at, own, joined });
             }
         }
         Share {
@@ -274,7 +277,7 @@ struct Place {
 impl Inside {
     fn join(&mut self, key: DeliveryKey, turn: Turn, hold: &Hold) -> bool {
         match self.present.get_mut(&key) {
-            Some(present) if turn <= present.turn => {
+            Some(present) if turn < present.turn || (turn == present.turn && !present.leaves) => {
                 present.joined.push(Arc::clone(hold.open()));
                 true
             }
@@ -394,6 +397,16 @@ impl Share {
             && present.entrance == self.entrance
         {
             present.turn = turn;
+        }
+    }
+
+    /// The delivery is being handed on at the turn that it has: who comes back as that before we have heard that it is safe
+    /// is not held to be the one that leaves.
+    pub fn is_leaving(&self) {
+        if let Some(present) = self.window.inside().present.get_mut(&self.key)
+            && present.entrance == self.entrance
+        {
+            present.leaves = true;
         }
     }
 

@@ -184,6 +184,32 @@ async fn what_was_handed_on_does_not_join_what_is_about_to_leave() {
 }
 
 #[tokio::test]
+async fn what_comes_back_as_it_is_handed_on_does_not_join_what_leaves_and_older_copies_do() {
+    let desk = Arc::new(Heard::default());
+    let window = Window::new(10, 1 << 20);
+    let receipt = |number| Hold::of(Receipt::new(number, desk.clone()));
+    let first = receipt(1);
+    let leaving = window.enter(key(1), Turn(2), 0, &first).await.expect("alone");
+    first.complete();
+    leaving.is_leaving();
+
+    let older = receipt(2);
+    assert!(window.join(key(1), Turn(1), &older), "it is safe when this one is");
+    older.complete();
+    let back = receipt(3);
+    assert!(!window.join(key(1), Turn(2), &back), "it is what this one was handed on as");
+    let next = window.enter(key(1), Turn(2), 0, &back).await.expect("alone");
+    back.complete();
+    leaving.release();
+    assert_eq!(desk.numbers(), [1]);
+    let again = receipt(4);
+    assert!(window.join(key(1), Turn(2), &again), "that one stays");
+    again.complete();
+    next.release();
+    assert_eq!(desk.numbers().len(), 4);
+}
+
+#[tokio::test]
 async fn of_two_copies_of_what_was_handed_on_the_second_joins_the_first() {
     let desk = Arc::new(Heard::default());
     let window = Window::new(10, 1 << 20);

@@ -25,8 +25,8 @@ use crate::storage::page::Page;
 use crate::storage::vault::{Place, Vault};
 
 /// Most endpoints of one application: each is read with every change of the catalogue, and an event may be
-/// owed to all of them.
-const ENDPOINTS_MAX: u32 = 1_000;
+/// owed to all of them, in one transaction.
+const ENDPOINTS_MAX: u32 = 10_000;
 
 /// Adds an endpoint with its keys.
 pub(super) fn add(
