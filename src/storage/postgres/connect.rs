@@ -108,7 +108,7 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, host) in self.config.get_hosts().iter().enumerate() {
             let ports = self.config.get_ports();
-            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+            let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(5432);
             let comma = if index == 0 { "" } else { "," };
             match host {
                 Host::Tcp(name) => write!(f, "{comma}{name}:{port}")?,

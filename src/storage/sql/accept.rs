@@ -78,8 +78,8 @@ fn accept_together(
              FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[]) AS n (event, endpoint, turn) \
              ON CONFLICT DO NOTHING",
         );
-        let owed = owe.and_then(|owe| owe.execute_many(&owes)).map_err(|fault| fault.told)?;
-        (0..owed).for_each(|_| movement.owes());
+        let count = owe.and_then(|owe| owe.execute_many(&owes)).map_err(|fault| fault.told)?;
+        (0..count).for_each(|_| movement.owes());
     }
     let answers = batch.iter().zip(is_new).map(|(Owed { event, .. }, is_new)| {
         if is_new { Ok(Acceptance::New) } else { owed(connection, event.id).map(Acceptance::Known) }
