@@ -8,7 +8,7 @@ export TEST_PYTHON := $(VENV)/bin/python
 export TEST_NODE_MODULES := $(NODE)/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-rabbitmq test test-brokers simulate check fmt clippy deny bench bench-pages screenshots openapi run test-tools
+.PHONY: help demo demo-rabbitmq test test-brokers simulate check check-deploy fmt clippy deny bench bench-pages screenshots openapi reference run test-tools
 
 help: ## List what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-14s %s\n", $$1, $$2}'
@@ -21,8 +21,14 @@ demo-rabbitmq: ## The same over a RabbitMQ node of its own
 
 test: test-tools ## Install what the tests need and run all of them, against a real RabbitMQ
 	$(CARGO) test --locked --features failpoints
+	$(CARGO) test --locked --features failpoints --bench rules
+	$(CARGO) test --locked --features failpoints --bench throughput -- --quick
 
 check: fmt clippy deny test ## All that has to pass before a change lands
+
+check-deploy: ## Hold rules, dashboard, image, Compose, Kubernetes and systemd files to their own rules and to the program
+	$(CARGO) build --locked --features failpoints
+	@CHECK_BINARY=$(or $(CARGO_TARGET_DIR),target)/debug/posthaste deploy/check/check.sh
 
 fmt: ## Check the formatting
 	$(CARGO) fmt --check
@@ -51,8 +57,12 @@ simulate: ## Run the engine by seed under virtual time: SEEDS=10000 of them FROM
 	  $(CARGO) test --release --locked --features failpoints --test simulation -- \
 	  --exact no_seed_breaks_a_promise --nocapture
 
-bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
-	$(CARGO) bench --locked --bench throughput
+ONLY ?=
+RUNS ?= 5
+TABLE ?=
+bench: ## Measure the rules, and the whole beside its floors and peers, in one run: ONLY=backlog,latency RUNS=5 TABLE=file
+	$(if $(ONLY),,$(CARGO) bench --locked --bench rules)
+	BENCH_ONLY=$(ONLY) BENCH_RUNS=$(RUNS) BENCH_TABLE=$(TABLE) $(CARGO) bench --locked --bench throughput
 
 screenshots: test-tools ## Take the pictures in docs/screenshots anew; every page as PNG with TO=folder
 	$(CARGO) test --locked --features failpoints --test screenshots -- $(TO)
@@ -62,6 +72,13 @@ bench-pages: ## Measure each page over a million deliveries beside one over next
 
 openapi: ## Write schemas/openapi.json anew from the handlers
 	$(CARGO) run -q --locked --features failpoints -- openapi > schemas/openapi.json
+
+reference: ## Write what goes by the program's own lists anew: pages of metrics and settings, rules, dashboard
+	$(CARGO) build --locked --features failpoints
+	$(or $(CARGO_TARGET_DIR),target)/debug/posthaste metrics --list --json > deploy/prometheus/metrics.jsonl
+	deploy/prometheus/rules.py
+	deploy/grafana/dashboard.py
+	docs/reference.py $(or $(CARGO_TARGET_DIR),target)/debug/posthaste
 
 run: ## Run a router for development, everything in ./posthaste-data
 	$(CARGO) run -- serve --dev

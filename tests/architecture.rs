@@ -11,8 +11,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
     ("storage", &["domain", "storage"]),
     ("storage/memory", &["domain", "storage", "storage::memory"]),
-    ("storage/sql", &["domain", "storage", "storage::sql", "storage::sqlite"]),
+    ("storage/sql", &["domain", "storage", "storage::sql", "storage::sqlite", "storage::postgres"]),
     ("storage/sqlite", &["domain", "storage", "storage::sqlite"]),
+    ("storage/postgres", &["domain", "storage", "storage::postgres"]),
     ("storage/rabbitmq", &["domain", "storage", "storage::rabbitmq"]),
     ("egress", &["domain", "egress"]),
     ("telemetry", &["domain", "storage", "telemetry"]),
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
             "storage::sql",
             "storage::sqlite",
+            "storage::postgres",
             "storage::rabbitmq",
             "egress",
             "telemetry",
@@ -47,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Back ends: named only by themselves and by `runtime`. `sql` is written for the engines, and names them; they do not know it.
-const BACK_ENDS: [&str; 4] = ["memory", "sql", "sqlite", "rabbitmq"];
+const BACK_ENDS: [&str; 5] = ["memory", "sql", "sqlite", "postgres", "rabbitmq"];
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -126,6 +128,7 @@ fn a_breach_would_be_noticed() {
         ("api/admin.rs", "cli::output"),
         ("storage/ladder.rs", "storage::rabbitmq::Rabbit"),
         ("storage/sqlite/room.rs", "storage::sql::Sql"),
+        ("storage/postgres/values.rs", "storage::sqlite::Settings"),
         ("attic/old.rs", "domain::id"),
     ] {
         assert!(breach(file, used).is_some(), "{file} may not use {used}");

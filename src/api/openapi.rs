@@ -32,7 +32,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     info(
         title = "posthaste",
         description = "A durable event router. Its API is that of Svix, whose client libraries work unchanged, with additions in the same style.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0")
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     components(schemas(HttpError, HttpValidationError)),
     modifiers(&Bearer)

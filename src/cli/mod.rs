@@ -19,6 +19,8 @@ mod events;
 mod exit;
 mod filter;
 pub mod listen;
+mod metrics;
+mod migrate;
 mod output;
 mod pages;
 mod policy_flags;
@@ -89,6 +91,9 @@ enum Command {
     Serve,
     /// Copy the database to a file, while a router runs or not
     Backup(backup::BackupArgs),
+    /// The shape of the database's tables: how far it is, what is pending, and taking it
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Show or declare the exchanges and queues
     Topology(topology::TopologyArgs),
     /// Tenants
@@ -124,6 +129,8 @@ enum Command {
     /// Settings
     #[command(subcommand)]
     Config(settings::ConfigCommand),
+    /// Which metrics there are, and what each answers
+    Metrics(metrics::MetricsArgs),
     /// Print the description of the HTTP API, as `schemas/openapi.json` has it
     Openapi,
     /// Print what a shell needs to complete these commands
@@ -154,6 +161,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
             assemble::serve(config, effective).await
         }
         Command::Backup(args) => backup::run(args, &load(global)?.0, output).await,
+        Command::Migrate(command) => migrate::run(command, &load(global)?.0, output).await,
         Command::Topology(args) => topology::run(&args, &load(global)?.0, output).await,
         Command::App(command) => {
             let (control, config) = control(global).await?;
@@ -185,6 +193,7 @@ async fn answer(cli: Cli, output: Output) -> anyhow::Result<()> {
         Command::Recover(args) => recover::run(args, &client(global)?, output).await,
         Command::Completion(args) => completion::run(&args),
         Command::Config(command) => settings::run(&command, || load(global), output),
+        Command::Metrics(args) => metrics::run(&args, output),
         Command::Openapi => {
             let document = assemble::api_document();
             Ok(document.lines().try_for_each(|line| output.line(line))?)

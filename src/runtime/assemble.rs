@@ -6,9 +6,11 @@ use std::num::NonZeroU16;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::{clock, keys};
 use crate::api::openapi;
@@ -23,6 +25,7 @@ use crate::egress::blocked::BlockedLog;
 use crate::egress::guard::{self, EgressPolicy};
 use crate::egress::http::HttpSender;
 use crate::egress::resolve::{Resolve, SystemNames};
+use crate::storage::StorageError;
 use crate::storage::answers::Answers;
 use crate::storage::audit::Audit;
 use crate::storage::catalogue::Catalogue;
@@ -34,6 +37,7 @@ use crate::storage::inspector::Inspectors;
 use crate::storage::journal::Journal;
 use crate::storage::ladder::Ladder;
 use crate::storage::outlet::{self, Outlet};
+use crate::storage::postgres;
 use crate::storage::quarantine::Quarantine;
 use crate::storage::queues;
 use crate::storage::rabbitmq::topology::{self, Topology};
@@ -113,7 +117,8 @@ fn ports(tables: &Sql) -> Ports {
 /// that has the data folder.
 fn adoption(config: &Config, tables: &Sql, here: Option<Box<dyn Here>>) -> Adoption {
     let config = config.clone();
-    let may_live = Box::new(move || super::serve::a_router_runs(&config));
+    let elsewhere = config.storage.postgres.is_some(); // of other machines' routers nothing is to be seen
+    let may_live = Box::new(move || elsewhere || super::serve::a_router_runs(&config));
     Adoption { routers: Arc::new(tables.clone()), here, may_live }
 }
 
@@ -134,6 +139,12 @@ pub async fn publisher(config: &Config) -> anyhow::Result<Arc<dyn Publish>> {
 /// # Errors
 /// When there is no database, the file is there and not to be replaced, or it cannot be written.
 pub async fn backup(config: &Config, to: PathBuf, replace: bool) -> anyhow::Result<u64> {
+    if let Some(url) = &config.storage.postgres {
+        anyhow::bail!(
+            "catalogue and journal are in PostgreSQL ({url}), which has tools of its own for this: pg_dump for a copy, \
+             pg_basebackup and WAL archiving for one of any moment; the keys are not in it, keep them apart"
+        );
+    }
     let from = config.database();
     if let Some(own) = own_file(config, &to) {
         anyhow::bail!("{} belongs to the data folder: a file elsewhere is wanted", own.display());
@@ -233,7 +244,7 @@ pub fn topology(config: &Config) -> anyhow::Result<Vec<Declared>> {
 
 /// Opens everything that a router needs. Does not wait for the broker: it may come later.
 pub(super) async fn backends(config: &Config) -> anyhow::Result<Backends> {
-    let tables = open_tables(config).await?;
+    let tables = open_tables_when_there(config).await?;
     let catalogue: Arc<dyn Catalogue> = Arc::new(tables.clone());
     let journal: Arc<dyn Journal> = Arc::new(tables.clone());
     let control = ports(&tables);
@@ -446,11 +457,48 @@ pub(super) fn data_folder(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("data_dir: {} cannot be made", folder.display()))
 }
 
+/// The configured database server, if there is one.
+///
+/// # Errors
+/// When the URL says something that the client does not know.
+pub(super) fn postgres(config: &Config) -> anyhow::Result<Option<postgres::Settings>> {
+    let url = config.storage.postgres.as_ref();
+    url.map(|url| url.expose().parse()).transpose().context("storage.postgres")
+}
+
+/// First pause between two tries to open the database at a start, doubled with each up to the last.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+/// Longest pause: an outage is over for us soon after it is over for the server.
+const PAUSE_LAST: Duration = Duration::from_secs(5);
+
+/// Opens the database of a router, which waits for a server that is away as it waits for a broker.
+async fn open_tables_when_there(config: &Config) -> anyhow::Result<Sql> {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let opened = open_tables(config).await;
+        let is_away = |error: &anyhow::Error| {
+            let error = error.downcast_ref::<StorageError>();
+            matches!(error, Some(StorageError::Unavailable(_)))
+        };
+        match opened {
+            Err(error) if config.storage.postgres.is_some() && is_away(&error) => {
+                warn!(error = format!("{error:#}"), "the database is away: trying again");
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(PAUSE_LAST);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 async fn open_tables(config: &Config) -> anyhow::Result<Sql> {
     data_folder(config)?;
     keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
-    let settings = sql::Settings::Sqlite(sqlite::Settings { path: config.database() });
+    let settings = match postgres(config)? {
+        Some(server) => sql::Settings::Postgres(server),
+        None => sql::Settings::Sqlite(sqlite::Settings { path: config.database() }),
+    };
     let opened = tokio::task::spawn_blocking(move || Sql::open(&settings, vault)).await;
     Ok(opened.context("opening the database")??)
 }

@@ -8,6 +8,7 @@ mod installation;
 mod keys;
 mod living;
 mod loose_ends;
+pub mod migrate;
 pub mod serve;
 pub mod serving;
 mod test_calls;

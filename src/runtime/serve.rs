@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -66,7 +66,18 @@ pub async fn serve(config: Config, effective: Vec<Effective>) -> anyhow::Result<
     let api_listener = listen("api.listen", config.api.listen).await?;
     let (admin_address, api_address) = (admin_listener.local_addr()?, api_listener.local_addr()?);
     let tokens = Arc::new(assemble::token_key(&config)?);
-    let mut backends = assemble::backends(&config).await?;
+    // From here on it says that it lives, and that it is not ready: a server may have to be waited for.
+    let door = Arc::new(Door { metrics: Arc::clone(&metrics), behind: OnceLock::new() });
+    let admin_stop = CancellationToken::new();
+    let admin = admin::serve(admin_listener, Arc::clone(&door) as _, admin_stop.clone());
+    let admin = tokio::spawn(admin);
+    let mut backends = tokio::select! {
+        backends = assemble::backends(&config) => backends?,
+        signal = signals.next() => {
+            info!(signal, "stopped before it had begun");
+            return Ok(());
+        }
+    };
     let way_out = Arc::new(assemble::way_out(&config)?);
 
     give_missing_keys(&backends).await?;
@@ -110,8 +121,7 @@ pub async fn serve(config: Config, effective: Vec<Effective>) -> anyhow::Result<
     let mut api = tokio::spawn(server::serve(api_listener, web, api_stop.clone()));
     let note = Note::write(&config, api_address)?;
     // Last: once it answers that it is ready, everything is.
-    let admin_stop = CancellationToken::new();
-    let admin = tokio::spawn(admin::serve(admin_listener, condition, admin_stop.clone()));
+    let _first = door.behind.set(condition);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         api = %api_address,
@@ -350,6 +360,23 @@ impl Condition for Shown {
             needs(self.metrics.journal_is_up(), "the journal is away");
         }
         missing
+    }
+}
+
+/// The admin port from the first moment on: of a router that has not begun, then of the one that has.
+struct Door {
+    metrics: Arc<Metrics>,
+    behind: OnceLock<Arc<Shown>>,
+}
+
+impl Condition for Door {
+    fn metrics(&self) -> String {
+        self.behind.get().map_or_else(|| self.metrics.text(), |shown| shown.metrics())
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let starting = || vec!["it is starting: its stores are not open yet".to_owned()];
+        self.behind.get().map_or_else(starting, |shown| shown.missing())
     }
 }
 

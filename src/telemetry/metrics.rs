@@ -293,6 +293,9 @@ impl Metrics {
         for to in ["open", "half_open", "closed"] {
             self.circuit_transitions.with_label_values(&[to]);
         }
+        for component in ["journal", "ladder"] {
+            self.ready.with_label_values(&[component]).set(1);
+        }
         self.books(&Books::default());
     }
 
@@ -488,6 +491,11 @@ impl Metrics {
             attempts: CLASSES.into_iter().map(attempts).sum(),
             delivered: self.finished.with_label_values(&["delivered", "none"]).get(),
         }
+    }
+
+    /// Where all of them are entered.
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// All metrics in the text format of Prometheus.

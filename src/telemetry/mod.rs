@@ -2,6 +2,7 @@
 
 mod book;
 pub mod broker;
+pub mod list;
 pub mod log;
 pub mod metrics;
 mod store;

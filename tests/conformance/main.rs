@@ -79,4 +79,5 @@ macro_rules! tests {
 every_promise!(tests [memory: crate::subjects::memory::one_store]);
 every_promise!(tests [memory_broker: crate::subjects::memory::broker]);
 every_promise!(tests [sqlite: crate::subjects::sqlite::house]);
+every_promise!(tests [postgres: crate::subjects::postgres::house]);
 every_promise!(tests [rabbitmq: crate::subjects::rabbitmq::house]);

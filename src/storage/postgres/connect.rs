@@ -148,15 +148,18 @@ impl Purpose {
              SET standard_conforming_strings = on; SET posthaste.shape = {}; ",
             migrations::shape()
         );
+        // What is written and read is written for indexes. A plan that was made while a table was empty would read all of
+        // it ever after.
+        let by_index = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
         let own = match self {
             Self::Writing => format!(
                 "SET statement_timeout = {STATEMENT_MS}; SET plan_cache_mode = force_generic_plan; \
-                 SET jit = off; SET default_transaction_isolation = 'serializable'; \
+                 {by_index}; SET default_transaction_isolation = 'serializable'; \
                  SELECT set_config('synchronous_commit', 'on', false) \
                  WHERE current_setting('synchronous_commit') IN ('off', 'local')"
             ),
             Self::Reading => format!(
-                "SET statement_timeout = {STATEMENT_MS}; SET jit = off; \
+                "SET statement_timeout = {STATEMENT_MS}; {by_index}; \
                  SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on"
             ),
             Self::Shaping => {

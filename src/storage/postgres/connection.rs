@@ -279,6 +279,18 @@ impl Statement<'_> {
         self.query_with(&as_params(&bound))
     }
 
+    /// Runs it once for many rows: a place of it takes the values of one column, as an array.
+    pub(in crate::storage) fn execute_many(&self, rows: &[Vec<Value>]) -> Result<usize, Fault> {
+        let columns = columns(rows);
+        self.execute_with(&as_params(&columns))
+    }
+
+    /// As [`Self::execute_many`], for what it answers.
+    pub(in crate::storage) fn query_many(&self, rows: &[Vec<Value>]) -> Result<Rows, Fault> {
+        let columns = columns(rows);
+        self.query_with(&as_params(&columns))
+    }
+
     /// As [`Self::execute`], with values of PostgreSQL's own kinds: arrays among them.
     pub(in crate::storage) fn execute_with(
         &self,
@@ -306,8 +318,14 @@ impl Statement<'_> {
     }
 }
 
-fn as_params<'v>(bound: &'v [Bound<'v>]) -> Vec<&'v (dyn ToSql + Sync)> {
+fn as_params<T: ToSql + Sync>(bound: &[T]) -> Vec<&(dyn ToSql + Sync)> {
     bound.iter().map(|one| one as &(dyn ToSql + Sync)).collect()
+}
+
+/// The values of rows by their columns. All rows have as many.
+fn columns(rows: &[Vec<Value>]) -> Vec<Vec<Bound<'_>>> {
+    let count = rows.first().map_or(0, Vec::len);
+    (0..count).map(|column| rows.iter().map(|row| Bound(&row[column])).collect()).collect()
 }
 
 /// What a statement answered, all of it: no statement of ours is without a limit.

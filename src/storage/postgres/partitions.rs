@@ -12,8 +12,10 @@
 
 use rusqlite::types::Value;
 
+use super::connect::{Purpose, Settings};
 use super::connection::{Fault, Session};
 use crate::domain::time::Timestamp;
+use crate::storage::StorageError;
 
 /// How many days ahead there are tables: a router that is the only one, and away for a week, finds them still.
 const AHEAD_DAYS: i64 = 7;
@@ -45,15 +47,56 @@ pub(in crate::storage) struct Dropped {
     pub(in crate::storage) attempts: u64,
 }
 
-/// Days that have tables and have been over for so long that none of their events can be as young as `before`, oldest
-/// first.
+/// Days whose tables may go as wholes, oldest first: they were over before `young`, and nothing of them is wanted
+/// otherwise. And whether the tables of the days ahead are made.
 ///
 /// # Errors
 /// `Unavailable`.
-pub(in crate::storage) fn old_days(
+pub(in crate::storage) fn days(
     session: &Session,
-    before: Timestamp,
-) -> Result<Vec<i64>, Fault> {
+    young: Timestamp,
+) -> Result<(Vec<i64>, bool), Fault> {
+    let made = session.statement(
+        "SELECT to_regclass('events_' || (extract(epoch FROM now())::bigint / 86400 + ?1)) IS NOT NULL",
+    )?;
+    let mut made = made.query(&[Value::Integer(AHEAD_DAYS)])?;
+    let is_made = made.next()?.and_then(|row| row.value(0)) == Some(&Value::Integer(1));
+    let mut over = Vec::new();
+    for day in old_days(session, young)? {
+        if is_over(session, day, young)? {
+            over.push(day);
+        }
+    }
+    Ok((over, is_made))
+}
+
+/// Makes the days ahead, and drops a day if nothing of it is wanted; what went with it.
+///
+/// In a session of its own, whose every statement sees what was committed before it: a job among others would judge by
+/// how things stood before it had the lock. Blocks; not to be called where async code runs.
+///
+/// # Errors
+/// `Unavailable`, also when somebody has the tables for longer than a lock is waited for: nothing was done.
+pub(in crate::storage) fn see_to(
+    settings: &Settings,
+    over: Option<i64>,
+    young: Timestamp,
+) -> Result<Option<Dropped>, StorageError> {
+    let session = Session::new(settings.clone(), Purpose::Shaping);
+    let work = || -> Result<Option<Dropped>, Fault> {
+        session.begin()?;
+        make_ahead(&session)?;
+        let dropped = match over {
+            Some(day) => drop_day(&session, day, young)?,
+            None => None,
+        };
+        session.order("COMMIT")?;
+        Ok(dropped)
+    };
+    work().map_err(|fault| fault.told) // dropped, the session ends, and the transaction with it
+}
+
+fn old_days(session: &Session, before: Timestamp) -> Result<Vec<i64>, Fault> {
     let found = session.statement(
         "SELECT substr(c.relname, 8)::bigint AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
          WHERE i.inhparent = 'events'::regclass AND c.relname ~ '^events_[0-9]+$' ORDER BY 1",
@@ -81,6 +124,14 @@ const IS_OVER: &str = "SELECT \
      AND NOT EXISTS (SELECT 1 FROM quarantine WHERE event >= ?1 AND event < ?2 AND at >= ?4) \
      AND EXISTS (SELECT 1 FROM events WHERE seq >= ?2)";
 
+fn is_over(session: &Session, day: i64, young: Timestamp) -> Result<bool, Fault> {
+    let young = Value::Integer(young.as_millis());
+    let judged = session.statement(IS_OVER)?;
+    let of_day = [Value::Integer(day * DAY), Value::Integer((day + 1) * DAY), young.clone(), young];
+    let mut judged = judged.query(&of_day)?;
+    Ok(judged.next()?.and_then(|row| row.value(0)) == Some(&Value::Integer(1)))
+}
+
 /// Drops a day's tables with all that hangs on its events, if nothing of it is wanted any more; what went, or `None`.
 ///
 /// In the transaction of the one who asks. The newest event is never among what goes: who reads events in their order
@@ -88,21 +139,14 @@ const IS_OVER: &str = "SELECT \
 ///
 /// # Errors
 /// `Unavailable`: also when somebody else has the tables for longer than a lock is waited for.
-pub(in crate::storage) fn drop_day(
-    session: &Session,
-    day: i64,
-    young: Timestamp,
-) -> Result<Option<Dropped>, Fault> {
+fn drop_day(session: &Session, day: i64, young: Timestamp) -> Result<Option<Dropped>, Fault> {
     let (first, behind) = (Value::Integer(day * DAY), Value::Integer((day + 1) * DAY));
     // Before the look: what is judged must not change behind it.
     let lock = format!(
         "LOCK TABLE events_{day}, deliveries_{day}, attempts_{day} IN ACCESS EXCLUSIVE MODE"
     );
     session.order(&lock)?;
-    let young = Value::Integer(young.as_millis());
-    let judged = session.statement(IS_OVER)?;
-    let mut judged = judged.query(&[first.clone(), behind.clone(), young.clone(), young])?;
-    if judged.next()?.and_then(|row| row.value(0)) != Some(&Value::Integer(1)) {
+    if !is_over(session, day, young)? {
         return Ok(None);
     }
     let count = |table: &str| -> Result<u64, Fault> {

@@ -152,6 +152,28 @@ fn word_at<'s>(pieces: &[Piece<'s>], at: usize, word: &'s str, said: &mut Said<'
         says("CONFLICT");
         return 5;
     }
+    if is("BLOB") {
+        says("bytea");
+        return 1;
+    }
+    if is("CAST")
+        && let Some(
+            [
+                Piece::Sign('('),
+                Piece::Bytes(digits),
+                Piece::Blank,
+                Piece::Word("AS"),
+                Piece::Blank,
+                Piece::Word("TEXT"),
+                Piece::Sign(')'),
+            ],
+        ) = pieces.get(at + 1..at + 8)
+    {
+        says("convert_from('\\x");
+        says(&without_nul(digits));
+        says("'::bytea, 'UTF8')");
+        return 8;
+    }
     if is("ifnull") {
         says("coalesce");
         return 1;
@@ -191,6 +213,15 @@ fn by_id(
         }
         _ => None,
     }
+}
+
+/// Bytes of a text, in digits, as they are kept: see [`super::values`].
+fn without_nul(digits: &str) -> String {
+    let bytes = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|two| if two == b"00" { b"e29080".as_slice() } else { two });
+    String::from_utf8(bytes.flatten().copied().collect()).expect("digits")
 }
 
 /// Where the name of an index ends.
@@ -333,6 +364,10 @@ mod tests {
                 "INSERT INTO events (id, a) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             ),
             ("FROM endpoints e WHERE e.id = ?1", "FROM endpoints e WHERE e.id = $1"),
+            (
+                "subject = CAST(x'6100' AS TEXT) AND a = CAST(?1 AS BLOB)",
+                "subject = convert_from('\\x61e29080'::bytea, 'UTF8') AND a = CAST($1 AS bytea)",
+            ),
             ("WHERE 1 AND a", "WHERE TRUE AND a"),
             ("WHERE 10 < a LIMIT -1 OFFSET ?", "WHERE 10 < a LIMIT ALL OFFSET $1"),
             (

@@ -4,18 +4,22 @@
 //! takes the note away and adds what it owes, in one transaction.
 
 use super::books::Movement;
-use super::engine::{Connection, OptionalExtension, params};
+use super::engine::{Connection, OptionalExtension, Params as _, params};
 use super::rows;
 use crate::domain::delivery::{DeliveryKey, Standing, Turn};
 use crate::domain::id::{EndpointId, EventId};
 use crate::storage::StorageError;
 use crate::storage::journal::{Acceptance, Owed};
+use crate::storage::postgres::connection::Session;
 
 /// Writes what is new, and says of the rest how it stands.
 pub(super) fn accept(
     connection: &Connection,
     batch: &[Owed],
 ) -> Result<Vec<Acceptance>, StorageError> {
+    if let Connection::Postgres(session) = connection {
+        return accept_together(connection, session, batch);
+    }
     let mut owe = connection.prepare_cached(
         "INSERT INTO deliveries (event, endpoint, turn, attempts, state) \
          VALUES (?1, ?2, ?3, 0, 0) ON CONFLICT DO NOTHING",
@@ -39,6 +43,48 @@ pub(super) fn accept(
         }
         answers.push(Acceptance::New);
     }
+    movement.post(connection)?;
+    Ok(answers)
+}
+
+/// The same in a statement for all of the events, and one for all that they owe: each would be a way to the server and
+/// back.
+fn accept_together(
+    connection: &Connection,
+    session: &Session,
+    batch: &[Owed],
+) -> Result<Vec<Acceptance>, StorageError> {
+    let mut written = rows::add_events(session, batch.iter().map(|owed| &*owed.event))?;
+    let mut movement = Movement::default();
+    let mut owes = Vec::new();
+    // Of an event that is in the batch twice, the first is new.
+    let mut is_new = Vec::with_capacity(batch.len());
+    for Owed { event, endpoints } in batch {
+        let seq = match written.remove(&event.id) {
+            Some(seq) => Some(seq),
+            None => noted(connection, event.id)?,
+        };
+        is_new.push(seq.is_some());
+        let Some(seq) = seq else { continue };
+        for endpoint in endpoints {
+            owes.push(params![seq, endpoint, Turn::FIRST].values()?);
+        }
+    }
+    if !owes.is_empty() {
+        // An endpoint that is named twice is owed one delivery.
+        let owe = session.statement(
+            "INSERT INTO deliveries (event, endpoint, turn, attempts, state) \
+             SELECT event, endpoint, turn, 0, 0 \
+             FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[]) AS n (event, endpoint, turn) \
+             ON CONFLICT DO NOTHING",
+        );
+        let owed = owe.and_then(|owe| owe.execute_many(&owes)).map_err(|fault| fault.told)?;
+        (0..owed).for_each(|_| movement.owes());
+    }
+    let answers = batch.iter().zip(is_new).map(|(Owed { event, .. }, is_new)| {
+        if is_new { Ok(Acceptance::New) } else { owed(connection, event.id).map(Acceptance::Known) }
+    });
+    let answers = answers.collect::<Result<_, StorageError>>()?;
     movement.post(connection)?;
     Ok(answers)
 }

@@ -27,22 +27,22 @@ pub(super) const OVERDUE: &str = "SELECT l.endpoint, e.application, count(*), mi
      FROM (SELECT event, endpoint, due_at FROM deliveries INDEXED BY deliveries_waiting \
            WHERE state = 1 AND held_by = ?3 AND due_at < ?4 ORDER BY due_at LIMIT ?2) AS l \
      CROSS JOIN events e ON e.seq = l.event CROSS JOIN applications a ON a.id = e.application \
-     WHERE a.organisation = ?1 GROUP BY l.endpoint";
+     WHERE a.organisation = ?1 GROUP BY l.endpoint, e.application";
 pub(super) const UNTRIED: &str = "SELECT l.endpoint, e.application, count(*), min(e.received_at) \
      FROM (SELECT event, endpoint FROM deliveries INDEXED BY deliveries_pending \
            WHERE state = 0 ORDER BY event LIMIT ?2) AS l \
      CROSS JOIN events e ON e.seq = l.event CROSS JOIN applications a ON a.id = e.application \
-     WHERE a.organisation = ?1 AND coalesce(e.deliver_at, 0) < ?3 GROUP BY l.endpoint";
+     WHERE a.organisation = ?1 AND coalesce(e.deliver_at, 0) < ?3 GROUP BY l.endpoint, e.application";
 pub(super) const FAILING: &str = "SELECT f.endpoint, p.application, f.attempts, f.since \
      FROM (SELECT endpoint, attempts, since FROM failing LIMIT ?2) AS f \
      CROSS JOIN endpoints p ON p.id = f.endpoint CROSS JOIN applications a ON a.id = p.application \
      WHERE a.organisation = ?1";
 pub(super) const SLOW: &str = "SELECT l.endpoint, e.application, count(*), min(l.started_at), \
-            CAST(avg(l.duration_ms) AS INTEGER), max(l.duration_ms) \
+            CAST(sum(l.duration_ms) AS bigint) / count(*), max(l.duration_ms) \
      FROM (SELECT event, endpoint, started_at, duration_ms FROM attempts \
            ORDER BY event DESC LIMIT ?2) AS l \
      CROSS JOIN events e ON e.seq = l.event CROSS JOIN applications a ON a.id = e.application \
-     WHERE a.organisation = ?1 GROUP BY l.endpoint";
+     WHERE a.organisation = ?1 GROUP BY l.endpoint, e.application";
 
 #[async_trait]
 impl Attention for Sql {

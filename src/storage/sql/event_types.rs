@@ -54,7 +54,7 @@ pub(super) fn page(
 ) -> Result<Vec<EventTypeEntry>, StorageError> {
     let mut walk = Walk::over("event_types", "name", page).only("organisation = ?", organisation);
     if !filter.archived_too {
-        walk = walk.only_where("NOT archived");
+        walk = walk.only_where("archived = 0");
     }
     if let Some(flags) = &filter.shown_with {
         let shown = "(feature_flag IS NULL OR feature_flag IN (SELECT value FROM json_each(?)))";
@@ -67,7 +67,7 @@ pub(super) fn page(
 pub(super) fn held_to(connection: &Connection) -> Result<Vec<EventTypeEntry>, StorageError> {
     let mut find = connection.prepare_cached(
         "SELECT * FROM event_types \
-         WHERE schemas IS NOT NULL AND NOT archived AND organisation IN \
+         WHERE schemas IS NOT NULL AND archived = 0 AND organisation IN \
              (SELECT a.organisation FROM settings s JOIN applications a ON a.id = s.application \
               WHERE s.schema_mode <> 'off' AND a.deleted_at IS NULL) \
          ORDER BY organisation, name",

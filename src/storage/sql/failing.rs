@@ -2,6 +2,9 @@
 //!
 //! Not URLs that nobody lists as endpoints: there is nothing to disable, and their rows would be kept for
 //! ever.
+//!
+//! **Several writers** with failures of one endpoint meet at its row, and one runs again; a success where nothing had failed
+//! takes away what is not there, and meets nobody.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +72,7 @@ impl Heard {
             "INSERT INTO failing (endpoint, since, last_at, attempts) \
              SELECT id, ?2, ?3, ?4 FROM endpoints WHERE id = ?1 AND deleted_at IS NULL \
              ON CONFLICT (endpoint) DO UPDATE \
-             SET last_at = max(last_at, ?3), attempts = attempts + ?4",
+             SET last_at = max(failing.last_at, ?3), attempts = failing.attempts + ?4",
         )?;
         for (endpoint, word) in self.0 {
             if word.succeeded {

@@ -17,7 +17,7 @@
 //! - [`failing`], [`tidings`]: endpoints that do nothing but fail, and what operators are told.
 //! - [`routers`]: which version of the catalogue they go by.
 //! - [`catalogue`]: applications, event types, endpoints; their secrets sealed by the vault.
-//! - [`rows`], [`books`]: columns, accounts.
+//! - [`rows`], [`hand`], [`books`]: columns, accounts.
 //!
 //! Left to others: which of the ports are used. Beside a broker these are catalogue and journal alone.
 
@@ -36,6 +36,7 @@ mod endpoints;
 mod engine;
 mod event_types;
 mod failing;
+mod hand;
 mod history;
 pub mod inbox;
 mod inspector;
@@ -72,15 +73,23 @@ use self::bell::Bell;
 use self::engine::Connection;
 use self::readers::{BROWSERS, READERS, Readers};
 use self::writer::Writer;
+use super::postgres::connect::Purpose;
+use super::postgres::connection::Session;
 use super::vault::Vault;
-use super::{StorageError, sqlite};
+use super::{StorageError, postgres, sqlite};
 
 /// Which engine keeps the tables, and where it is.
 #[derive(Debug, Clone)]
 pub enum Settings {
     /// A file of SQLite.
     Sqlite(sqlite::Settings),
+    /// A database of PostgreSQL.
+    Postgres(postgres::Settings),
 }
+
+/// How many groups are written at the same time to a server: each waits for the line and for the server's disk, and the
+/// others go on meanwhile. More would meet each other more often.
+const WRITERS: usize = 4;
 
 /// The stores in the tables of one engine.
 #[derive(Debug, Clone)]
@@ -106,6 +115,12 @@ impl Sql {
                 let sqlite::Opened { writer, readers } = sqlite::open(file, READERS + BROWSERS)?;
                 let readers: Vec<_> = readers.into_iter().map(Connection::Sqlite).collect();
                 (vec![Connection::Sqlite(writer)], readers)
+            }
+            Settings::Postgres(server) => {
+                postgres::migrations::up(server, postgres::migrations::STEPS, false)?;
+                let session = |purpose| Connection::Postgres(Session::new(server.clone(), purpose));
+                let readers = (0..READERS + BROWSERS).map(|_| session(Purpose::Reading));
+                ((0..WRITERS).map(|_| session(Purpose::Writing)).collect(), readers.collect())
             }
         };
         let browsers = readers.split_off(READERS);

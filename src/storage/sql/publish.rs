@@ -234,8 +234,10 @@ fn remember(
     now: Timestamp,
 ) -> Result<(), StorageError> {
     // A key that was used for another event before is now this one's.
-    let mut insert = connection
-        .prepare_cached("INSERT OR REPLACE INTO requests (key, event, at) VALUES (?, ?, ?)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO requests (key, event, at) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (key) DO UPDATE SET event = ?2, at = ?3",
+    )?;
     insert.execute(params![request, event, now])?;
     Ok(())
 }

@@ -136,7 +136,7 @@ fn look(connection: &Connection) -> Result<Look, StorageError> {
     let all = held.len() <= LOOK_MAX;
     held.truncate(LOOK_MAX);
     let count: u32 = connection
-        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM quarantine LIMIT ?1)")?
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM quarantine LIMIT ?1) AS few")?
         .query_row([COUNT_MAX + 1], |row| row.get(0))?;
     Ok(Look { held, total: (count <= COUNT_MAX).then(|| count.into()), all })
 }

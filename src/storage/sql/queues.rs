@@ -17,9 +17,9 @@ use crate::storage::queues::{
 // The statements that go over what waits; a test reads their plans. The last value is how many at the most.
 pub(super) const WAITING: &str = "SELECT count(*) FROM \
      (SELECT 1 FROM deliveries INDEXED BY deliveries_waiting \
-      WHERE state = 1 AND held_by = ?1 AND due_at >= ?2 AND due_at < ?3 LIMIT ?4)";
+      WHERE state = 1 AND held_by = ?1 AND due_at >= ?2 AND due_at < ?3 LIMIT ?4) AS few";
 pub(super) const PENDING: &str = "SELECT count(*) FROM \
-     (SELECT 1 FROM deliveries INDEXED BY deliveries_pending WHERE state = 0 LIMIT ?1)";
+     (SELECT 1 FROM deliveries INDEXED BY deliveries_pending WHERE state = 0 LIMIT ?1) AS few";
 pub(super) const LATEST: &str = "SELECT due_at FROM deliveries INDEXED BY deliveries_waiting \
      WHERE state = 1 AND held_by = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT 1";
 /// Some, and not the first alone: what may not be delivered yet is pending, too.
@@ -55,7 +55,7 @@ impl Waits for Sql {
 
 fn depths(connection: &Connection) -> Result<Depths, StorageError> {
     let queues = TABLES.into_iter().map(|(table, role)| {
-        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT ?1)");
+        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT ?1) AS few");
         let ready = count(connection, &sql, &[&(COUNT_MAX + 1)])?;
         Ok(Depth { name: table.to_owned(), role, ready, consumers: None })
     });

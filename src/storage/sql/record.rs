@@ -10,8 +10,9 @@
 use std::collections::BTreeSet;
 
 use super::books::Movement;
-use super::engine::{CachedStatement, Connection, OptionalExtension, params};
+use super::engine::{Connection, OptionalExtension, params};
 use super::failing::Heard;
+use super::hand::{Found, Hand};
 use super::replays::count::{Settling, Tally};
 use super::rows::{State, json};
 use super::tidings::{self, About};
@@ -38,33 +39,14 @@ pub(super) fn record(
 ) -> Result<Vec<Recorded>, StorageError> {
     let mut record = Record {
         connection,
-        find: connection.prepare_cached(
-            "SELECT d.event, d.turn, d.attempts, d.state, d.replay \
-             FROM events e JOIN deliveries d ON d.event = e.seq \
-             WHERE e.id = ?1 AND d.endpoint = ?2",
-        )?,
-        keep: connection.prepare_cached(
-            "INSERT INTO attempts (event, endpoint, id, number, started_at, duration_ms, outcome, \
-                                   status, url, detail, response, by_hand, dns_ms, connect_ms, \
-                                   tls_ms, first_byte_ms, form, varied) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
-             ON CONFLICT (event, endpoint, id) DO UPDATE \
-             SET duration_ms = ?6, outcome = ?7, status = ?8, detail = ?10, response = ?11, \
-                 dns_ms = ?13, connect_ms = ?14, tls_ms = ?15, first_byte_ms = ?16, form = ?17, \
-                 varied = ?18 \
-             WHERE outcome = 'unknown'",
-        )?,
-        settle: connection.prepare_cached(
-            "UPDATE deliveries SET turn = ?3, attempts = ?4, state = ?5, held_by = ?6, due_at = ?7, \
-                                   policy = coalesce(?8, policy) \
-             WHERE event = ?1 AND endpoint = ?2",
-        )?,
+        hand: Hand::of(connection, batch)?,
         movement: Movement::default(),
         heard: Heard::default(),
         tally: Tally::default(),
     };
     keep_policies(connection, batch)?;
     let answers = batch.iter().map(|settled| record.one(settled)).collect::<Result<_, _>>()?;
+    record.hand.end()?;
     record.movement.post(connection)?;
     record.heard.post(connection)?;
     record.tally.post(connection)?;
@@ -72,6 +54,8 @@ pub(super) fn record(
 }
 
 /// Keeps every policy that these attempts were made by, and every form that their headers have, each once.
+///
+/// Several writers meet here when they see one for the first time, and one runs again; from then on it is there for all.
 fn keep_policies(connection: &Connection, batch: &[Settled]) -> Result<(), StorageError> {
     let mut keep = connection.prepare_cached(
         "INSERT INTO policies (version, policy) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
@@ -96,38 +80,15 @@ fn keep_policies(connection: &Connection, batch: &[Settled]) -> Result<(), Stora
 
 struct Record<'c> {
     connection: &'c Connection,
-    find: CachedStatement<'c>,
-    keep: CachedStatement<'c>,
-    settle: CachedStatement<'c>,
+    hand: Hand<'c>,
     movement: Movement,
     heard: Heard,
     tally: Tally,
 }
 
-/// A delivery's row, as far as the fence looks.
-struct Found {
-    event: i64,
-    turn: Turn,
-    attempts: u32,
-    state: State,
-    /// The number of the replay that offered it last, if one did.
-    replay: Option<i64>,
-}
-
 impl Record<'_> {
     fn one(&mut self, settled: &Settled) -> Result<Recorded, StorageError> {
-        let found = self
-            .find
-            .query_row(params![settled.key.event, settled.key.endpoint], |row| {
-                Ok(Found {
-                    event: row.get(0)?,
-                    turn: row.get(1)?,
-                    attempts: row.get(2)?,
-                    state: row.get(3)?,
-                    replay: row.get(4)?,
-                })
-            })
-            .optional()?;
+        let found = self.hand.find(settled.key)?;
         let was_asked = match settled.trigger {
             Trigger::Turn => false,
             Trigger::ByHand(number) => {
@@ -220,7 +181,7 @@ impl Record<'_> {
         settled: &Settled,
         attempt: &Attempt,
     ) -> Result<(), StorageError> {
-        self.keep.execute(params![
+        self.hand.keep(params![
             event,
             settled.key.endpoint,
             attempt.id,
@@ -269,7 +230,7 @@ impl Record<'_> {
         } else {
             settled.attempts
         };
-        self.settle.execute(params![
+        self.hand.settle(params![
             found.event,
             settled.key.endpoint,
             settled.turn.max(found.turn).next(),

@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use super::books::Movement;
 use super::engine::{Connection, OptionalExtension, params};
-use super::{Sql, inspector, replays, rollups};
+use super::{Settings, Sql, inspector, replays, rollups};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::postgres::partitions::{self, Dropped};
 use crate::storage::upkeep::{Old, Place, Removed, Swept};
 
 /// Most events that one look goes over: a few milliseconds of a reader's time.
@@ -48,20 +49,57 @@ const STEP_FOR: Duration = Duration::from_millis(10);
 impl Sql {
     /// One step of the walk: see [`crate::storage::upkeep::Upkeep::sweep`].
     pub(super) async fn sweep_step(&self, old: Old, from: Place) -> Result<Swept, StorageError> {
-        let found = self.read(move |connection| look(connection, old, from)).await?;
+        let whole = self.sweep_days(old).await?;
+        let walked = self.walked(old);
+        let found = self.read(move |connection| look(connection, walked, from)).await?;
         let (next, at_the_end) = (found.next, found.at_the_end);
         let step = if found.is_nothing() {
             Step::default()
         } else {
-            self.write(move |connection| remove(connection, old, &found)).await?
+            self.write(move |connection| remove(connection, walked, &found)).await?
         };
+        let mut removed = step.removed;
+        removed.events += whole.events;
+        removed.deliveries += whole.deliveries;
+        removed.attempts += whole.attempts;
         Ok(Swept {
-            removed: step.removed,
+            removed,
             next: step.stopped_at.unwrap_or(next),
             caught_up: at_the_end && step.stopped_at.is_none() && !step.side_goes_on,
         })
     }
+
+    /// On a server: sees to the days ahead, and drops the days that are over as wholes, one in a step.
+    async fn sweep_days(&self, old: Old) -> Result<Dropped, StorageError> {
+        let Settings::Postgres(server) = &*self.settings else { return Ok(Dropped::default()) };
+        let (over, is_made) = self.read(move |connection| connection.days(old.events)).await?;
+        let over = over.first().copied();
+        if is_made && over.is_none() {
+            return Ok(Dropped::default());
+        }
+        let server = server.clone();
+        let seeing = move || partitions::see_to(&server, over, old.events);
+        let seen_to = tokio::task::spawn_blocking(seeing).await;
+        let seen_to = seen_to.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Ok(seen_to?.unwrap_or_default())
+    }
+
+    /// What the walk takes for old: of what goes as a day on a server, no more than the days before, which have had their
+    /// chance and could not.
+    fn walked(&self, old: Old) -> Old {
+        match &*self.settings {
+            Settings::Sqlite(_) => old,
+            Settings::Postgres(_) => {
+                let into_its_day = old.events.as_millis().rem_euclid(DAY_MS);
+                let day = Timestamp::from_millis(old.events.as_millis() - into_its_day);
+                Old { events: day, ..old }
+            }
+        }
+    }
 }
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What a look found.
 #[derive(Debug)]
@@ -151,7 +189,7 @@ fn side(connection: &Connection, old: Old) -> Result<bool, StorageError> {
     let mut requests = connection.prepare_cached("SELECT 1 FROM requests WHERE at < ?1")?;
     let mut answers = connection.prepare_cached("SELECT 1 FROM answers WHERE at < ?1")?;
     let mut oldest_deed = connection.prepare_cached(
-        "SELECT 1 FROM (SELECT at FROM audit ORDER BY seq LIMIT 1) WHERE at < ?1",
+        "SELECT 1 FROM (SELECT at FROM audit ORDER BY seq LIMIT 1) AS oldest WHERE at < ?1",
     )?;
     Ok(dead.exists([old.dead_letters])?
         || requests.exists([old.requests])?

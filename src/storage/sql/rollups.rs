@@ -1,4 +1,7 @@
 //! What the charts are drawn from, in its table: a row for each endpoint, application and organisation in each five minutes.
+//!
+//! **Several writers** meet at the rows of what they both sent to: each router adds up in memory and writes every few
+//! seconds, so that they seldom do so at the same time, and then one runs again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,9 +36,9 @@ impl Rollups for Sql {
             }
             let mut add = connection.prepare_cached(
                 "INSERT INTO rollups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
-                 ON CONFLICT (whose, at) DO UPDATE SET delivered = delivered + ?3, failed = failed + ?4, \
-                 given_up = given_up + ?5, d0 = d0 + ?6, d1 = d1 + ?7, d2 = d2 + ?8, d3 = d3 + ?9, \
-                 d4 = d4 + ?10, d5 = d5 + ?11, d6 = d6 + ?12, d7 = d7 + ?13, d8 = d8 + ?14, d9 = d9 + ?15",
+                 ON CONFLICT (whose, at) DO UPDATE SET delivered = rollups.delivered + ?3, failed = rollups.failed + ?4, \
+                 given_up = rollups.given_up + ?5, d0 = rollups.d0 + ?6, d1 = rollups.d1 + ?7, d2 = rollups.d2 + ?8, d3 = rollups.d3 + ?9, \
+                 d4 = rollups.d4 + ?10, d5 = rollups.d5 + ?11, d6 = rollups.d6 + ?12, d7 = rollups.d7 + ?13, d8 = rollups.d8 + ?14, d9 = rollups.d9 + ?15",
             )?;
             for ((id, at), tally) in &sums {
                 let mut values = vec![Value::Blob(id.to_vec()), Value::Integer(at.as_millis())];

@@ -1,5 +1,8 @@
-//! The routers' port in SQL: a row for each. One router at a time has the file, so whoever begins
-//! finds only those that have ended.
+//! The routers' port in SQL: a row for each. One router at a time has the file, so whoever begins there
+//! finds only those that have ended. On a server it finds the others, and forgets those alone that have been silent for
+//! long.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -21,7 +24,8 @@ impl Routers for Sql {
     ) -> Result<(), StorageError> {
         let version = column(version)?;
         self.write(move |connection| {
-            connection.execute("DELETE FROM routers", [])?;
+            let silent = if connection.is_shared() { now - FORGOTTEN } else { Timestamp::NEVER };
+            connection.execute("DELETE FROM routers WHERE seen_at < ?1", [silent])?;
             connection.execute(ADOPT, params![router, version, now])?;
             Ok(())
         })
@@ -66,6 +70,10 @@ impl Routers for Sql {
         .await
     }
 }
+
+/// How long a router of a server may be silent before the next one to join takes it for dead: far longer than it is
+/// waited for when an edit wants all of them to know.
+const FORGOTTEN: Duration = Duration::from_hours(1);
 
 const ADOPT: &str = "INSERT INTO routers (id, version, seen_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (id) DO UPDATE SET version = ?2, seen_at = ?3";

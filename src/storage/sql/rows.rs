@@ -1,5 +1,6 @@
 //! How our words are written into columns, and read back.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::engine::{Connection, OptionalExtension, Row, params};
+use super::engine::{Connection, OptionalExtension, Params as _, Row, Rows, params};
 use crate::domain::delivery::{DeliveryState, Holder, Standing, Turn};
 use crate::domain::event::{Event, Webhook};
 use crate::domain::id::{
@@ -17,6 +18,7 @@ use crate::domain::id::{
 };
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::postgres::connection::Session;
 
 /// A column holds something that this program never wrote there.
 pub(super) fn corrupt(what: impl Into<String>) -> StorageError {
@@ -209,14 +211,29 @@ pub(super) fn add_event(
     connection: &Connection,
     event: &Event,
 ) -> Result<Option<i64>, StorageError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
+    const ADD: &str = "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
                              deliver_at, expires_at, content_type, traceparent, channels, \
                              webhook_url, webhook_mode, attributes, payload) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-         ON CONFLICT (id) DO NOTHING",
-    )?;
-    let written = insert.execute(params![
+         ON CONFLICT (id) DO NOTHING";
+    match connection {
+        Connection::Sqlite(file) => {
+            let written =
+                with_columns(event, |values| connection.prepare_cached(ADD)?.execute(values))?;
+            Ok((written == 1).then(|| file.last_insert_rowid()))
+        }
+        // Said in the same statement: another would be another way to the server.
+        Connection::Postgres(_) => {
+            let mut add = connection.prepare_cached(&format!("{ADD} RETURNING seq"))?;
+            let added = with_columns(event, |values| add.query_row(values, |row| row.get(0)));
+            Ok(added.optional()?)
+        }
+    }
+}
+
+/// What is written of an event, in the order of its columns behind the seq.
+fn with_columns<T>(event: &Event, with: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
+    with(params![
         event.id,
         event.application,
         event.event_type.as_str(),
@@ -233,10 +250,35 @@ pub(super) fn add_event(
         event.webhook.as_ref().map(|webhook| webhook.mode.as_str()),
         (!event.attributes.is_empty()).then(|| json(&event.attributes)),
         event.payload.as_ref(),
-    ])?;
-    Ok((written == 1).then(|| match connection {
-        Connection::Sqlite(file) => file.last_insert_rowid(),
-    }))
+    ])
+}
+
+/// Writes those events whose ids are not there, in one statement; their `seq` by their ids.
+pub(super) fn add_events<'e>(
+    session: &Session,
+    events: impl Iterator<Item = &'e Event>,
+) -> Result<HashMap<EventId, i64>, StorageError> {
+    let rows = events.map(|event| with_columns(event, |values| values.values()));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut written = HashMap::with_capacity(rows.len());
+    if rows.is_empty() {
+        return Ok(written);
+    }
+    let add = session.statement(
+        "INSERT INTO events (id, application, type, event_id, subject, occurred_at, received_at, \
+                             deliver_at, expires_at, content_type, traceparent, channels, \
+                             webhook_url, webhook_mode, attributes, payload) \
+         SELECT * FROM unnest(?1::bytea[], ?2::bytea[], ?3::text[], ?4::text[], ?5::text[], ?6::bigint[], \
+                              ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::text[], ?11::text[], \
+                              ?12::text[], ?13::text[], ?14::text[], ?15::text[], ?16::bytea[]) \
+         RETURNING id, seq",
+    );
+    let added = add.and_then(|add| add.query_many(&rows)).map_err(|fault| fault.told)?;
+    let mut added = Rows::Postgres(added);
+    while let Some(row) = added.next()? {
+        written.insert(row.get(0)?, row.get(1)?);
+    }
+    Ok(written)
 }
 
 /// The event of that `seq`.

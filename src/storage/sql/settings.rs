@@ -23,7 +23,8 @@ pub(super) fn parts(
     connection: &Connection,
     application: Option<ApplicationId>,
 ) -> Result<Parts, StorageError> {
-    let condition = if application.is_some() { "application = ?1" } else { "?1 IS NULL" };
+    let condition =
+        if application.is_some() { "application = ?1" } else { "CAST(?1 AS BLOB) IS NULL" };
     let mut find = connection
         .prepare_cached(&format!("SELECT application, policy FROM settings WHERE {condition}"))?;
     let one = |row: &Row<'_>| {
@@ -94,10 +95,13 @@ pub(super) fn put(
     let next = i64::try_from(revision + 1).map_err(|_| corrupt("a revision"))?;
     recall(connection, application, settings.delivery)?;
     let written = connection.execute(
-        "INSERT OR REPLACE INTO settings (application, default_url, default_url_when, delivery, \
+        "INSERT INTO settings (application, default_url, default_url_when, delivery, \
                                           policy, schema_mode, attributes, updated_at, default_id, revision) \
          SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 \
-         FROM applications WHERE id = ?1 AND deleted_at IS NULL",
+         FROM applications WHERE id = ?1 AND deleted_at IS NULL \
+         ON CONFLICT (application) DO UPDATE SET default_url = ?2, default_url_when = ?3, \
+             delivery = ?4, policy = ?5, schema_mode = ?6, attributes = ?7, updated_at = ?8, \
+             default_id = ?9, revision = ?10",
         params![
             application,
             settings.default_url.as_ref().map(Url::as_str),
@@ -140,9 +144,10 @@ fn recall(
 ) -> Result<(), StorageError> {
     if now.sends() {
         connection.execute(
-            "INSERT OR REPLACE INTO recalls (application, version) \
+            "INSERT INTO recalls (application, version) \
              SELECT application, version FROM settings, catalogue \
-             WHERE application = ?1 AND delivery <> 'on'",
+             WHERE application = ?1 AND delivery <> 'on' \
+             ON CONFLICT (application) DO UPDATE SET version = excluded.version",
             [application],
         )?;
     } else {

@@ -74,6 +74,12 @@ fn size(connection: &Connection, settings: &Settings) -> Result<Size, StorageErr
         (Connection::Sqlite(file), Settings::Sqlite(sqlite::Settings { path })) => {
             sqlite::room::size(file, path)?
         }
+        (Connection::Postgres(_), _) => {
+            let bytes = "SELECT pg_database_size(current_database())";
+            let bytes: i64 = connection.query_row(bytes, [], |row| row.get(0))?;
+            Size { file_bytes: bytes.unsigned_abs(), ..Size::default() }
+        }
+        (Connection::Sqlite(_), Settings::Postgres(_)) => Size::default(), // never: each has its own
     };
     Ok(Size { oldest_event, ..size })
 }

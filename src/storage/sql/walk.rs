@@ -7,7 +7,7 @@
 use rusqlite::ToSql;
 use rusqlite::types::Value;
 
-use super::engine::{Connection, Row, params_from_iter};
+use super::engine::{Connection, Row, params_from_iter, value};
 use crate::storage::StorageError;
 use crate::storage::page::{Listed, Order, Page};
 
@@ -223,17 +223,6 @@ impl Walk {
     }
 }
 
-fn owned(value: &dyn ToSql) -> Value {
-    use rusqlite::types::{ToSqlOutput, ValueRef};
-    match value.to_sql().expect("our own columns' types can be written") {
-        ToSqlOutput::Owned(value) => value,
-        ToSqlOutput::Borrowed(value) => match value {
-            ValueRef::Null => Value::Null,
-            ValueRef::Integer(number) => Value::Integer(number),
-            ValueRef::Real(number) => Value::Real(number),
-            ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-        },
-        _ => unreachable!("no column of ours is an array or a blob of zeroes"),
-    }
+fn owned(word: &dyn ToSql) -> Value {
+    value(word).expect("our own columns' types can be written")
 }

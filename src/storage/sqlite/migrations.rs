@@ -3,9 +3,11 @@
 //! Numbered steps, each in a transaction of its own; `user_version` says how many a file has had.
 //! Steps are only ever added: one that was released is never edited. A file that is further on than
 //! this program is refused, because an older program cannot know what the newer shape promises.
+//! One program at a time has a file, so that no step has to spare an older one.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::Settings;
 use crate::storage::StorageError;
 
 /// The steps, first to last.
@@ -22,6 +24,61 @@ const STEPS: [&str; 8] = [
 
 /// Marks a file as ours (`PRAGMA application_id`): "phst" in ASCII.
 const APPLICATION_ID: i64 = 0x7068_7374;
+
+/// One step, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// What it is called.
+    pub name: &'static str,
+    /// Its text.
+    pub sql: &'static str,
+}
+
+impl Step {
+    /// What it does, in its own words: the first line of it.
+    pub fn says(&self) -> &'static str {
+        self.sql.lines().next().unwrap_or_default().trim_start_matches("-- ")
+    }
+}
+
+/// What they are called.
+const NAMES: [&str; STEPS.len()] = [
+    "0001_first",
+    "0002_embedded",
+    "0003_tenants",
+    "0004_platforms",
+    "0005_replays",
+    "0006_dead_letters",
+    "0007_audit",
+    "0008_pages",
+];
+
+/// The steps that this program knows, first to last.
+pub fn steps() -> impl Iterator<Item = Step> {
+    NAMES.into_iter().zip(STEPS).map(|(name, sql)| Step { name, sql })
+}
+
+/// How many of them the file has had; 0 when there is none yet.
+///
+/// # Errors
+/// As those of opening it.
+pub fn had(settings: &Settings) -> Result<usize, StorageError> {
+    if !settings.path.exists() {
+        return Ok(0);
+    }
+    let file = Connection::open_with_flags(&settings.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    Ok(usize::try_from(version(&file)?).unwrap_or(0))
+}
+
+/// Takes those that the file has not had, and makes it where there is none; their names.
+///
+/// # Errors
+/// As those of opening it.
+pub fn up(settings: &Settings) -> Result<Vec<&'static str>, StorageError> {
+    let had = had(settings)?;
+    drop(super::open(settings, 0)?);
+    Ok(NAMES.into_iter().skip(had).collect())
+}
 
 /// Takes the steps that the file has not had.
 ///

@@ -10,7 +10,7 @@
 
 pub mod backup;
 mod faults;
-mod migrations;
+pub mod migrations;
 pub(super) mod room;
 #[cfg(feature = "failpoints")]
 mod watch;

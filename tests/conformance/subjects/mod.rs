@@ -2,5 +2,6 @@
 
 mod file;
 pub(crate) mod memory;
+pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod sqlite;

@@ -12,6 +12,17 @@
 --
 -- The books are many rows, of which each connection that writes moves one: the account is their sum.
 
+-- What the shared SQL calls by SQLite's names.
+CREATE FUNCTION json_each(list text) RETURNS TABLE (value text) LANGUAGE sql IMMUTABLE AS
+    $$ SELECT jsonb_array_elements_text(list::jsonb) $$;
+CREATE FUNCTION json_remove(document text, path text) RETURNS text LANGUAGE sql IMMUTABLE AS
+    $$ SELECT (document::jsonb - substr(path, 3))::text $$;
+CREATE FUNCTION json_array_length(document text, path text) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+    $$ SELECT jsonb_array_length(document::jsonb -> substr(path, 3))::bigint $$;
+CREATE FUNCTION unhex(digits text) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$ SELECT decode(digits, 'hex') $$;
+CREATE FUNCTION instr(whole text, part text) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+    $$ SELECT strpos(whole, part)::bigint $$;
+
 CREATE SEQUENCE event_numbers;
 
 -- The day (since 1970, UTC) by the server's clock, and a number that grows.

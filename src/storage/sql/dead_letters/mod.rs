@@ -52,8 +52,8 @@ pub(super) const OBSTACLE: &str = obstacle!();
 pub(super) const TAKES_REPLAYS: &str = concat!("(", obstacle!(), ") IS NULL");
 
 /// Whether a text is in what a dead letter says. SQLite's `lower` knows ASCII alone, as its port says.
-const SAYS: &str = "(instr(lower(d.subject), ?) OR instr(lower(d.last_detail), ?) \
-                     OR instr(lower(d.event_type), ?))";
+const SAYS: &str = "(instr(lower(d.subject), ?) > 0 OR instr(lower(d.last_detail), ?) > 0 \
+                     OR instr(lower(d.event_type), ?) > 0)";
 
 /// Conditions with their values, in the order of their question marks.
 pub(super) struct Conditions {
@@ -81,9 +81,10 @@ impl Conditions {
         match &filter.event_type {
             None | Some(Pattern::All) => {}
             Some(Pattern::Exact(name)) => conditions.and("d.event_type = ?", [text(name.as_str())]),
-            // Nothing in an event type is special to GLOB.
             Some(prefix @ Pattern::Prefix(_)) => {
-                conditions.and("d.event_type GLOB ?", [text(&prefix.to_string())]);
+                let prefix = text(prefix.to_string().trim_end_matches('*'));
+                let begins = "substr(d.event_type, 1, length(?)) = ?";
+                conditions.and(begins, [prefix.clone(), prefix]);
             }
         }
         if let Some(reason) = filter.reason {
@@ -315,7 +316,7 @@ pub(super) fn count_replay(
         connection,
         &format!(
             "SELECT d.endpoint, count(*), sum(d.payload_bytes), min(d.died_at), max(d.died_at), \
-                    {TAKES_REPLAYS} \
+                    min(CASE WHEN {TAKES_REPLAYS} THEN 1 ELSE 0 END) \
              FROM dead_letters d {WHOSE}"
         ),
         "GROUP BY d.endpoint ORDER BY count(*) DESC, d.endpoint",

@@ -4,6 +4,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
 
 use crate::storage::StorageError;
+use crate::storage::postgres::connection::Fault;
 
 /// What a statement comes to.
 pub(in super::super) type Result<T> = std::result::Result<T, Error>;
@@ -13,6 +14,8 @@ pub(in super::super) type Result<T> = std::result::Result<T, Error>;
 pub(in super::super) enum Error {
     /// SQLite's; or of any engine, a value that is not what it was taken for.
     Sqlite(rusqlite::Error),
+    /// The server's.
+    Postgres(Fault),
 }
 
 impl Error {
@@ -22,6 +25,7 @@ impl Error {
             Self::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation))
             }
+            Self::Postgres(fault) => fault.is_taken,
         }
     }
 }
@@ -38,10 +42,17 @@ impl From<FromSqlError> for Error {
     }
 }
 
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Postgres(fault)
+    }
+}
+
 impl From<Error> for StorageError {
     fn from(error: Error) -> Self {
         match error {
             Error::Sqlite(error) => error.into(),
+            Error::Postgres(fault) => fault.told,
         }
     }
 }

@@ -25,10 +25,13 @@ mod transaction;
 pub(super) use rusqlite::params;
 
 pub(super) use self::error::{Error, OptionalExtension, Result};
-pub(super) use self::params::{Params, params_from_iter};
+pub(super) use self::params::{Params, params_from_iter, value};
 pub(super) use self::statement::{CachedStatement, Row, Rows};
 pub(super) use self::transaction::Transaction;
+use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::postgres::connection::Session;
+use crate::storage::postgres::partitions;
 use crate::storage::sqlite;
 
 /// A connection to the engine that keeps the tables.
@@ -36,6 +39,8 @@ use crate::storage::sqlite;
 pub(super) enum Connection {
     /// To the file.
     Sqlite(rusqlite::Connection),
+    /// To the server.
+    Postgres(Session),
 }
 
 impl Connection {
@@ -43,6 +48,7 @@ impl Connection {
     pub(super) fn prepare_cached(&self, sql: &str) -> Result<CachedStatement<'_>> {
         match self {
             Self::Sqlite(file) => Ok(CachedStatement::Sqlite(file.prepare_cached(sql)?)),
+            Self::Postgres(session) => Ok(CachedStatement::Postgres(session.statement(sql)?)),
         }
     }
 
@@ -50,6 +56,7 @@ impl Connection {
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
         match self {
             Self::Sqlite(file) => Ok(file.execute(sql, params.for_sqlite())?),
+            Self::Postgres(session) => Ok(session.statement(sql)?.execute(&params.values()?)?),
         }
     }
 
@@ -70,6 +77,27 @@ impl Connection {
     pub(super) fn slot(&self) -> i64 {
         match self {
             Self::Sqlite(_) => 1,
+            Self::Postgres(session) => session.slot(),
+        }
+    }
+
+    /// Whether other routers work on the same tables.
+    pub(super) fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// The days whose tables may go as wholes, oldest first, since nothing in them is as young as `young` or wanted
+    /// otherwise; and whether those ahead are made. Of a file, which has no days: none, and they are.
+    pub(super) fn days(
+        &self,
+        young: Timestamp,
+    ) -> std::result::Result<(Vec<i64>, bool), StorageError> {
+        match self {
+            Self::Sqlite(_) => Ok((Vec::new(), true)),
+            Self::Postgres(session) => partitions::days(session, young).map_err(|fault| fault.told),
         }
     }
 
@@ -78,6 +106,7 @@ impl Connection {
     pub(super) fn write(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(_) => Transaction::begin(self, "BEGIN IMMEDIATE"),
+            Self::Postgres(_) => Transaction::begin(self, "BEGIN"),
         }
     }
 
@@ -85,6 +114,7 @@ impl Connection {
     pub(super) fn read(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(_) => Transaction::begin(self, "BEGIN DEFERRED"),
+            Self::Postgres(_) => Transaction::begin(self, "BEGIN"),
         }
     }
 
@@ -109,6 +139,7 @@ impl Connection {
     pub(super) fn must_run_again(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
+            Self::Postgres(session) => session.must_run_again(),
         }
     }
 
@@ -119,6 +150,7 @@ impl Connection {
     pub(super) fn try_again(&self) -> std::result::Result<(), StorageError> {
         match self {
             Self::Sqlite(file) => sqlite::room::try_again(file),
+            Self::Postgres(session) => session.try_again(),
         }
     }
 
@@ -126,6 +158,7 @@ impl Connection {
     pub(super) fn end(self) {
         match self {
             Self::Sqlite(file) => sqlite::room::fold(file),
+            Self::Postgres(session) => drop(session),
         }
     }
 
@@ -139,6 +172,9 @@ impl Connection {
     fn order(&self, sql: &str) -> Result<()> {
         match self {
             Self::Sqlite(file) => Ok(file.execute_batch(sql)?),
+            // A session says itself how it begins, by what it is for.
+            Self::Postgres(session) if sql == "BEGIN" => Ok(session.begin()?),
+            Self::Postgres(session) => Ok(session.order(sql)?),
         }
     }
 
@@ -146,6 +182,7 @@ impl Connection {
     fn is_in_transaction(&self) -> bool {
         match self {
             Self::Sqlite(file) => !file.is_autocommit(),
+            Self::Postgres(session) => session.is_in_transaction(),
         }
     }
 }

@@ -4,11 +4,14 @@ use rusqlite::RowIndex;
 use rusqlite::types::{FromSql, ValueRef};
 
 use super::{Error, Params, Result};
+use crate::storage::postgres::connection as server;
 
 /// A statement of a connection that keeps it for the next time.
 pub(in super::super) enum CachedStatement<'c> {
     /// Of the file.
     Sqlite(rusqlite::CachedStatement<'c>),
+    /// Of a session with the server.
+    Postgres(server::Statement<'c>),
 }
 
 impl CachedStatement<'_> {
@@ -16,6 +19,7 @@ impl CachedStatement<'_> {
     pub(in super::super) fn execute(&mut self, params: impl Params) -> Result<usize> {
         match self {
             Self::Sqlite(statement) => Ok(statement.execute(params.for_sqlite())?),
+            Self::Postgres(statement) => Ok(statement.execute(&params.values()?)?),
         }
     }
 
@@ -23,6 +27,7 @@ impl CachedStatement<'_> {
     pub(in super::super) fn query(&mut self, params: impl Params) -> Result<Rows<'_>> {
         match self {
             Self::Sqlite(statement) => Ok(Rows::Sqlite(statement.query(params.for_sqlite())?)),
+            Self::Postgres(statement) => Ok(Rows::Postgres(statement.query(&params.values()?)?)),
         }
     }
 
@@ -76,6 +81,8 @@ impl CachedStatement<'_> {
 pub(in super::super) enum Rows<'s> {
     /// Read from the file as they are asked for.
     Sqlite(rusqlite::Rows<'s>),
+    /// All of them are here.
+    Postgres(server::Rows),
 }
 
 impl Rows<'_> {
@@ -83,6 +90,7 @@ impl Rows<'_> {
     pub(in super::super) fn next(&mut self) -> Result<Option<Row<'_>>> {
         match self {
             Self::Sqlite(rows) => Ok(rows.next()?.map(Row::Sqlite)),
+            Self::Postgres(rows) => Ok(rows.next()?.map(Row::Postgres)),
         }
     }
 }
@@ -112,6 +120,8 @@ where
 pub(in super::super) enum Row<'r> {
     /// Where it lies in the file.
     Sqlite(&'r rusqlite::Row<'r>),
+    /// As the server has sent it.
+    Postgres(&'r server::Row),
 }
 
 impl Row<'_> {
@@ -119,6 +129,10 @@ impl Row<'_> {
     pub(in super::super) fn get<I: Column, T: FromSql>(&self, column: I) -> Result<T> {
         match self {
             Self::Sqlite(row) => Ok(row.get(column)?),
+            Self::Postgres(row) => {
+                let value = T::column_result(column.of(row)?);
+                value.map_err(|error| Error::Sqlite(error.into()))
+            }
         }
     }
 
@@ -126,12 +140,28 @@ impl Row<'_> {
     pub(in super::super) fn get_ref(&self, column: impl Column) -> Result<ValueRef<'_>> {
         match self {
             Self::Sqlite(row) => Ok(row.get_ref(column)?),
+            Self::Postgres(row) => column.of(row),
         }
     }
 }
 
 /// What names a column: its place, from 0, or its name.
-pub(in super::super) trait Column: RowIndex {}
+pub(in super::super) trait Column: RowIndex {
+    /// What the server has sent there.
+    fn of(self, row: &server::Row) -> Result<ValueRef<'_>>;
+}
 
-impl Column for usize {}
-impl Column for &str {}
+impl Column for usize {
+    fn of(self, row: &server::Row) -> Result<ValueRef<'_>> {
+        let value = row.value(self).ok_or(rusqlite::Error::InvalidColumnIndex(self))?;
+        Ok(value.into())
+    }
+}
+
+impl Column for &str {
+    fn of(self, row: &server::Row) -> Result<ValueRef<'_>> {
+        let value = row.place(self).and_then(|place| row.value(place));
+        let value = value.ok_or_else(|| rusqlite::Error::InvalidColumnName(self.to_owned()))?;
+        Ok(value.into())
+    }
+}

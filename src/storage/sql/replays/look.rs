@@ -94,7 +94,7 @@ pub(super) fn look(
 
 /// How far so many of all dead letters reach.
 const REACH: &str = "SELECT max(seq) FROM \
-     (SELECT seq FROM dead_letters WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)";
+     (SELECT seq FROM dead_letters WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3) AS few";
 
 /// The walk over dead letters, in the order in which they were laid down: whatever the filter says, by no index but
 /// their numbers.

@@ -370,7 +370,7 @@ const LIVE_SINCE: &str = "SELECT min(received_at) FROM events WHERE seq IN ( \
 /// lie, and not by who went in and out, so that none which anybody takes away or puts on hold is waited for.
 pub(super) const UNTRIED: &str = "SELECT count(*) FROM \
      (SELECT 1 FROM deliveries INDEXED BY deliveries_untried \
-      WHERE replay = ?1 AND state = 1 AND attempts = 0 AND due_at < 253402128000000 LIMIT ?2)";
+      WHERE replay = ?1 AND state = 1 AND attempts = 0 AND due_at < 253402128000000 LIMIT ?2) AS few";
 
 fn pulse(connection: &Connection, id: ReplayId, now: Timestamp) -> Result<Pulse, StorageError> {
     let mut live = connection.prepare_cached(LIVE_SINCE)?;

@@ -335,7 +335,7 @@ fn dead_preview(
     let (mut left, mut paused) = (BTreeMap::new(), BTreeSet::new());
     let mut stands = connection.prepare_cached(&format!(
         "SELECT {OBSTACLE}, e.state = 'paused' \
-         FROM (SELECT ?1 AS endpoint, ?2 AS application) d {WHOSE}"
+         FROM (SELECT CAST(?1 AS BLOB) AS endpoint, CAST(?2 AS BLOB) AS application) d {WHOSE}"
     ))?;
     let (mut of_each, mut whole) = (BTreeMap::new(), Part::default());
     for (Kind { endpoint, application, reason, is_expired }, part) in sums {

@@ -111,7 +111,7 @@ async fn the_worst_come_first_and_nobody_elses() {
 
 #[test]
 fn the_worst_are_looked_for_at_the_ends_of_indexes() {
-    let place = Place::new();
+    let place = Place::on_file();
     let connection = place.file();
     for (sql, look) in [
         (

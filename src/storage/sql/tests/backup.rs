@@ -17,7 +17,7 @@ impl Place {
 
 #[tokio::test]
 async fn a_copy_has_what_was_confirmed_before_it_and_is_its_owners_alone() {
-    let place = Place::new();
+    let place = Place::on_file();
     let event = place.owe("run-7", &["a"]).await;
     let to = place.in_folder("copy.db");
 
@@ -36,7 +36,7 @@ async fn a_copy_has_what_was_confirmed_before_it_and_is_its_owners_alone() {
 
 #[test]
 fn a_file_that_is_there_is_replaced_only_when_it_is_said() {
-    let place = Place::new();
+    let place = Place::on_file();
     let (from, to) = (path(&place.folder), place.in_folder("copy.db"));
     std::fs::write(&to, "something else").expect("written");
 
@@ -53,7 +53,7 @@ fn a_file_that_is_there_is_replaced_only_when_it_is_said() {
 
 #[test]
 fn what_an_interrupted_copy_left_is_written_over_and_two_at_once_are_refused() {
-    let place = Place::new();
+    let place = Place::on_file();
     let (from, to) = (path(&place.folder), place.in_folder("copy.db"));
     std::fs::write(place.in_folder("copy.db.partial"), "half of it").expect("written");
     copy(&from, &to, Existing::Keep).expect("copied");
@@ -66,7 +66,7 @@ fn what_an_interrupted_copy_left_is_written_over_and_two_at_once_are_refused() {
 
 #[test]
 fn a_copy_that_cannot_be_made_says_why_and_leaves_nothing() {
-    let place = Place::new();
+    let place = Place::on_file();
     let from = path(&place.folder);
     for (from, to, why) in [
         (place.in_folder("none.db"), place.in_folder("copy.db"), "there is no database to copy"),
@@ -99,7 +99,7 @@ async fn room(place: &Place, pages: i64) {
 
 #[tokio::test]
 async fn without_room_what_comes_is_refused_with_the_reason_until_a_trial_finds_some() {
-    let place = Place::new();
+    let place = Place::on_file();
     let before = place.owe("before", &["a"]).await;
     room(&place, 0).await;
     let large: Arc<Event> =
@@ -129,7 +129,7 @@ impl Place {
 
 #[tokio::test]
 async fn a_contradiction_and_a_defect_are_no_trouble_of_the_disk() {
-    let place = Place::new();
+    let place = Place::on_file();
     let conflict = |_: &Connection| Err::<(), _>(StorageError::Conflict("no".to_owned()));
     assert!(place.write(conflict).await.is_err());
     let defect = |_: &Connection| -> Result<(), StorageError> { panic!("on purpose") };

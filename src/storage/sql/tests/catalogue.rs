@@ -266,9 +266,7 @@ async fn a_key_comes_back_with_its_scheme_and_opens_under_no_other() {
     assert_eq!(read.keys[1].key.scheme(), Scheme::V1);
 
     // Whoever can write the table, and has not the key of the vault, makes no pair of a shared key.
-    let other_hand = rusqlite::Connection::open(place.folder.path().join("journal.db"));
-    let to_pair = "UPDATE endpoint_keys SET scheme = 'v1a' WHERE position = 1";
-    other_hand.expect("opens").execute(to_pair, []).expect("written");
+    place.say("UPDATE endpoint_keys SET scheme = 'v1a' WHERE position = 1");
     let Err(StorageError::Corrupt(_)) = place.snapshot().await else { panic!("opened") };
 }
 
@@ -399,13 +397,13 @@ async fn two_processes_see_each_others_edits() {
 
 #[tokio::test]
 async fn secrets_are_not_readable_in_the_file_and_need_the_key() {
-    let place = Place::new();
+    let place = Place::on_file();
     let mut secret = endpoint("a");
     let marked = SigningKey::from_bytes(b"signing-key-of-the-tenant-______".to_vec());
     secret.keys[0].key = marked.expect("a key");
     place.add_application(&application("acme")).await.expect("added");
     place.add_endpoint(&secret).await.expect("added");
-    let Place { store, folder } = place;
+    let Place { store, folder, .. } = place;
     store.close().await;
 
     let file = std::fs::read(folder.path().join("journal.db")).expect("read");

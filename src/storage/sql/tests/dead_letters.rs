@@ -59,7 +59,7 @@ fn hex(bytes: &[u8; 20]) -> String {
 }
 
 async fn many() -> Place {
-    let place = Place::new();
+    let place = Place::on_file();
     place.have_endpoint("a").await;
     place.have_endpoint("b").await;
     let lay = LAY

@@ -58,7 +58,7 @@ impl Hold {
 
 #[tokio::test]
 async fn a_job_that_fails_does_not_spoil_its_neighbours() {
-    let place = Place::new();
+    let place = Place::on_file();
     let (hold, holding) = Hold::new();
     let mut first = Box::pin(place.write(holding));
     assert!(futures_util::poll!(&mut first).is_pending());
@@ -91,7 +91,7 @@ async fn a_job_that_fails_does_not_spoil_its_neighbours() {
 
 #[tokio::test]
 async fn a_job_that_panics_leaves_nothing_and_the_writer_goes_on() {
-    let place = Place::new();
+    let place = Place::on_file();
     let panics = place
         .write(|connection| -> Result<(), StorageError> {
             job("half", false)(connection)?;
@@ -106,7 +106,7 @@ async fn a_job_that_panics_leaves_nothing_and_the_writer_goes_on() {
 
 #[tokio::test]
 async fn what_is_queued_when_it_is_closed_is_written_and_what_comes_later_is_refused() {
-    let place = Place::new();
+    let place = Place::on_file();
     let (hold, holding) = Hold::new();
     let mut first = Box::pin(place.write(holding));
     let mut queued = Box::pin(place.write(job("queued", false)));
@@ -126,7 +126,7 @@ async fn what_is_queued_when_it_is_closed_is_written_and_what_comes_later_is_ref
 
 #[tokio::test]
 async fn a_writer_waits_for_another_process() {
-    let place = Place::new();
+    let place = Place::on_file();
     let there = place.elsewhere();
     let (hold, holding) = Hold::new();
     let mut theirs = Box::pin(there.write(holding));
@@ -162,7 +162,7 @@ fn refusal(settings: &Settings) -> StorageError {
 
 #[test]
 fn a_newer_database_is_refused_with_a_sentence() {
-    let place = Place::new();
+    let place = Place::on_file();
     let settings = settings(&place.folder);
     let connection = rusqlite::Connection::open(path(&place.folder)).expect("opens");
     connection.pragma_update(None, "user_version", 99).expect("set");
@@ -191,7 +191,7 @@ fn another_programs_database_or_no_database_is_refused_and_left_alone() {
 
 #[test]
 fn opening_again_changes_nothing() {
-    let place = Place::new();
+    let place = Place::on_file();
     let shape = |place: &Place| -> (i64, String) {
         let connection = place.file();
         let all = "SELECT group_concat(sql, ';') FROM sqlite_schema";
@@ -209,7 +209,7 @@ fn opening_again_changes_nothing() {
 
 #[test]
 fn a_row_that_cannot_be_right_is_corrupt() {
-    let place = Place::new();
+    let place = Place::on_file();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let event = place.owe("run-7", &["a"]).await;
@@ -227,7 +227,7 @@ fn a_row_that_cannot_be_right_is_corrupt() {
 
 #[test]
 fn what_waits_is_found_by_index_however_much_there_is() {
-    let place = Place::new();
+    let place = Place::on_file();
     let connection = place.file();
     let plan = |sql: &str, values: usize| {
         let mut explain =

@@ -551,7 +551,7 @@ async fn an_event_that_is_not_routed_yet_owes_nothing_once_its_payload_is_forgot
 
 #[tokio::test]
 async fn what_is_forgotten_is_not_in_the_file_any_more() {
-    let place = Place::new();
+    let place = Place::on_file();
     let long = "needle-in-the-payload-".repeat(1_000);
     let payload = Bytes::from(format!("\"{long}\""));
     let event = Arc::new(Event { payload, ..event("1").as_ref().clone() });

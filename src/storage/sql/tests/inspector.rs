@@ -91,7 +91,9 @@ async fn with_its_application_a_target_is_gone() {
 #[tokio::test]
 async fn where_to_send_is_not_in_the_file() {
     let token = "a-token-that-would-be-seen";
-    let (place, _) = place([token, "two"]).await;
+    let place = Place::on_file();
+    place.add_application(&application("acme")).await.expect("added");
+    place.make_inspector(acme(), token, NOW).await.expect("made");
     let path = place.folder.path().join("journal.db");
     place.store.close().await;
     let bytes = std::fs::read(path).expect("readable");

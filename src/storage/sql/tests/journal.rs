@@ -118,18 +118,16 @@ async fn the_policy_of_the_last_attempt_is_kept_whole_and_each_version_once() {
     ];
     place.record(batch).await.expect("recorded");
 
-    let file = place.file();
     let kept = |endpoint: &str| -> String {
         let sql = "SELECT p.policy FROM deliveries d JOIN policies p ON p.version = d.policy \
-                   WHERE d.endpoint = ?1";
-        file.query_row(sql, [endpoint_id(endpoint)], |row| row.get(0)).expect("kept")
+                   JOIN endpoints e ON e.id = d.endpoint WHERE e.uid = ";
+        place.ask(&format!("{sql}'{endpoint}'"))
     };
     for (endpoint, policy) in [("a", &slow), ("b", &usual)] {
         let read: Policy = serde_json::from_str(&kept(endpoint)).expect("JSON");
         assert_eq!(&read, policy.policy(), "{endpoint}");
     }
-    let versions: i64 =
-        file.query_row("SELECT count(*) FROM policies", [], |row| row.get(0)).expect("counted");
+    let versions: i64 = place.ask("SELECT count(*) FROM policies");
     assert_eq!(versions, 2);
 }
 

@@ -41,7 +41,7 @@ fn hex(bytes: &[u8; 20]) -> String {
 }
 
 async fn long() -> Place {
-    let place = Place::new();
+    let place = Place::on_file();
     place.have_endpoint("a").await;
     let lay = LAY
         .replace("$app", &hex(acme().application().as_bytes()))
@@ -244,7 +244,7 @@ pub(super) fn plan(connection: &rusqlite::Connection, sql: &str) -> Vec<String> 
 
 #[test]
 fn every_list_is_walked_by_its_index() {
-    let place = Place::new();
+    let place = Place::on_file();
     let connection = place.file();
     let (tenant, to) = (acme(), endpoint_id("a"));
     let page = |place| Page { limit: PAGE, place, order: Order::Descending };

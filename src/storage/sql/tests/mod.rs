@@ -1,4 +1,5 @@
-//! What the ports promise, held against a file on disk.
+//! What the ports promise, held against a file on disk; and, with `POSTHASTE_TEST_POSTGRES` set to the URL of a server on
+//! which databases may be made (`tests/support/postgres.sh` starts a private one), against PostgreSQL.
 
 mod attention;
 mod backup;
@@ -29,12 +30,15 @@ mod tidings;
 mod tracking;
 mod undone;
 mod unlisted;
+mod writers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rusqlite::types::FromSql;
 use secrecy::SecretBox;
 use tempfile::TempDir;
 
@@ -58,6 +62,8 @@ use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
 use crate::storage::catalogue::Catalogue;
 use crate::storage::journal::{Journal, Overdue, Owed, Recorded, Settled};
+use crate::storage::postgres::connect::Purpose;
+use crate::storage::postgres::connection::Session;
 use crate::storage::vault::Vault;
 use crate::storage::{StorageError, sqlite};
 
@@ -65,9 +71,11 @@ const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 const LONG_AGO: Timestamp = Timestamp::from_seconds(0);
 
-/// A journal in a folder of its own, which goes with it.
+/// Tables of a test's own, which go with it.
 struct Place {
     store: Sql,
+    settings: Settings,
+    /// Where the file is, if it is one.
     folder: TempDir,
 }
 
@@ -79,32 +87,89 @@ impl std::ops::Deref for Place {
 }
 
 impl Place {
+    /// In a file; or, where the environment names a server, in a database of its own there: what is promised is promised
+    /// of both.
     fn new() -> Self {
+        match server() {
+            Some(url) => Self::in_database(&url),
+            None => Self::on_file(),
+        }
+    }
+
+    /// In a file, for what is about files, and about how SQLite carries out what it is asked.
+    fn on_file() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Sql::open(&settings(&folder), vault()).expect("opens");
-        Self { store, folder }
+        Self::of(settings(&folder), folder)
     }
 
-    /// Another process with the same file.
+    fn in_database(url: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("case_{}_{number}", std::process::id());
+        aside(|| {
+            let mut client = ::postgres::Client::connect(url, ::postgres::NoTls).expect("a server");
+            client
+                .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+                .expect("made");
+        });
+        let (server, _) = url.rsplit_once('/').expect("a URL that names a database");
+        let settings = format!("{server}/{name}?sslmode=disable").parse().expect("a URL");
+        Self::of(Settings::Postgres(settings), tempfile::tempdir().expect("a folder"))
+    }
+
+    fn of(settings: Settings, folder: TempDir) -> Self {
+        Self { store: open(&settings), settings, folder }
+    }
+
+    /// Another process with the same tables.
     fn elsewhere(&self) -> Sql {
-        Sql::open(&settings(&self.folder), vault()).expect("opens")
+        open(&self.settings)
     }
 
-    /// The same file after a restart.
+    /// The same after a restart.
     async fn restarted(self) -> Self {
         self.store.close().await;
-        let store = Sql::open(&settings(&self.folder), vault()).expect("opens");
-        Self { store, folder: self.folder }
+        Self::of(self.settings, self.folder)
     }
 
     /// The file, as another program opens it.
     fn file(&self) -> rusqlite::Connection {
+        assert!(matches!(self.settings, Settings::Sqlite(_)), "a test of the file: `on_file`");
         rusqlite::Connection::open(path(&self.folder)).expect("opens")
     }
 
     /// The same in the language of the engines.
     fn beside(&self) -> Connection {
         Connection::Sqlite(self.file())
+    }
+
+    /// Says something to the tables, as somebody with another hand might.
+    fn say(&self, sql: &str) {
+        aside(|| {
+            let connection = match &self.settings {
+                Settings::Sqlite(_) => self.beside(),
+                Settings::Postgres(server) => {
+                    Connection::Postgres(Session::new(server.clone(), Purpose::Writing))
+                }
+            };
+            let transaction = connection.write().expect("begun");
+            transaction.execute_batch(sql).expect("it is said");
+            transaction.commit().expect("committed");
+        });
+    }
+
+    /// What the tables answer in one row of one column.
+    fn ask<T: FromSql + Send>(&self, sql: &str) -> T {
+        aside(|| {
+            let connection = match &self.settings {
+                Settings::Sqlite(_) => self.beside(),
+                Settings::Postgres(server) => {
+                    Connection::Postgres(Session::new(server.clone(), Purpose::Reading))
+                }
+            };
+            let transaction = connection.read().expect("begun");
+            transaction.query_row(sql, [], |row| row.get(0)).expect("answered")
+        })
     }
 
     /// How a delivery stands.
@@ -143,6 +208,21 @@ impl Place {
             self.add_endpoint(&endpoint).await.expect("added");
         }
     }
+}
+
+/// The server that the environment names for these tests: then they are held against PostgreSQL.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says it, and no router")]
+fn server() -> Option<String> {
+    std::env::var("POSTHASTE_TEST_POSTGRES").ok()
+}
+
+fn open(settings: &Settings) -> Sql {
+    aside(|| Sql::open(settings, vault()).expect("opens"))
+}
+
+/// Does it on a thread of its own: who talks to a server waits for it, which a test's runtime lets nobody do.
+fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
 }
 
 fn settings(folder: &TempDir) -> Settings {

@@ -120,7 +120,7 @@ async fn what_was_published_and_never_came_is_noted_until_it_is_accepted_or_put_
 
 #[test]
 fn it_is_looked_for_by_the_indexes_on_what_is_unfinished() {
-    let place = Place::new();
+    let place = Place::on_file();
     let connection = place.file();
     for (sql, index) in [
         (PENDING, "USING INDEX deliveries_pending ((event,endpoint)>(?,?))"),

@@ -110,9 +110,9 @@ async fn killed_between_any_two_steps_each_delivery_is_offered_once() {
             let mut unheard = Box::pin(place.step(replay_id(1), MOST, NOW + MINUTE));
             let _ = futures_util::poll!(&mut unheard);
             drop(unheard);
-            let Place { store, folder } = place;
+            let Place { store, settings, folder } = place;
             drop(store); // nothing is closed
-            place = Place { store: Sql::open(&settings(&folder), vault()).expect("opens"), folder };
+            place = Place::of(settings, folder);
             let before = place.state_of(1).await.1;
             assert!(before == moved || lives == 0 || before > moved, "{before} of {moved}");
             place.take_step().await;

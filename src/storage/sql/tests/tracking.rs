@@ -213,7 +213,7 @@ async fn what_goes_to_the_default_url_is_told_with_it_and_one_comes_with_its_pol
     let noted = place.write(move |connection| {
         // As a record of an attempt leaves them.
         connection.execute(
-            "INSERT OR IGNORE INTO policies (version, policy) VALUES (?1, ?2)",
+            "INSERT INTO policies (version, policy) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             rusqlite::params![version.0, text],
         )?;
         connection.execute(
@@ -231,7 +231,7 @@ async fn what_goes_to_the_default_url_is_told_with_it_and_one_comes_with_its_pol
 
 #[test]
 fn each_list_is_walked_by_the_index_of_what_is_asked_for() {
-    let place = Place::new();
+    let place = Place::on_file();
     let connection = place.file();
     let to = Some(endpoint_id("a"));
     let during = |filter: &EventFilter| EventFilter {
