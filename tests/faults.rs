@@ -290,7 +290,9 @@ async fn a_broker_killed_in_mid_stream_loses_nothing_that_it_confirmed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_and_then_the_router_killed_with_requests_on_the_way_loses_nothing() {
     let broker = Broker::start().await;
-    let posthaste = Posthaste::new(&broker.url(), &unique_prefix()).with_application();
+    let mut posthaste = Posthaste::new(&broker.url(), &unique_prefix()).with_application();
+    // What hangs is its message's for as long as this takes: what is taken over is killed elsewhere.
+    posthaste.set("POSTHASTE_LIMITS__ESCROW_AFTER_MS", "60000");
     let receiver = Receiver::start().await;
     let url = receiver.endpoint("slow", Script::Hang);
     posthaste.endpoint("slow", &url, &["--timeout-ms", "60000"]);

@@ -125,7 +125,7 @@ impl Crowd {
     }
 
     fn part(&mut self, application: ApplicationId) -> &mut Part {
-        self.parts.entry(application).or_insert(Part {
+        self.parts.entry(application).or_insert_with(|| Part {
             deliveries: 0,
             bytes: 0,
             gap_us: 1_000,

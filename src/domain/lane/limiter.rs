@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Limiter {
     clock: FedClock,
-    limiter: RateLimiter<NotKeyed, InMemoryState, FedClock, NoOpMiddleware<Nanos>>,
+    governor: RateLimiter<NotKeyed, InMemoryState, FedClock, NoOpMiddleware<Nanos>>,
     /// What is taken of the burst before anything starts.
     spent: Option<NonZeroU32>,
 }
@@ -31,7 +31,7 @@ impl Limiter {
         let quota = Quota::with_period(Duration::from_secs(1) * parts / rate.get());
         let quota =
             quota.expect("a rate is at most a thousand million a second").allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock, spent: None }
+        Self { governor: RateLimiter::direct_with_clock(quota, clock.clone()), clock, spent: None }
     }
 
     /// The same, without a burst to begin with: for who has had his before, by another part of the rate.
@@ -44,9 +44,9 @@ impl Limiter {
     pub(super) fn check(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         self.clock.feed(now);
         if let Some(burst) = self.spent.take() {
-            let _it_is_whole = self.limiter.check_n(burst);
+            let _it_is_whole = self.governor.check_n(burst);
         }
-        self.limiter.check().map_err(|not_until| {
+        self.governor.check().map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now());
             // Rounded up to the grain of time here, or we would look again a moment too early.
             now + (wait + Duration::from_micros(999)).max(Duration::from_millis(1))

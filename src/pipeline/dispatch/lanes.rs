@@ -536,7 +536,7 @@ impl Lanes {
 /// Waits until another number of routers is known: for ever, where there is only one.
 async fn changed(routers: &mut watch::Receiver<Option<NonZeroU16>>) {
     if routers.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
