@@ -4,7 +4,8 @@
 #
 #   deploy/check/check.sh             what files alone can tell
 #   CHECK_BINARY=… check.sh           also: settings, commands and metrics held to this posthaste; that it runs on a root
-#                                     that is read-only (where this is root); and a real Prometheus that scrapes it
+#                                     that is read-only (where this is root); and a real Prometheus that scrapes it, and
+#                                     fires the right alert when its broker or its receivers are broken
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -88,5 +89,8 @@ if [ -n "$binary" ]; then
   check "settings are the program's" "$python" deploy/check/settings.py "$binary" "$scratch"/{single,several}.yaml
   check "what the image has is enough" deploy/check/contained.sh "$binary"
   check "a Prometheus that scrapes it" "$python" deploy/check/scrape.py "$binary" "$prometheus"
+  if compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*' >/dev/null; then
+    check "what is broken fires its alert" "$python" deploy/check/alarms.py "$binary" "$prometheus"
+  else echo "left    what is broken fires its alert: RabbitMQ is not installed"; fi
 else echo "left    what is held to the program: CHECK_BINARY names none"; fi
 exit "$failed"

@@ -5,7 +5,7 @@
 
 Shows that what the rules ask for comes to be: each indicator that is loaded has a value, nothing fires while all is well, a
 scrape is small and fast; and that PosthasteReplicaDown is on its way as soon as the router is gone. Everything is in a temporary
-folder and on free ports, and ended by its process id. Left to the rules' own tests: every other alert, in moved time.
+folder and on free ports, and ended by its process id. Left to alarms.py and the rules' own tests: every other alert.
 """
 
 import contextlib

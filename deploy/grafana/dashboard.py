@@ -155,6 +155,7 @@ ROWS = {
         ("Ready, and versions", "short", "Each part of each router; how many run which version.",
          [("min by (instance, component) (posthaste_ready)", "{{instance}} {{component}}"),
           ("count by (version) (posthaste_build_info)", "version {{version}}"),
+          ("max(posthaste_routers)", "routers that share rates"),
           ("max by (instance) (posthaste_draining)", "{{instance}} stopping")], None),
         ("CPU", "short", "Cores.",
          [(f"sum by (instance) (rate(posthaste_process_cpu_seconds_total[{RATE}]))", "{{instance}}")], None),

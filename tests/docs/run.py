@@ -18,6 +18,7 @@ replaced by free ones. TEST_BINARY is the posthaste that they run; DOCS_SLOW=1 r
 """
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -25,6 +26,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,21 +35,35 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "schemas/README.md", ROOT / "deploy/README.md", *(ROOT / "examples").rglob("README.md")]
 # What pages listen on; and what they call a broker's port.
 PORTS, BROKER = ["8071", "9464", "8765", "8766", "8767", "8768", "8769"], "5672"
+# Where each may listen: as in tests/support/broker.rs, and never among those that the system gives to whoever asks for any.
+PAGES_PORTS, NODES, EPMDS = range(10_000, 20_000), range(20_000, 24_000), range(28_000, 30_000)
 # Longest that a page may take, in seconds: it installs a library or two.
 LONGEST = 420
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
 
 
-def free_ports(count):
-    """So many different ones."""
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [str(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
+def free_ports(count, among):
+    """So many, and what keeps them from being given to another page: hold it until this one has ended.
+
+    The same number over UDP, which nobody here speaks, is the word that it is taken.
+    """
+    ports, words = [], []
+    for port in random.sample(among, 1_000):
+        word, trial = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+        try:
+            word.bind(("127.0.0.1", port))
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            word.close()
+            continue
+        finally:
+            trial.close()
+        ports.append(str(port))
+        words.append(word)
+        if len(ports) == count:
+            return ports, words
+    raise OSError("no port is free")
 
 
 def is_run(text):
@@ -110,7 +126,11 @@ def environment(folder, binary, api, admin):
 def run(page, binary):
     text = page.read_text(encoding="utf-8")
     files, script, left = blocks(page, text)
-    ports = dict(zip([*PORTS, BROKER, "epmd"], free_ports(len(PORTS) + 2)))
+    ports, held = {}, []
+    for names, among in ((PORTS, PAGES_PORTS), ([BROKER], NODES), (["epmd"], EPMDS)):
+        given, words = free_ports(len(names), among)
+        ports |= dict(zip(names, given))
+        held += words
 
     def with_ports(body):
         return re.sub(r"(?<![\d.])(" + "|".join([*PORTS, BROKER]) + r")(?!\d)", lambda found: ports[found.group(1)], body)
@@ -139,6 +159,8 @@ def run(page, binary):
                 pass
             if broker:
                 broker.say("stop")
+            for word in held:
+                word.close()
     if late or ran.returncode:
         why = f"took more than {LONGEST} s" if late else f"ended with {ran.returncode}"
         print("\n".join(said.splitlines()[-60:]))
@@ -150,8 +172,6 @@ def run(page, binary):
 
 def listened(ran):
     """What a script said until it ended, and whether it took too long."""
-    import threading
-
     said = []
 
     def listen():
@@ -207,6 +227,8 @@ def main():
                 print(page.relative_to(ROOT))
     elif asked and not asked[0].startswith("-"):
         binary = Path(os.environ["TEST_BINARY"]).resolve()
+        if binary.name != "posthaste" or not os.access(binary, os.X_OK):
+            sys.exit(f"TEST_BINARY: {binary}: a program called posthaste is wanted, as pages call it")
         for name in asked:
             run((ROOT / name).resolve(), binary)
     else:
