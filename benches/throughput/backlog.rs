@@ -171,7 +171,11 @@ impl Place {
             _ => router.as_ref().expect("made above").start(),
         };
         let figures = self.measured(&receiver, &worker, events * fanout).await;
-        drop((worker, router));
+        match kind {
+            Kind::Celery => worker.end(), // or its four processes would stay behind
+            _ => drop(worker),
+        }
+        drop(router);
         self.purge().await;
         figures
     }

@@ -24,6 +24,16 @@ pub(super) fn own_role(role: &str, arguments: &[&str]) -> Child {
 /// A process that is killed when we are done with it.
 pub(super) struct Killed(pub(super) Child);
 
+impl Killed {
+    /// Asks it to end, and waits until it has: where its file has to be whole, or its children have to end with it.
+    pub(super) fn end(mut self) {
+        let pid = self.0.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.is_ok_and(|asked| asked.success()), "a process of ours can be asked");
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Killed {
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::PATIENCE;
 use super::backlog::Place;
 use super::embedded::{client, free_port, token};
-use super::process::{API_SETTING, Killed, Router};
+use super::process::{API_SETTING, Router};
 
 /// Requests to the API on the way at once.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(32).expect("it is not zero");
@@ -77,13 +77,6 @@ pub(super) async fn laid(
     let mut making = futures_util::stream::iter(making).buffer_unordered(AT_ONCE.get());
     while making.next().await.is_some() {}
     drop(making);
-    stopped(running);
+    running.end();
     router
-}
-
-/// Ends a router politely, so that its file is whole without its neighbours.
-fn stopped(mut running: Killed) {
-    let pid = running.0.id().to_string();
-    let _ = std::process::Command::new("kill").args(["-TERM", &pid]).status();
-    let _ = running.0.wait();
 }

@@ -9,6 +9,11 @@
 //! name the last holds (`egress`), so that nobody's can pass for a signature of ours. And of the endpoint's
 //! own only those are sent that are its to set: a store may have been written by another hand.
 //!
+//! What is copied for each endpoint is decided here. The body is not: where the format leaves it as it came, all
+//! endpoints send, and all signatures are made over, the one `Bytes` that the broker's message was read into. What
+//! is: the URL and a dozen short headers, because three of them differ with every request and the sender wants to own
+//! them all. The formats that write an envelope write it for each endpoint, since policies may differ.
+//!
 //! Left to others: when it is sent (`dispatch`), and what comes of it (`send`, `settle`).
 
 use crate::domain::body::Body;
