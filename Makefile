@@ -21,6 +21,8 @@ demo-rabbitmq: ## The same over a RabbitMQ node of its own
 
 test: test-tools ## Install what the tests need and run all of them, against a real RabbitMQ
 	$(CARGO) test --locked --features failpoints
+	$(CARGO) test --locked --features failpoints --bench rules
+	$(CARGO) test --locked --features failpoints --bench throughput -- --quick
 
 check: fmt clippy deny test ## All that has to pass before a change lands
 
@@ -55,8 +57,12 @@ simulate: ## Run the engine by seed under virtual time: SEEDS=10000 of them FROM
 	  $(CARGO) test --release --locked --features failpoints --test simulation -- \
 	  --exact no_seed_breaks_a_promise --nocapture
 
-bench: ## Measure deliveries a second and CPU for each, beside a bare loop, in one run
-	$(CARGO) bench --locked --bench throughput
+ONLY ?=
+RUNS ?= 5
+TABLE ?=
+bench: ## Measure the rules, and the whole beside its floors and peers, in one run: ONLY=backlog,latency RUNS=5 TABLE=file
+	$(if $(ONLY),,$(CARGO) bench --locked --bench rules)
+	BENCH_ONLY=$(ONLY) BENCH_RUNS=$(RUNS) BENCH_TABLE=$(TABLE) $(CARGO) bench --locked --bench throughput
 
 screenshots: test-tools ## Take the pictures in docs/screenshots anew; every page as PNG with TO=folder
 	$(CARGO) test --locked --features failpoints --test screenshots -- $(TO)

@@ -361,7 +361,9 @@ impl Record {
     }
 
     async fn record(&self, decided: Vec<Decided>) {
-        let batch: Vec<Settled> = decided.iter().map(|one| one.settled.clone()).collect();
+        // Apart, and together again behind the record: a settlement is cloned for each try, and no more often.
+        let apart = |one: Decided| (one.settled, (one.delivery, one.share, one.next));
+        let (batch, rest): (Vec<Settled>, Vec<_>) = decided.into_iter().map(apart).unzip();
         let tries = std::sync::atomic::AtomicU32::new(0);
         let answers = until_taken(
             "recording settlements",
@@ -382,7 +384,9 @@ impl Record {
         // When the first try failed we cannot know whether it was written: then a turn that is over
         // may be over by our own doing, and is carried on. At worst there are two copies.
         let repeated = tries.into_inner() > 1;
-        for (one, answer) in decided.into_iter().zip(answers) {
+        for ((settled, (delivery, share, next)), answer) in batch.into_iter().zip(rest).zip(answers)
+        {
+            let one = Decided { delivery, share, settled, next };
             match answer {
                 Recorded::Now => self.carry_on(one),
                 Recorded::Stale => self.is_over(one, repeated),

@@ -2,6 +2,9 @@
 //!
 //! Not URLs that nobody lists as endpoints: there is nothing to disable, and their rows would be kept for
 //! ever.
+//!
+//! **Several writers** with failures of one endpoint meet at its row, and one runs again; a success where nothing had failed
+//! takes away what is not there, and meets nobody.
 
 use std::collections::BTreeMap;
 

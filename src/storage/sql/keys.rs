@@ -28,7 +28,7 @@ pub(super) fn of(
     whose: Whose,
 ) -> Result<Keys, StorageError> {
     let (condition, id) = match &whose {
-        Whose::Everyone => ("?1 IS NULL", None),
+        Whose::Everyone => ("CAST(?1 AS BLOB) IS NULL", None),
         Whose::Endpoint(id) => ("k.endpoint = ?1", Some(id.as_bytes())),
     };
     let mut find = connection.prepare_cached(&format!(

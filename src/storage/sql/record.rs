@@ -54,6 +54,8 @@ pub(super) fn record(
 }
 
 /// Keeps every policy that these attempts were made by, and every form that their headers have, each once.
+///
+/// Several writers meet here when they see one for the first time, and one runs again; from then on it is there for all.
 fn keep_policies(connection: &Connection, batch: &[Settled]) -> Result<(), StorageError> {
     let mut keep = connection.prepare_cached(
         "INSERT INTO policies (version, policy) VALUES (?1, ?2) ON CONFLICT DO NOTHING",

@@ -1,4 +1,7 @@
 //! What the charts are drawn from, in its table: a row for each endpoint, application and organisation in each five minutes.
+//!
+//! **Several writers** meet at the rows of what they both sent to: each router adds up in memory and writes every few
+//! seconds, so that they seldom do so at the same time, and then one runs again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -23,7 +23,8 @@ pub(super) fn parts(
     connection: &Connection,
     application: Option<ApplicationId>,
 ) -> Result<Parts, StorageError> {
-    let condition = if application.is_some() { "application = ?1" } else { "?1 IS NULL" };
+    let condition =
+        if application.is_some() { "application = ?1" } else { "CAST(?1 AS BLOB) IS NULL" };
     let mut find = connection
         .prepare_cached(&format!("SELECT application, policy FROM settings WHERE {condition}"))?;
     let one = |row: &Row<'_>| {

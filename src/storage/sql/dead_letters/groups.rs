@@ -3,6 +3,9 @@
 //! How many there are of each is kept by triggers (`0006_dead_letters.sql`); from when to when, and the newest
 //! of them, are the two ends of an index. So a group costs the same whether it has ten dead letters or a
 //! million.
+//!
+//! **Several writers** that bury for one endpoint at the same time meet at its group's row, and one runs again: for what is
+//! given up, which is seldom.
 
 use super::super::engine::{Connection, OptionalExtension, Row, params};
 use super::super::rows::corrupt;

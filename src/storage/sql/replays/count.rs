@@ -2,6 +2,9 @@
 //!
 //! Collected over a batch, so that a replay's row is written once for it. Of a delivery that no replay has
 //! offered, nearly every one, nothing is looked up and nothing written.
+//!
+//! **Several writers** meet at the row of a replay that runs, once for each batch, and one runs again: a replay goes at its
+//! rate, behind live traffic, so that there are few such batches at a time.
 
 use std::collections::BTreeMap;
 

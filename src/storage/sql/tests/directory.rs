@@ -101,7 +101,8 @@ async fn the_list_is_walked_page_by_page_and_back_by_its_key() {
     let back = list(page(3, InList::InFrontOf(second.rows[0].id))).await;
     assert_eq!(back.rows, first.rows);
 
-    let connection = place.file();
+    let file = Place::on_file();
+    let connection = file.file();
     for (place, wanted) in [
         (InList::Beginning, "SCAN p"),
         (InList::Behind(beyond), "SEARCH p USING PRIMARY KEY (id<?)"),

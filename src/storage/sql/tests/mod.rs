@@ -30,6 +30,7 @@ mod tidings;
 mod tracking;
 mod undone;
 mod unlisted;
+mod writers;
 
 use std::path::PathBuf;
 use std::sync::Arc;

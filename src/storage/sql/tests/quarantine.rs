@@ -153,7 +153,8 @@ async fn a_look_goes_over_so_many_and_no_more() {
     assert_eq!((look.held.len(), look.total, look.all), (LOOK_MAX, Some(201), false));
     assert_eq!(look.held[0].id, held("n200"), "the newest");
 
-    let connection = place.file();
+    let file = Place::on_file();
+    let connection = file.file();
     let plan = long_history::plan(&connection, LOOK);
     assert_eq!(plan, ["SCAN q", "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"]);
 }

@@ -52,7 +52,7 @@ async fn rows_are_counted_up_to_a_bound() {
     place
         .write(|connection| {
             connection.execute_batch(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10001) \
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) \
                  INSERT INTO inbox SELECT i FROM n",
             )?;
             Ok(())
