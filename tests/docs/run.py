@@ -38,7 +38,7 @@ PORTS, BROKER = ["8071", "9464", "8765", "8766", "8767", "8768", "8769"], "5672"
 # Where each may listen: as in tests/support/broker.rs, and never among those that the system gives to whoever asks for any.
 PAGES_PORTS, NODES, EPMDS = range(10_000, 20_000), range(20_000, 24_000), range(28_000, 30_000)
 # Longest that a page may take, in seconds: it installs a library or two.
-LONGEST = 420
+LONGEST = 600
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
 
