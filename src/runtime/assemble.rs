@@ -496,7 +496,7 @@ async fn open_tables(config: &Config) -> anyhow::Result<Sql> {
     keys::prepare(config)?;
     let vault = Arc::new(keys::vault(config)?);
     let settings = match postgres(config)? {
-        Some(server) => sql::Settings::Postgres(server),
+        Some(server) => sql::Settings::Postgres(Box::new(server)),
         None => sql::Settings::Sqlite(sqlite::Settings { path: config.database() }),
     };
     let opened = tokio::task::spawn_blocking(move || Sql::open(&settings, vault)).await;

@@ -42,12 +42,11 @@ pub struct Step {
 /// # Errors
 /// When it cannot be reached or read, is another program's, or too new for this one.
 pub async fn shape(config: &Config) -> anyhow::Result<Shape> {
-    match assemble::postgres(config)? {
-        Some(settings) => on_a_thread(move || of_a_server(&settings)).await,
-        None => {
-            let settings = sqlite::Settings { path: config.database() };
-            on_a_thread(move || of_a_file(&settings)).await
-        }
+    if let Some(settings) = assemble::postgres(config)? {
+        on_a_thread(move || of_a_server(&settings)).await
+    } else {
+        let settings = sqlite::Settings { path: config.database() };
+        on_a_thread(move || of_a_file(&settings)).await
     }
 }
 

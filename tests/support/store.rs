@@ -17,7 +17,7 @@ use super::router::Posthaste;
 
 /// The database, and the application `acme` in it. Secrets cannot be read with the key it has.
 pub(crate) struct Store {
-    store: Sql,
+    tables: Sql,
     tenant: Tenant,
     path: std::path::PathBuf,
 }
@@ -32,7 +32,7 @@ impl Store {
         let store = Sql::open(&settings, vault).expect("opens");
         let found = store.application(OrganisationId::DEFAULT, &"acme".into()).await;
         let tenant = found.expect("read").expect("it is there").tenant();
-        Self { store, tenant, path }
+        Self { tables: store, tenant, path }
     }
 
     /// Asks for an attempt of an event, by the id that its requests have.
@@ -41,7 +41,7 @@ impl Store {
             event: event.parse::<EventId>().expect("an event's id"),
             endpoint: endpoint.parse().expect("an endpoint's id"),
         };
-        let asked = self.store.resend(self.tenant, key, clock()).await;
+        let asked = self.tables.resend(self.tenant, key, clock()).await;
         assert_eq!(asked, Ok(true), "{event} to {endpoint}");
     }
 

@@ -184,9 +184,10 @@ impl Settings {
             | StorageError::Conflict(why)
             | StorageError::Corrupt(why) => StorageError::Unavailable(format!("{self}: {why}")),
         };
-        let connected = match self.config.get_ssl_mode() {
-            SslMode::Disable => self.config.connect(NoTls),
-            _ => self.config.connect(MakeRustlsConnect::new(ClientConfig::clone(&self.tls))),
+        let connected = if self.config.get_ssl_mode() == SslMode::Disable {
+            self.config.connect(NoTls)
+        } else {
+            self.config.connect(MakeRustlsConnect::new(ClientConfig::clone(&self.tls)))
         };
         let mut client = connected.map_err(|error| named(&error))?;
         client.batch_execute(&purpose.words()).map_err(|error| named(&error))?;
@@ -230,12 +231,11 @@ impl Patience {
                 Ok(client)
             }
             Err(why) => {
-                let pause = match &self.refused {
-                    Some(before) => (before.pause * 2).min(PAUSE_LAST),
-                    None => {
-                        warn!(server = %settings, %why, "the database cannot be reached");
-                        PAUSE_FIRST
-                    }
+                let pause = if let Some(before) = &self.refused {
+                    (before.pause * 2).min(PAUSE_LAST)
+                } else {
+                    warn!(server = %settings, %why, "the database cannot be reached");
+                    PAUSE_FIRST
                 };
                 let not_before = Instant::now() + pause;
                 self.refused = Some(Refused { why: why.clone(), not_before, pause });

@@ -104,11 +104,10 @@ fn old_days(session: &Session, before: Timestamp) -> Result<Vec<i64>, Fault> {
     let mut rows = found.query(&[])?;
     let mut days = Vec::new();
     while let Some(row) = rows.next()? {
-        match row.value(0) {
-            Some(Value::Integer(day)) if (day + 1) * DAY_MS <= before.as_millis() => {
-                days.push(*day)
-            }
-            _ => {}
+        if let Some(Value::Integer(day)) = row.value(0)
+            && (day + 1) * DAY_MS <= before.as_millis()
+        {
+            days.push(*day);
         }
     }
     Ok(days)

@@ -276,8 +276,15 @@ fn arguments(pieces: &[Piece<'_>], from: usize) -> usize {
             Piece::Sign(')') => depth = depth.saturating_sub(1),
             Piece::Sign(',') if depth == 1 => commas += 1,
             Piece::Blank => {}
-            _ if depth == 0 => return 0,
-            _ => {}
+            Piece::Word(_)
+            | Piece::Quoted(_)
+            | Piece::Bytes(_)
+            | Piece::Place(_)
+            | Piece::Sign(_) => {
+                if depth == 0 {
+                    return 0;
+                }
+            }
         }
     }
     0

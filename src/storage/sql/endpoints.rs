@@ -289,7 +289,7 @@ pub(super) fn page(
         .only_where("deleted_at IS NULL")
         .rows(connection, |row| {
             let mut keys = keys::of(connection, vault, Whose::Endpoint(row.get("id")?))?;
-            endpoint(&row, vault, &mut keys, &below)
+            endpoint(row, vault, &mut keys, &below)
         })
 }
 

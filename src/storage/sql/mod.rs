@@ -84,7 +84,7 @@ pub enum Settings {
     /// A file of SQLite.
     Sqlite(sqlite::Settings),
     /// A database of PostgreSQL.
-    Postgres(postgres::Settings),
+    Postgres(Box<postgres::Settings>),
 }
 
 /// How many groups are written at the same time to a server: each waits for the line and for the server's disk, and the
@@ -118,7 +118,9 @@ impl Sql {
             }
             Settings::Postgres(server) => {
                 postgres::migrations::up(server, postgres::migrations::STEPS, false)?;
-                let session = |purpose| Connection::Postgres(Session::new(server.clone(), purpose));
+                let session = |purpose| {
+                    Connection::Postgres(Box::new(Session::new((**server).clone(), purpose)))
+                };
                 let readers = (0..READERS + BROWSERS).map(|_| session(Purpose::Reading));
                 ((0..WRITERS).map(|_| session(Purpose::Writing)).collect(), readers.collect())
             }

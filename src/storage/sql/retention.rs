@@ -24,6 +24,7 @@ use super::{Settings, Sql, inspector, replays, rollups};
 use crate::domain::id::EndpointId;
 use crate::domain::time::Timestamp;
 use crate::storage::StorageError;
+use crate::storage::postgres::connect;
 use crate::storage::postgres::partitions::{self, Dropped};
 use crate::storage::upkeep::{Old, Place, Removed, Swept};
 
@@ -77,7 +78,7 @@ impl Sql {
         if is_made && over.is_none() {
             return Ok(Dropped::default());
         }
-        let server = server.clone();
+        let server = connect::Settings::clone(server);
         let seeing = move || partitions::see_to(&server, over, old.events);
         let seen_to = tokio::task::spawn_blocking(seeing).await;
         let seen_to = seen_to.map_err(|error| StorageError::Unavailable(error.to_string()))?;

@@ -175,17 +175,17 @@ fn who_may_have_more_is_not_put_behind_what_was_booked_when_it_had_less() {
     for job in 0..5 {
         lane.offer(job, START).expect("five seconds of it");
     }
-    let late = |lane: &mut Lane<u32>| {
+    let slot = |lane: &mut Lane<u32>| {
         (0..100)
             .map(|job| lane.offer(job, START).map_err(|refused| refused.due.at))
             .find_map(Result::err)
     };
     for _ in 0..60 {
-        late(&mut lane).expect("full");
+        slot(&mut lane).expect("full");
     }
-    assert!(late(&mut lane).expect("full") > at(60_000));
+    assert!(slot(&mut lane).expect("full") > at(60_000));
     lane.adjust(numbers(Some(1), 8));
-    assert!(late(&mut lane).expect("full") > at(60_000), "nothing has changed");
+    assert!(slot(&mut lane).expect("full") > at(60_000), "nothing has changed");
     for wider in [numbers(Some(2), 8), numbers(None, 8), numbers(None, 9)] {
         assert!(wider.are_wider_than(&lane.numbers) && !lane.numbers.are_wider_than(&wider));
         lane.adjust(wider);

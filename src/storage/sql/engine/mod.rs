@@ -40,7 +40,7 @@ pub(super) enum Connection {
     /// To the file.
     Sqlite(rusqlite::Connection),
     /// To the server.
-    Postgres(Session),
+    Postgres(Box<Session>),
 }
 
 impl Connection {

@@ -114,7 +114,7 @@ impl Place {
         });
         let (server, _) = url.rsplit_once('/').expect("a URL that names a database");
         let settings = format!("{server}/{name}?sslmode=disable").parse().expect("a URL");
-        Self::of(Settings::Postgres(settings), tempfile::tempdir().expect("a folder"))
+        Self::of(Settings::Postgres(Box::new(settings)), tempfile::tempdir().expect("a folder"))
     }
 
     fn of(settings: Settings, folder: TempDir) -> Self {
@@ -148,9 +148,10 @@ impl Place {
         aside(|| {
             let connection = match &self.settings {
                 Settings::Sqlite(_) => self.beside(),
-                Settings::Postgres(server) => {
-                    Connection::Postgres(Session::new(server.clone(), Purpose::Writing))
-                }
+                Settings::Postgres(server) => Connection::Postgres(Box::new(Session::new(
+                    (**server).clone(),
+                    Purpose::Writing,
+                ))),
             };
             let transaction = connection.write().expect("begun");
             transaction.execute_batch(sql).expect("it is said");
@@ -163,9 +164,10 @@ impl Place {
         aside(|| {
             let connection = match &self.settings {
                 Settings::Sqlite(_) => self.beside(),
-                Settings::Postgres(server) => {
-                    Connection::Postgres(Session::new(server.clone(), Purpose::Reading))
-                }
+                Settings::Postgres(server) => Connection::Postgres(Box::new(Session::new(
+                    (**server).clone(),
+                    Purpose::Reading,
+                ))),
             };
             let transaction = connection.read().expect("begun");
             transaction.query_row(sql, [], |row| row.get(0)).expect("answered")

@@ -148,7 +148,7 @@ async fn what_is_no_event_even_so_is_refused_and_stays() {
 async fn a_look_goes_over_so_many_and_no_more() {
     let names: Vec<_> = (0..=LOOK_MAX).map(|number| format!("n{number}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let (place, shelf) = orphaned(&names).await;
+    let (_place, shelf) = orphaned(&names).await;
     let look = shelf.look(Shelf::Record).await.expect("looked");
     assert_eq!((look.held.len(), look.total, look.all), (LOOK_MAX, Some(201), false));
     assert_eq!(look.held[0].id, held("n200"), "the newest");
