@@ -64,6 +64,14 @@ pub(super) async fn laid(
     for name in applications {
         post(base.clone(), json!({ "name": name, "uid": name })).await;
     }
+    // A type has to be listed before an endpoint can ask for it by name.
+    let types = wishes.iter().filter_map(|wish| wish.number).map(|number| {
+        let body = json!({ "name": format!("job.t{number}"), "description": "measured" });
+        post(format!("http://127.0.0.1:{port}/api/v1/event-type"), body)
+    });
+    let mut listing = futures_util::stream::iter(types).buffer_unordered(AT_ONCE.get());
+    while listing.next().await.is_some() {}
+    drop(listing);
     let making = wishes.into_iter().map(|wish| {
         let mut body = json!({ "url": wish.url });
         if let Some(number) = wish.number {
