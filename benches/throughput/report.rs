@@ -17,7 +17,7 @@ pub(super) struct Report {
     bars: Vec<String>,
     case_begun: Option<Instant>,
     /// Whether bars are judged: not by what was done once with next to nothing.
-    pub(super) judges: bool,
+    judges: bool,
 }
 
 /// What a ratio may be.
@@ -44,6 +44,11 @@ impl Bar {
 }
 
 impl Report {
+    /// Nothing yet.
+    pub(super) fn new(judges: bool) -> Self {
+        Self { judges, ..Self::default() }
+    }
+
     /// A case begins.
     pub(super) fn case(&mut self, title: &str) {
         self.case_ended();
