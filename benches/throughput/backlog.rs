@@ -117,7 +117,7 @@ impl Place {
     }
 
     /// What goes to the router's exchange.
-    pub(super) fn load<'a>(&'a self, url: &'a str, events: usize, per_second: usize) -> Load<'a> {
+    pub(super) fn load(url: &str, events: usize, per_second: usize) -> Load<'_> {
         let to = To::Events { prefix: PREFIX, application: "bench" };
         Load { broker: url, to, events, per_second, types: 1 }
     }
@@ -135,7 +135,12 @@ impl Place {
         match kind {
             Kind::Consume | Kind::Insert => self.turn_of_a_role(kind, events, fanout).await,
             Kind::Celery => self.turn_towards(kind, (events / OF_CELERY).max(10), fanout).await,
-            _ => self.turn_towards(kind, events, fanout).await,
+            Kind::Post(_)
+            | Kind::Bare(_)
+            | Kind::Node
+            | Kind::Router
+            | Kind::Beside
+            | Kind::OnPostgres => self.turn_towards(kind, events, fanout).await,
         }
     }
 
@@ -144,22 +149,25 @@ impl Place {
         let receiver = receiver::Process::start();
         let urls: Vec<String> = (0..fanout).map(|number| receiver.url(number)).collect();
         let (broker, inbox) = (self.broker.url(), Self::inbox());
-        let to = match kind {
-            Kind::Celery => To::Tasks { queue: TASKS },
-            _ => To::Events { prefix: PREFIX, application: "bench" },
+        let to = if kind == Kind::Celery {
+            To::Tasks { queue: TASKS }
+        } else {
+            To::Events { prefix: PREFIX, application: "bench" }
         };
         let mut router = None;
         if matches!(kind, Kind::Router | Kind::Beside | Kind::OnPostgres) {
-            let made = match kind {
-                Kind::Beside => self.other_router(),
-                Kind::OnPostgres => self.router(vec![self.journal().await]),
-                _ => self.router(Vec::new()),
+            let made = if kind == Kind::Beside {
+                self.other_router()
+            } else if kind == Kind::OnPostgres {
+                self.router(vec![self.journal().await])
+            } else {
+                self.router(Vec::new())
             };
             made.endpoints(&urls);
             router = Some(made);
         }
         if !matches!(kind, Kind::Post(_)) {
-            Load { to, ..self.load(&broker, events, 0) }.publish().await;
+            Load { to, ..Self::load(&broker, events, 0) }.publish().await;
         }
         let all = urls.join(",");
         let role = |role, arguments: &[&str]| Killed(own_role(role, arguments));
@@ -168,12 +176,16 @@ impl Place {
             Kind::Bare(client) => role("bare", &[client, &broker, &inbox, &all]),
             Kind::Node => self.peers.node(&broker, &inbox, &urls),
             Kind::Celery => self.peers.celery(&broker, TASKS, &urls),
-            _ => router.as_ref().expect("made above").start(),
+            Kind::Router | Kind::Beside | Kind::OnPostgres => {
+                router.as_ref().expect("made above").start()
+            }
+            Kind::Consume | Kind::Insert => unreachable!("these send nothing"),
         };
         let figures = self.measured(&receiver, &worker, events * fanout).await;
-        match kind {
-            Kind::Celery => worker.end(), // or its four processes would stay behind
-            _ => drop(worker),
+        if kind == Kind::Celery {
+            worker.end(); // or its four processes would stay behind
+        } else {
+            drop(worker);
         }
         drop(router);
         self.purge().await;
@@ -192,7 +204,7 @@ impl Place {
         let ended = receiver.until(deliveries, PATIENCE).await;
         tokio::time::sleep(LAST_STEPS).await;
         let (own, store) = (cpu_us(pid) - own, cpu_us(self.broker.pid()) - store);
-        let measured = (deliveries - begun.count.min(deliveries - 1)) as u64;
+        let measured = (deliveries - begun.came.min(deliveries - 1)) as u64;
         let each = |us: u64| precise(us) / precise(measured);
         let took_us = ended.last_us - ended.first_us;
         let per_second = precise(deliveries as u64) / precise(took_us.max(1)) * 1e6;
@@ -203,7 +215,7 @@ impl Place {
     async fn turn_of_a_role(&self, kind: Kind, events: usize, fanout: usize) -> Figures {
         let folder = tempfile::tempdir().expect("a folder");
         let role = if kind == Kind::Consume {
-            self.load(&self.broker.url(), events, 0).publish().await;
+            Self::load(&self.broker.url(), events, 0).publish().await;
             let url = self.broker.url();
             Role::start("consume", &[&url, &Self::inbox(), &events.to_string()])
         } else {

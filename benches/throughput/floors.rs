@@ -36,7 +36,7 @@ const GROUP: usize = 64;
 #[derive(Clone)]
 enum Client {
     /// The router's own.
-    Hyper(Hyper<HttpConnector, Full<Bytes>>),
+    Hyper(Box<Hyper<HttpConnector, Full<Bytes>>>),
     Reqwest(reqwest::Client),
 }
 
@@ -45,7 +45,7 @@ impl Client {
         if name == "hyper" {
             let mut connector = HttpConnector::new();
             connector.set_nodelay(true);
-            Self::Hyper(Hyper::builder(TokioExecutor::new()).build(connector))
+            Self::Hyper(Box::new(Hyper::builder(TokioExecutor::new()).build(connector)))
         } else {
             let _ = rustls::crypto::ring::default_provider().install_default();
             let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build();

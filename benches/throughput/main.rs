@@ -134,7 +134,7 @@ fn main() {
 }
 
 async fn measure(plan: Plan) {
-    let mut report = Report::default();
+    let mut report = Report::new(!plan.quick);
     report.say(&format!("{} runs of each, {PAYLOAD_BYTES} bytes of payload\n", plan.runs));
     let on_a_broker = ["backlog", "latency", "sick", "flood", "endpoints", "routers"];
     if on_a_broker.iter().any(|case| plan.wants(case)) {

@@ -44,22 +44,20 @@ pub(super) async fn quiet(place: &Place, plan: &Plan, report: &mut Report) {
             let urls = [receiver.url(0)];
             let (broker, inbox) = (place.broker.url(), Place::inbox());
             let router = place.router(Vec::new());
-            let worker = match kind {
-                Kind::Bare(client) => {
-                    Killed(own_role("bare", &[client, &broker, &inbox, &urls[0]]))
-                }
-                Kind::Node => place.peers.node(&broker, &inbox, &urls),
-                _ => {
-                    router.endpoints(&urls);
-                    router.start()
-                }
+            let worker = if let Kind::Bare(client) = kind {
+                Killed(own_role("bare", &[client, &broker, &inbox, &urls[0]]))
+            } else if kind == Kind::Node {
+                place.peers.node(&broker, &inbox, &urls)
+            } else {
+                router.endpoints(&urls);
+                router.start()
             };
             // Until all that is done once is done: connections, first compilations.
             let warm = plan.of(2 * QUIET, 10);
-            place.load(&broker, warm, QUIET).publish().await;
+            Place::load(&broker, warm, QUIET).publish().await;
             receiver.until(warm, PATIENCE).await;
             let since = now_us();
-            place.load(&broker, QUIET * seconds, QUIET).publish().await;
+            Place::load(&broker, QUIET * seconds, QUIET).publish().await;
             receiver.until(warm + QUIET * seconds, PATIENCE).await;
             let book = receiver.book().await;
             p50[which].push(percentile(&book, since, 50, |_| true));
@@ -84,7 +82,7 @@ pub(super) async fn beside_the_sick(place: &Place, plan: &Plan, report: &mut Rep
     let seconds = plan.of(8, 1);
     let load = |events, per_second| Load {
         types: ENDPOINTS,
-        ..place.load(URL.get_or_init(|| place.broker.url()), events, per_second)
+        ..Place::load(URL.get_or_init(|| place.broker.url()), events, per_second)
     };
     let endpoints = async |manner: Manner| {
         let wish = |number| {
@@ -101,7 +99,7 @@ pub(super) async fn beside_the_sick(place: &Place, plan: &Plan, report: &mut Rep
     let peak = {
         let events = plan.of(20_000, 200);
         let running = folders[0].start_copy();
-        let before = receiver.count().await.count;
+        let before = receiver.count().await.came;
         let begun = now_us();
         load(events, 0).publish().await;
         let ended = receiver.until(before + events, PATIENCE).await;
@@ -118,11 +116,11 @@ pub(super) async fn beside_the_sick(place: &Place, plan: &Plan, report: &mut Rep
         for (which, folder) in folders.iter().enumerate() {
             let healthy = |endpoint: u32| endpoint as usize >= SICK;
             let running = folder.start_copy();
-            let before = receiver.count().await.count;
+            let before = receiver.count().await.came;
             load(ENDPOINTS, 0).publish().await;
             receiver.until(before + ENDPOINTS - SICK, PATIENCE).await;
             let since = now_us();
-            let before = receiver.count().await.count;
+            let before = receiver.count().await.came;
             load(rate * seconds, rate).publish().await;
             let sick = if which == 0 { 0 } else { SICK };
             let wanted = rate * seconds / ENDPOINTS * (ENDPOINTS - sick);
@@ -162,7 +160,7 @@ pub(super) async fn beside_a_flood(place: &Place, plan: &Plan, report: &mut Repo
     let broker = place.broker.url();
     let of = |application, events, per_second| Load {
         to: To::Events { prefix: PREFIX, application },
-        ..place.load(&broker, events, per_second)
+        ..Place::load(&broker, events, per_second)
     };
     let mut folders = Vec::new();
     for per_second in [None, Some(50)] {
@@ -226,12 +224,12 @@ pub(super) async fn many_endpoints(place: &Place, plan: &Plan, report: &mut Repo
     for _ in 0..plan.runs {
         for (which, (count, folder)) in folders.iter().enumerate() {
             let broker = place.broker.url();
-            Load { types: *count, ..place.load(&broker, events, 0) }.publish().await;
-            let before = receiver.count().await.count;
+            Load { types: *count, ..Place::load(&broker, events, 0) }.publish().await;
+            let before = receiver.count().await.came;
             let running = folder.start_copy();
             let first = receiver.until(before + 1, PATIENCE).await;
             let ended = receiver.until(before + events, PATIENCE).await;
-            let measured = precise((before + events - first.count) as u64);
+            let measured = precise((before + events - first.came) as u64);
             rates[which].push(measured / precise(ended.last_us - first.last_us) * 1e6);
             resident[which].push(precise(resident_kib(running.process.0.id())) / 1024.0);
             drop(running);

@@ -73,13 +73,13 @@ pub(super) struct Received {
     /// The number in the endpoint's path.
     pub(super) endpoint: u32,
     pub(super) published_us: u64,
-    pub(super) received_us: u64,
+    pub(super) came_us: u64,
 }
 
 impl Received {
     /// How old it was when it came.
     pub(super) const fn age_us(&self) -> u64 {
-        self.received_us.saturating_sub(self.published_us)
+        self.came_us.saturating_sub(self.published_us)
     }
 }
 
@@ -94,15 +94,14 @@ impl Book {
         let endpoint = number_behind(request, b"POST /well/").unwrap_or_default();
         let published_us = number_behind(request, br#""at":"#).unwrap_or_default();
         let endpoint = u32::try_from(endpoint).unwrap_or_default();
-        self.received.push(Received { endpoint, published_us, received_us: now });
+        self.received.push(Received { endpoint, published_us, came_us: now });
     }
 
     /// What the driver asks for.
     fn answer(&self, request: &[u8]) -> Vec<u8> {
         let text = if request.starts_with(b"GET /book") {
-            let line = |one: &Received| {
-                format!("{} {} {}\n", one.endpoint, one.published_us, one.received_us)
-            };
+            let line =
+                |one: &Received| format!("{} {} {}\n", one.endpoint, one.published_us, one.came_us);
             self.received.iter().map(line).collect()
         } else {
             format!("{} {} {}\n", self.count, self.first_us, self.last_us)
@@ -193,7 +192,7 @@ pub(super) struct Process {
 /// How much came, and when the first and the last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Count {
-    pub(super) count: usize,
+    pub(super) came: usize,
     pub(super) first_us: u64,
     pub(super) last_us: u64,
 }
@@ -228,16 +227,16 @@ impl Process {
             loop {
                 ticks.tick().await;
                 let count = self.count().await;
-                if count.count >= wanted {
+                if count.came >= wanted {
                     return count;
                 }
             }
         };
         let counted = tokio::time::timeout(patience, counting).await;
-        match counted {
-            Ok(count) => count,
-            Err(_) => panic!("{wanted} wanted, and {:?} came", self.count().await),
-        }
+        let Ok(count) = counted else {
+            panic!("{wanted} wanted, and there are {:?}", self.count().await);
+        };
+        count
     }
 
     pub(super) async fn count(&self) -> Count {
@@ -245,7 +244,7 @@ impl Process {
         let mut numbers = text.split_whitespace().map(|word| word.parse().expect("a number"));
         let mut next = || numbers.next().expect("three numbers");
         let count = usize::try_from(next()).expect("a count");
-        Count { count, first_us: next(), last_us: next() }
+        Count { came: count, first_us: next(), last_us: next() }
     }
 
     /// All that came, in its order.
@@ -254,7 +253,7 @@ impl Process {
             let mut numbers = line.split(' ').map(|word| word.parse::<u64>().expect("a number"));
             let mut next = || numbers.next().expect("three numbers");
             let endpoint = u32::try_from(next()).expect("an endpoint");
-            Received { endpoint, published_us: next(), received_us: next() }
+            Received { endpoint, published_us: next(), came_us: next() }
         };
         self.ask("/book").await.lines().map(received).collect()
     }

@@ -16,6 +16,8 @@ pub(super) struct Report {
     text: String,
     bars: Vec<String>,
     case_begun: Option<Instant>,
+    /// Whether bars are judged: not by what was done once with next to nothing.
+    judges: bool,
 }
 
 /// What a ratio may be.
@@ -42,6 +44,11 @@ impl Bar {
 }
 
 impl Report {
+    /// Nothing yet.
+    pub(super) fn new(judges: bool) -> Self {
+        Self { judges, ..Self::default() }
+    }
+
     /// A case begins.
     pub(super) fn case(&mut self, title: &str) {
         self.case_ended();
@@ -75,7 +82,11 @@ impl Report {
     /// What was seen of a bar: the median of what each round came to.
     pub(super) fn bar(&mut self, what: &str, bar: Bar, ratios: &[f64]) {
         let ratio = middle(ratios.to_vec());
-        let verdict = if bar.holds(ratio) { "holds" } else { "**missed**" };
+        let verdict = match (self.judges, bar.holds(ratio)) {
+            (false, _) => "not judged",
+            (true, true) => "holds",
+            (true, false) => "**missed**",
+        };
         let spread = spread(ratios);
         self.bars.push(format!("| {what} | {} | {ratio:.2} ({spread}) | {verdict} |", bar.shown()));
     }

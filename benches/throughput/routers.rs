@@ -32,7 +32,7 @@ pub(super) async fn shared(place: &Place, plan: &Plan, report: &mut Report) {
     let mut running: Vec<_> = (0..3).map(|_| folder.start_copy()).collect();
     tokio::time::sleep(NEWCOMER).await;
     let broker = place.broker.url();
-    let load = place.load(&broker, PUBLISHED * (seconds + 3), PUBLISHED).start();
+    let load = Place::load(&broker, PUBLISHED * (seconds + 3), PUBLISHED).start();
     receiver.until(1, super::PATIENCE).await;
     // The beginning is not measured: whatever is saved up for a burst is.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -44,7 +44,7 @@ pub(super) async fn shared(place: &Place, plan: &Plan, report: &mut Report) {
     running.push(folder.start_copy());
     tokio::time::sleep(third).await;
     let ended = now_us();
-    let mut times: Vec<u64> = receiver.book().await.iter().map(|one| one.received_us).collect();
+    let mut times: Vec<u64> = receiver.book().await.iter().map(|one| one.came_us).collect();
     drop((running, load));
     place.purge().await;
     times.retain(|at| (begun..ended).contains(at));

@@ -46,7 +46,7 @@ pub(super) async fn laid(
     let token = token(&router);
     let running = router.start();
     let (client, base) = (client(), format!("http://127.0.0.1:{port}/api/v1/app"));
-    let post = async |url: String, body: serde_json::Value| {
+    let make = async |url: String, body: serde_json::Value| {
         let body = body.to_string();
         let asking = async {
             loop {
@@ -62,8 +62,16 @@ pub(super) async fn laid(
         tokio::time::timeout(PATIENCE, asking).await.expect("the API answers");
     };
     for name in applications {
-        post(base.clone(), json!({ "name": name, "uid": name })).await;
+        make(base.clone(), json!({ "name": name, "uid": name })).await;
     }
+    // A type has to be listed before an endpoint can ask for it by name.
+    let types = wishes.iter().filter_map(|wish| wish.number).map(|number| {
+        let body = json!({ "name": format!("job.t{number}"), "description": "measured" });
+        make(format!("http://127.0.0.1:{port}/api/v1/event-type"), body)
+    });
+    let mut listing = futures_util::stream::iter(types).buffer_unordered(AT_ONCE.get());
+    while listing.next().await.is_some() {}
+    drop(listing);
     let making = wishes.into_iter().map(|wish| {
         let mut body = json!({ "url": wish.url });
         if let Some(number) = wish.number {
@@ -72,7 +80,7 @@ pub(super) async fn laid(
         if let Some(per_second) = wish.per_second {
             body["throttleRate"] = json!(per_second);
         }
-        post(format!("{base}/{}/endpoint", wish.application), body)
+        make(format!("{base}/{}/endpoint", wish.application), body)
     });
     let mut making = futures_util::stream::iter(making).buffer_unordered(AT_ONCE.get());
     while making.next().await.is_some() {}
