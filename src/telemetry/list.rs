@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Metric, MetricFamily, MetricType};
 use serde::Serialize;
 
 use super::metrics::Metrics;
@@ -56,12 +56,12 @@ fn family(gathered: &MetricFamily, broker: bool) -> Family {
         MetricType::SUMMARY | MetricType::UNTYPED => unreachable!("we make none of these"),
     };
     let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
-    for pair in gathered.get_metric().iter().flat_map(|metric| metric.get_label()) {
+    for pair in gathered.get_metric().iter().flat_map(Metric::get_label) {
         labels.entry(pair.name().to_owned()).or_default().insert(pair.value().to_owned());
     }
     let bounds = gathered.get_metric().first().filter(|_| is_histogram).map(|metric| {
         let buckets = metric.get_histogram().get_bucket();
-        buckets.iter().map(|bucket| bucket.upper_bound()).filter(|le| le.is_finite()).collect()
+        buckets.iter().map(Bucket::upper_bound).filter(|le| le.is_finite()).collect()
     });
     let buckets: Vec<f64> = bounds.unwrap_or_default();
     // A histogram's are its buckets, the one without a bound, its sum and its count.
