@@ -247,7 +247,7 @@ async fn what_was_quarantined_is_kept_from_then_on() {
 
 #[tokio::test]
 async fn a_step_is_bounded_and_the_next_goes_on_where_it_ended() {
-    let place = Place::new();
+    let place = Place::on_file();
     place.have_endpoint("a").await;
     let waits: Vec<_> =
         (0..2_500).map(|number| received(&format!("w{number}"), RECEIVED)).collect();

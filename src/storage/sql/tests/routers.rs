@@ -28,7 +28,7 @@ async fn who_goes_by_an_older_version_is_named_as_long_as_it_is_heard() {
 
 #[tokio::test]
 async fn a_router_that_begins_finds_only_those_that_have_ended() {
-    let place = Place::new();
+    let place = Place::on_file();
     place.joined(router("killed"), 7, NOW).await.expect("said");
 
     place.joined(router("b"), 9, NOW + SECOND).await.expect("said");
