@@ -34,7 +34,7 @@ pub(crate) async fn house() -> Box<dyn House> {
 /// The stores of a database.
 pub(crate) async fn opened(url: String) -> Sql {
     let vault = Vault::new(vec![(1, SecretBox::new(Box::new([7; 32])))]).expect("a keyring");
-    let settings = Settings::Postgres(url.parse().expect("a URL"));
+    let settings = Settings::Postgres(Box::new(url.parse().expect("a URL")));
     let opening = tokio::task::spawn_blocking(move || Sql::open(&settings, Arc::new(vault)));
     opening.await.expect("no panic").expect("it opens")
 }
