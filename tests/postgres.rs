@@ -248,7 +248,7 @@ async fn a_step_that_finds_its_table_in_use_gives_up_and_says_so() {
 async fn a_day_that_nobody_wants_any_more_goes_as_a_whole_and_one_with_a_dead_letter_stays() {
     let database = Postgres::shared().await.database().await;
     let vault = Vault::new(vec![(1, SecretBox::new(Box::new([7; 32])))]).expect("a keyring");
-    let settings = Settings::Postgres(database.parse().expect("a URL"));
+    let settings = Settings::Postgres(Box::new(database.parse().expect("a URL")));
     let opening = tokio::task::spawn_blocking(move || Sql::open(&settings, Arc::new(vault)));
     let store = opening.await.expect("no panic").expect("it opens");
     let now = clock();
