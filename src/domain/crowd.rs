@@ -215,7 +215,10 @@ mod tests {
             .map(|_| crowd.admits(of(1), false, now).expect_err("full").since(now).as_millis())
             .collect();
         let apart = [slots[1] - slots[0], slots[2] - slots[1]];
-        assert_eq!(slots[0], 1_000 + apart[0], "the first was given away when it was full");
+        assert!(
+            (1_018..=1_021).contains(&slots[0]),
+            "the first was given away when it was full: {slots:?}"
+        );
         assert!(apart.iter().all(|ms| (18..=21).contains(ms)), "{slots:?}");
     }
 
