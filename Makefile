@@ -8,7 +8,7 @@ export TEST_PYTHON := $(VENV)/bin/python
 export TEST_NODE_MODULES := $(NODE)/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-rabbitmq test test-brokers simulate check check-deploy fmt clippy deny bench bench-pages screenshots openapi reference run test-tools
+.PHONY: help demo demo-rabbitmq test test-brokers simulate check check-deploy fmt clippy deny bench bench-quick bench-pages screenshots openapi reference run test-tools
 
 help: ## List what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-14s %s\n", $$1, $$2}'
@@ -19,10 +19,9 @@ demo: ## Show the main job: events published, signed, retried, dead-lettered, re
 demo-rabbitmq: ## The same over a RabbitMQ node of its own
 	@deploy/demo/run.sh --rabbitmq
 
-test: test-tools ## Install what the tests need and run all of them, against a real RabbitMQ
+test: test-tools ## Install what the tests need and run all of them, against a real RabbitMQ and a real PostgreSQL
 	$(CARGO) test --locked --features failpoints
 	$(CARGO) test --locked --features failpoints --bench rules
-	$(CARGO) test --locked --features failpoints --bench throughput -- --quick
 
 check: fmt clippy deny test ## All that has to pass before a change lands
 
@@ -66,6 +65,9 @@ bench: ## Measure the rules, and the whole beside its floors and peers, in one r
 
 screenshots: test-tools ## Take the pictures in docs/screenshots anew; every page as PNG with TO=folder
 	$(CARGO) test --locked --features failpoints --test screenshots -- $(TO)
+
+bench-quick: ## Go through the whole suite once with next to nothing, to see that it works
+	$(CARGO) test --locked --features failpoints --bench throughput -- --quick
 
 bench-pages: ## Measure each page over a million deliveries beside one over next to nothing
 	$(CARGO) bench --locked --bench pages
