@@ -67,7 +67,7 @@ async fn without_a_rate_all_of_it_comes_and_after_a_pause_too() {
 async fn a_policy_of_the_application_that_lets_more_through_brings_back_as_well() {
     let posthaste = Posthaste::embedded().with_application();
     let receiver = Receiver::start().await;
-    let slowly = Script::Slowly(std::time::Duration::from_millis(1_000), 200);
+    let slowly = Script::Slowly(std::time::Duration::from_secs(1), 200);
     let cap = ["app", "settings", "set", "acme", "--max-in-flight"];
     posthaste.json(&[&cap[..], &["1"]].concat());
     posthaste.endpoint("slow", &receiver.endpoint("slow", slowly), &[]);
