@@ -121,8 +121,8 @@ async fn two_routers_share_the_work_of_one_database_and_an_edit_holds_at_both_wi
     assert!(late <= answered_at + 1_000, "the old URL was called {} ms later", late - answered_at);
     until("everything is settled", SOON, async || state(&first, "delivered").await == Some(600))
         .await;
-    let served = "SELECT count(*) FROM routers";
-    assert_eq!(count(&database, served).await, 2, "neither forgets the other");
+    let known = "SELECT count(*) FROM routers";
+    assert_eq!(count(&database, known).await, 2, "neither forgets the other");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,8 +228,8 @@ async fn a_step_that_finds_its_table_in_use_gives_up_and_says_so() {
     let settings: posthaste::storage::postgres::Settings = database.parse().expect("a URL");
     let first = move || migrations::up(&settings, STEPS, false);
     tokio::task::spawn_blocking(first).await.expect("no panic").expect("taken");
-    let hold = "BEGIN; LOCK TABLE events IN ACCESS SHARE MODE; SELECT pg_sleep(20)";
-    let (url, held) = (database.clone(), hold.to_owned());
+    let keeping = "BEGIN; LOCK TABLE events IN ACCESS SHARE MODE; SELECT pg_sleep(20)";
+    let (url, held) = (database.clone(), keeping.to_owned());
     let holding = tokio::spawn(async move { say(&url, &held).await });
     until("it is in use", SOON, async || {
         let locks = "SELECT count(*) FROM pg_locks WHERE relation = 'events'::regclass AND mode = 'AccessShareLock' \
